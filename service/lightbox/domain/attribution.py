@@ -1,0 +1,100 @@
+"""Attributions: the array that says where the model looked, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lightbox.domain.arrays import FloatMap, LabelMap, PlayerValues
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A valid answer of an explainer after some chunk.
+
+    Attributes
+    ----------
+    cells : array, shape (h, w), float32, or None
+        For map methods: attribution on an even grid over the model frame.
+    values, standard_errors : array, shape (n_players,), float64, or None
+        For methods over players; standard errors are zero where enumeration was complete.
+    evaluations : int
+        How many v(S) were spent so far.
+    total : int
+        How many are planned at most.
+    exact : bool
+        True when the values are Shapley values without sampling.
+    converged : bool
+        True when the explainer has nothing left to improve.
+    """
+
+    cells: FloatMap | None = None
+    values: PlayerValues | None = None
+    standard_errors: PlayerValues | None = None
+    evaluations: int = 0
+    total: int = 0
+    exact: bool = False
+    converged: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """An explanation with its provenance, in memory (arrays included).
+
+    Attributes
+    ----------
+    source_map : array, shape (rows, columns) of the source frame, float32
+    players : array, shape (rows, columns) of the source frame, int16, or None
+        Region of each source pixel, for methods over players.
+    regions : array, shape (H, W) of the model frame, int16, or None
+    baseline : array, shape (C, H, W), float32, or None
+    link : str
+        Scale of v(S): "probability" or "log_odds".
+    occlusion : array, shape (n_players,), or None
+        v(N) - v(N without i), from the same evaluations: the second opinion.
+    completeness_residual : float
+        Sum of the values minus (v(N) - v(empty)); 0 where it does not apply.
+    quality : mapping of str to float
+        Measured quality, by metric name (``explain/quality``).
+    warnings : tuple of str
+        Sentences that the picture must carry.
+    """
+
+    method: str
+    target: int
+    source_map: FloatMap
+    cell_pixels: tuple[float, float]
+    estimate: Estimate
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    players: LabelMap | None = None
+    regions: LabelMap | None = None
+    baseline: FloatMap | None = None
+    link: str = ""
+    temperature: float = 1.0
+    v_empty: float = 0.0
+    v_full: float = 0.0
+    occlusion: PlayerValues | None = None
+    completeness_residual: float = 0.0
+    quality: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionRecord:
+    """What the ledger keeps of an attribution: no pixels, no patient."""
+
+    method: str
+    target: int
+    parameters: Mapping[str, str]
+    evaluations: int
+    exact: bool
+    standard_error_max: float
+    completeness_residual: float
+    v_empty: float
+    v_full: float
+    values: tuple[float, ...]
+    quality: Mapping[str, float]
+    warnings: tuple[str, ...]
+    seconds: float
+    agreement: float | None = None

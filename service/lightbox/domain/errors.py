@@ -1,0 +1,99 @@
+"""Every error of ours, one tree. Each names the thing, the reason and the mend.
+
+::
+
+    LightboxError                 thing, reason, mend
+    ├── ConfigurationError        a key, a value, an environment variable          exit 2
+    ├── UsageError                a command was asked for something it cannot do   exit 2
+    ├── ModelPackageError         a manifest, weights, a graph
+    ├── RefusedError              an instance that is not stored; carries a reason
+    ├── UnreadableError           stored, but header or pixel data cannot be read
+    ├── NotApplicableError        the model must not be run on this instance
+    ├── ExplanationError          no honest attribution can be made
+    ├── ResultError               a result object would not be valid
+    ├── DeliveryError             a destination did not take a result
+    └── LedgerError               the ledger is damaged, locked or not ours
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class LightboxError(Exception):
+    """Base of all errors that are meant for people.
+
+    Parameters
+    ----------
+    thing : str
+        What it is about: a key, a file, a peer.
+    reason : str
+        What is wrong with it.
+    mend : str
+        What to do.
+    """
+
+    def __init__(self, thing: str, reason: str, mend: str = "") -> None:
+        super().__init__(thing, reason, mend)
+        self.thing = thing
+        self.reason = reason
+        self.mend = mend
+
+    def __str__(self) -> str:
+        tail = f" ({self.mend})" if self.mend else ""
+        return f"{self.thing}: {self.reason}{tail}"
+
+
+class ConfigurationError(LightboxError):
+    """A key, a value or an environment variable of the configuration is wrong."""
+
+
+class UsageError(LightboxError):
+    """A command was asked for something that it cannot do."""
+
+
+class ModelPackageError(LightboxError):
+    """A manifest, its weights or its graph cannot be used."""
+
+
+class RefusalReason(StrEnum):
+    """Why an instance was not stored; ``receive/status.py`` turns each into a DIMSE status."""
+
+    OUT_OF_RESOURCES = "out_of_resources"
+    SOP_CLASS_NOT_SUPPORTED = "sop_class_not_supported"
+    DATA_SET_DISAGREES = "data_set_disagrees"
+    CANNOT_UNDERSTAND = "cannot_understand"
+    TOO_LARGE = "too_large"
+    SHUTTING_DOWN = "shutting_down"
+
+
+class RefusedError(LightboxError):
+    """An instance was not stored; the peer gets the status of ``refusal``."""
+
+    def __init__(self, refusal: RefusalReason, thing: str, reason: str, mend: str = "") -> None:
+        super().__init__(thing, reason, mend)
+        self.refusal = refusal
+
+
+class UnreadableError(LightboxError):
+    """A stored instance whose header or pixel data cannot be read."""
+
+
+class NotApplicableError(LightboxError):
+    """The model must not be run on this instance."""
+
+
+class ExplanationError(LightboxError):
+    """No honest attribution can be made."""
+
+
+class ResultError(LightboxError):
+    """A result object would not be valid."""
+
+
+class DeliveryError(LightboxError):
+    """A destination did not take a result."""
+
+
+class LedgerError(LightboxError):
+    """The ledger is damaged, locked, or was written by something else."""

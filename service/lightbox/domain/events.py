@@ -1,0 +1,333 @@
+"""What can happen to a study, as values. The ledger is a list of these.
+
+Each event has a ``key``: recording the same key twice is recording it once, so a step that is
+repeated after a crash changes nothing. ``study`` groups the events of a study's timeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Discriminator, TypeAdapter
+
+from lightbox.domain.attribution import AttributionRecord
+from lightbox.domain.jobs import Job
+from lightbox.domain.prediction import Prediction
+from lightbox.domain.result import ListedReason, Result
+from lightbox.domain.study import Arrival, Instance
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStored:
+    """receive.store: an instance is on disk; its sender was told so."""
+
+    instance: Instance
+    arrival: Arrival
+    kind: Literal["instance_stored"] = "instance_stored"
+
+    @property
+    def study(self) -> str:
+        """Study Instance UID."""
+        return self.instance.study_instance_uid
+
+    @property
+    def key(self) -> str:
+        """One per instance and content."""
+        return f"{self.kind}:{self.instance.sop_instance_uid}:{self.instance.sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationReleased:
+    """receive: an association that brought instances has ended (released, aborted or cut)."""
+
+    association: str
+    instances: int
+    how: Literal["released", "aborted", "lost"]
+    kind: Literal["association_released"] = "association_released"
+
+    @property
+    def study(self) -> str:
+        """None in particular."""
+        return ""
+
+    @property
+    def key(self) -> str:
+        """One per association."""
+        return f"{self.kind}:{self.association}"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceListed:
+    """Any step: this accepted instance gets no result, and why (closed set plus a sentence)."""
+
+    study_instance_uid: str
+    sop_instance_uid: str
+    sha256: str
+    reason: ListedReason
+    detail: str
+    kind: Literal["instance_listed"] = "instance_listed"
+
+    @property
+    def study(self) -> str:
+        """Study Instance UID."""
+        return self.study_instance_uid
+
+    @property
+    def key(self) -> str:
+        """One per instance, content and reason."""
+        return f"{self.kind}:{self.sop_instance_uid}:{self.sha256}:{self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyReady:
+    """studies.assemble: a unit (instance or series) is complete enough for a model."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    instances: tuple[Instance, ...]
+    model: str
+    urgency: str
+    rule: str
+    received_at: float
+    revision: int
+    audit: bool = False
+    caveat: str = ""
+    kind: Literal["study_ready"] = "study_ready"
+
+    @property
+    def study(self) -> str:
+        """Study Instance UID."""
+        return self.study_instance_uid
+
+    @property
+    def key(self) -> str:
+        """One per unit, model and revision."""
+        first = self.instances[0].sop_instance_uid
+        return f"{self.kind}:{self.series_instance_uid}:{first}:{self.model}:{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlaced:
+    """schedule.place: a job exists; the queue has it or will be given it at the next start."""
+
+    job: Job
+    kind: Literal["job_placed"] = "job_placed"
+
+    @property
+    def study(self) -> str:
+        """Study Instance UID."""
+        return self.job.study_instance_uid
+
+    @property
+    def key(self) -> str:
+        """One per job."""
+        return f"{self.kind}:{self.job.job_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class _OfJob:
+    study_instance_uid: str
+    job_id: str
+
+    @property
+    def study(self) -> str:
+        """Study Instance UID."""
+        return self.study_instance_uid
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted(_OfJob):
+    """schedule.worker: a worker took the job (first time)."""
+
+    kind: Literal["job_started"] = "job_started"
+
+    @property
+    def key(self) -> str:
+        """One per job."""
+        return f"{self.kind}:{self.job_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted(_OfJob):
+    """infer.predict: the model has spoken."""
+
+    prediction: Prediction
+    kind: Literal["predicted"] = "predicted"
+
+    @property
+    def key(self) -> str:
+        """One per job."""
+        return f"{self.kind}:{self.job_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attributed(_OfJob):
+    """explain.attribute: the prediction has its explanation."""
+
+    record: AttributionRecord
+    kind: Literal["attributed"] = "attributed"
+
+    @property
+    def key(self) -> str:
+        """One per job."""
+        return f"{self.kind}:{self.job_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsWritten(_OfJob):
+    """results.write: all objects of the job are on disk (possibly none: see ``withheld``)."""
+
+    results: tuple[Result, ...]
+    withheld: str = ""
+    kind: Literal["results_written"] = "results_written"
+
+    @property
+    def key(self) -> str:
+        """One per job."""
+        return f"{self.kind}:{self.job_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed(_OfJob):
+    """schedule.worker: the job cannot be done; its instances are listed with this reason."""
+
+    reason: ListedReason
+    detail: str
+    kind: Literal["job_failed"] = "job_failed"
+
+    @property
+    def key(self) -> str:
+        """One per job."""
+        return f"{self.kind}:{self.job_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered(_OfJob):
+    """deliver.send: a destination answered success for this result."""
+
+    sop_instance_uid: str
+    destination: str
+    attempt: int
+    note: str = ""
+    kind: Literal["delivered"] = "delivered"
+
+    @property
+    def key(self) -> str:
+        """One per result and destination."""
+        return f"{self.kind}:{self.sop_instance_uid}:{self.destination}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryDelayed(_OfJob):
+    """deliver.send: an attempt failed; the next is at ``retry_at``."""
+
+    sop_instance_uid: str
+    destination: str
+    attempt: int
+    reason: str
+    retry_at: float
+    kind: Literal["delivery_delayed"] = "delivery_delayed"
+
+    @property
+    def key(self) -> str:
+        """One per result, destination and attempt."""
+        return f"{self.kind}:{self.sop_instance_uid}:{self.destination}:{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettered(_OfJob):
+    """deliver.send: given up, with the reason; ``lightbox retry`` revives it."""
+
+    sop_instance_uid: str
+    destination: str
+    attempt: int
+    reason: str
+    kind: Literal["dead_lettered"] = "dead_lettered"
+
+    @property
+    def key(self) -> str:
+        """One per result, destination and attempt."""
+        return f"{self.kind}:{self.sop_instance_uid}:{self.destination}:{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceMarked:
+    """app: a process started or stopped; ``heads`` anchors the other chains (name → hash)."""
+
+    role: str
+    what: Literal["started", "stopped"]
+    version: str
+    at: float
+    heads: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["service_marked"] = "service_marked"
+
+    @property
+    def study(self) -> str:
+        """None in particular."""
+        return ""
+
+    @property
+    def key(self) -> str:
+        """One per start or stop."""
+        return f"{self.kind}:{self.role}:{self.what}:{self.at}"
+
+
+Event: TypeAlias = (
+    InstanceStored
+    | AssociationReleased
+    | InstanceListed
+    | StudyReady
+    | JobPlaced
+    | JobStarted
+    | Predicted
+    | Attributed
+    | ResultsWritten
+    | JobFailed
+    | Delivered
+    | DeliveryDelayed
+    | DeadLettered
+    | ServiceMarked
+)
+
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Discriminator("kind")])
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event as the ledger holds it.
+
+    Attributes
+    ----------
+    chain : str
+        Name of the writing process's chain (receive, control, work).
+    sequence : int
+        Position in that chain, from 1.
+    at : float
+        Seconds since 1970 when it was recorded.
+    digest : str
+        Hash of this row and of the one before it, hexadecimal.
+    """
+
+    chain: str
+    sequence: int
+    at: float
+    digest: str
+    event: Event
+
+
+def to_json(event: Event) -> str:
+    """Serialise canonically: the same event always gives the same text."""
+    return _ADAPTER.dump_json(event).decode()
+
+
+def from_json(text: str) -> Event:
+    """Read what :func:`to_json` wrote.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If the text is not one of our events.
+    """
+    return _ADAPTER.validate_json(text)

@@ -1,0 +1,79 @@
+"""Jobs: what a worker is asked to do, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lightbox.domain.identity import JobId, derived_id
+from lightbox.domain.study import Instance
+from lightbox.domain.urgency import Urgency
+
+
+class JobPath(StrEnum):
+    """The fast path answers; the audit path proves."""
+
+    FAST = "fast"
+    AUDIT = "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One model on one unit (an instance or a series), on one path.
+
+    Attributes
+    ----------
+    instances : tuple of Instance
+        Ordered as they are to be read; one for ``unit = "instance"``.
+    received_at : float
+        When the last byte of the last instance was read; deadlines count from here.
+    deadline : float
+        Seconds since 1970 by which the results must be stored in the PACS.
+    rule : str
+        What decided the urgency; for an audit, why it was asked for.
+    revision : int
+        1, and one more for each late instance of the unit.
+    placed_at : float
+        When it was placed; result objects carry this time, so a retry is byte-identical.
+    supersedes : str
+        Job whose results this one replaces, or "".
+    caveat : str
+        What the picture must say about the match of model and source, or "".
+    """
+
+    job_id: JobId
+    path: JobPath
+    study_instance_uid: str
+    series_instance_uid: str
+    instances: tuple[Instance, ...]
+    model: str
+    model_sha256: str
+    method: str
+    urgency: Urgency
+    rule: str
+    received_at: float
+    placed_at: float
+    deadline: float
+    revision: int = 1
+    supersedes: str = ""
+    caveat: str = ""
+
+
+def job_identity(
+    path: JobPath, instances: tuple[Instance, ...], model_sha256: str, method: str
+) -> JobId:
+    """Derive a job's identifier from what it computes: bytes, weights, method."""
+    content = sorted(f"{i.sop_instance_uid}={i.sha256}" for i in instances)
+    return derived_id(path, model_sha256, method, *content)
+
+
+_EPOCH = 1_767_225_600  # 2026-01-01 UTC
+_LATEST = 2**31 - 1
+
+
+def priority(job: Job) -> int:
+    """Return the engine's priority, low first: the deadline in whole seconds since 2026.
+
+    Earliest deadline first, so ageing comes free. STAT has a queue of its own.
+    """
+    return max(1, min(_LATEST, int(job.deadline) - _EPOCH))

@@ -1,0 +1,153 @@
+"""What a model package promises: the manifest ``model.toml`` as values.
+
+Key names are those of the file. A wrong value is reported by :mod:`lightbox.infer.packages` in one
+line that names the key, what was found and what was expected.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Table(BaseModel):
+    """A table of the manifest: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Accepts(Table):
+    """Which instances the model may be run on."""
+
+    modality: tuple[str, ...]
+    """Modality (0008,0060), any of these."""
+    sop_class_uid: tuple[str, ...] = ()
+    """SOP Class UIDs; empty: every image storage class of the modality."""
+    body_part: tuple[str, ...] = ()
+    """BodyPartExamined (0018,0015), any of these; empty: any."""
+    body_part_missing: Literal["accept", "refuse"] = "accept"
+    """What to do where the source states no body part; accepted ones say so on the picture."""
+    description_refuses: tuple[str, ...] = ()
+    """Words in study, series or protocol description that rule the model out (any case)."""
+    min_rows: int = 32
+    """Smallest Rows and Columns."""
+    samples_per_pixel: tuple[int, ...] = (1,)
+    """Samples per Pixel (0028,0002), any of these."""
+
+
+class Preprocessing(Table):
+    """From stored pixels to the network's input tensor."""
+
+    size: tuple[int, int]
+    """Height and width of the input, pixels."""
+    channels: int = 1
+    """1 = grey, 3 = grey repeated."""
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    """Percentiles of the frame that become 0 and 1 (independent of window values and bits)."""
+    fit: Literal["pad", "crop", "stretch"] = "pad"
+    """How the frame is placed in the input."""
+    mean: tuple[float, ...] = (0.0,)
+    """Subtracted, per channel."""
+    std: tuple[float, ...] = (1.0,)
+    """Divided by, per channel."""
+
+
+class Code(Table):
+    """A coded concept (PS3.3 section 8)."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+class Finding(Table):
+    """One output class."""
+
+    name: str
+    """Name used in files and metrics: lower case, underscores."""
+    label: str
+    """Words on the picture."""
+    code: Code
+    """The finding as a coded concept, for SEG and SR."""
+    threshold: float = 0.5
+    """Calibrated confidence at which the finding counts as present."""
+    critical: bool = False
+    """A confident one raises the urgency of its study."""
+    negative: bool = False
+    """True for the class that says that nothing was found (``normal``)."""
+
+
+class Calibration(Table):
+    """How logits become probabilities."""
+
+    temperature: float = Field(1.0, gt=0.0)
+    """Logits are divided by this (Guo et al. 2017, arXiv 1706.04599)."""
+    audit_below: float = Field(0.85, ge=0.0, le=1.0)
+    """Calibrated confidence under which the audit is asked for."""
+
+
+class Explanation(Table):
+    """How the model is explained."""
+
+    target_layer: str = ""
+    """Tensor name in the graph; empty: the last one with spatial extent."""
+    baseline: Literal["blur", "mean", "zero"] = "blur"
+    """What stands where a region is absent."""
+    baseline_cells: int = Field(6, ge=1)
+    """Blur only: the image is averaged over this many cells per side and interpolated back."""
+    regions: Literal["grid"] = "grid"
+    """How the players are made."""
+    grid: tuple[int, int] = (4, 3)
+    """Rows and columns of the grid; the product is the number of players."""
+    link: Literal["probability", "log_odds"] = "probability"
+    """Scale of v(S)."""
+
+
+class Metric(Table):
+    """One measured figure of the card."""
+
+    name: str
+    value: float
+    data: str
+    """The data and split that it was measured on."""
+
+
+class ModelPackage(Table):
+    """The whole manifest."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,31}$")]
+    version: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of ``weights.onnx``."""
+    unit: Literal["instance", "series"] = "instance"
+    """What one job looks at."""
+    intended_use: str
+    licence: str
+    citation: str
+    attribution: str = ""
+    accepts: Accepts
+    preprocessing: Preprocessing
+    findings: tuple[Finding, ...] = Field(min_length=1)
+    """In the order of the network's outputs."""
+    calibration: Calibration = Calibration()
+    explanation: Explanation = Explanation()
+    metrics: tuple[Metric, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [finding.name for finding in self.findings]
+        if len(set(names)) != len(names):
+            raise ValueError(f"findings: names must differ, found {names}")
+        channels = self.preprocessing.channels
+        for key in ("mean", "std"):
+            found = len(getattr(self.preprocessing, key))
+            if found not in (1, channels):
+                raise ValueError(
+                    f"preprocessing.{key}: expected 1 or {channels} numbers, found {found}"
+                )
+        return self
+
+    def finding(self, index: int) -> Finding:
+        """Return the finding of output ``index``."""
+        return self.findings[index]

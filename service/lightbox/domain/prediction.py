@@ -1,0 +1,53 @@
+"""What a model said about a unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRef:
+    """One frame of one instance: where a picture or an outline belongs.
+
+    Attributes
+    ----------
+    frame : int
+        Frame number, from 1 (PS3.3 C.7.6.6); 1 for single-frame instances.
+    """
+
+    sop_instance_uid: str
+    frame: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The scores of the key frame, calibrated.
+
+    Attributes
+    ----------
+    finding : str
+        Name of the winning class.
+    confidence : float
+        Its calibrated probability, 0 to 1.
+    scores : mapping of str to float
+        Calibrated probability of each finding.
+    target : int
+        Index of the winning class in the network's outputs.
+    key_frame : FrameRef
+        The most suspicious frame of the unit.
+    frames : int
+        How many frames were looked at.
+    """
+
+    model: str
+    version: str
+    model_sha256: str
+    finding: str
+    confidence: float
+    scores: Mapping[str, float]
+    target: int
+    key_frame: FrameRef
+    frames: int = 1
+    decode_seconds: float = 0.0
+    infer_seconds: float = 0.0

@@ -1,0 +1,64 @@
+"""Result objects and what became of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+NOT_FOR_DIAGNOSIS = "AI RESULT - NOT FOR PRIMARY DIAGNOSIS"
+"""Stands on every picture and in every object."""
+
+
+class ResultKind(StrEnum):
+    """What we make; the value is the label in metrics and files."""
+
+    SECONDARY_CAPTURE = "sc"
+    SEGMENTATION = "seg"
+    STRUCTURED_REPORT = "sr"
+    PARAMETRIC_MAP = "pm"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A DICOM object that we made.
+
+    Attributes
+    ----------
+    path, preview : str
+        Of the file and of the PNG shown in the console (or ""), relative to the data directory.
+    sha256 : str
+        Of the file.
+    """
+
+    kind: ResultKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: str
+    sha256: str
+    size_bytes: int
+    preview: str = ""
+
+
+class Disposition(StrEnum):
+    """What became of an accepted instance; exactly one at any time."""
+
+    DELIVERED = "delivered"
+    LISTED = "listed"
+    IN_PROGRESS = "in_progress"
+
+
+class ListedReason(StrEnum):
+    """Closed set of reasons why an accepted instance has no delivered result."""
+
+    NO_MODEL = "no_model"
+    NOT_APPLICABLE = "not_applicable"
+    UNREADABLE = "unreadable"
+    OWN_RESULT = "own_result"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    WITHHELD = "withheld"
+    DEAD_LETTER = "dead_letter"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    TORN = "torn_not_acknowledged"

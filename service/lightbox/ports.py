@@ -1,0 +1,222 @@
+"""The eight sockets that exchangeable parts fit.
+
+A Protocol stands here only where two implementations exist in this repository. Each has one
+contract suite in ``tests/contracts/`` that every implementation passes, the fake included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from lightbox.domain.arrays import CoalitionMatrix, FloatMap, ImageTensor, LabelMap, PlayerValues
+from lightbox.domain.attribution import Estimate
+from lightbox.domain.events import Event, Recorded
+from lightbox.domain.explained import Explained
+from lightbox.domain.jobs import Job
+from lightbox.domain.result import Result, ResultKind
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> float:
+        """Return seconds since 1970, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+
+class Storage(Protocol):
+    """Where bytes are kept, by a path relative to the data directory."""
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write durably: file and folder are synced when this returns."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """Return all bytes.
+
+        Raises
+        ------
+        FileNotFoundError
+            If nothing is stored under this path.
+        """
+        ...
+
+    def delete(self, path: str) -> None:
+        """Remove; nothing happens where nothing is."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Return what can still be written."""
+        ...
+
+
+class Ledger(Protocol):
+    """What was written down. One writer per chain; every chain can be read."""
+
+    def record(self, *events: Event) -> tuple[Recorded, ...]:
+        """Append durably, in order; an event whose key is known already returns the old row.
+
+        Raises
+        ------
+        LedgerError
+            If the rows are not on disk. Nothing may be acknowledged then.
+        """
+        ...
+
+    def since(self, positions: Mapping[str, int]) -> tuple[Recorded, ...]:
+        """Return all rows after these positions (chain → sequence), chains in time order."""
+        ...
+
+    def timeline(self, study_instance_uid: str) -> tuple[Recorded, ...]:
+        """Return the events of one study from all chains, by time."""
+        ...
+
+    def find(self, key: str) -> Recorded | None:
+        """Return the row with this key from any chain."""
+        ...
+
+
+class Queue(Protocol):
+    """Hands jobs to a worker, by urgency and deadline. Only a hand: the ledger is the truth."""
+
+    def place(self, job: Job) -> None:
+        """Enqueue; placing a job twice is placing it once."""
+        ...
+
+    def serve(self, handler: Handler) -> None:
+        """Start executing jobs with ``handler`` in threads of the engine; returns at once."""
+        ...
+
+    def cancel(self, job_id: str) -> None:
+        """Let it not start, or stop it at its next step."""
+        ...
+
+    def waiting(self) -> Mapping[str, int]:
+        """Return how many jobs wait, by urgency."""
+        ...
+
+    def close(self, seconds: float) -> None:
+        """Stop taking jobs, wait at most so long for the running ones."""
+        ...
+
+
+class Step(Protocol):
+    """Makes the result of a function durable under a name, within one job."""
+
+    def __call__(self, name: str, function: Callable[[], str]) -> str:
+        """Run once; after a crash the stored text is returned instead."""
+        ...
+
+
+Handler = Callable[[str, Step], None]
+"""What a worker does: (job id, step) → nothing; it records its own events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one forward pass gives for a batch.
+
+    Attributes
+    ----------
+    logits : array, shape (B, classes), float32
+    cam : array, shape (B, h, w), float32, or None
+        Grad-CAM of each sample's winning class.
+    """
+
+    logits: FloatMap
+    cam: FloatMap | None = None
+
+
+class Runtime(Protocol):
+    """Runs a network. One warm instance per model."""
+
+    def predict(self, images: ImageTensor) -> Output:
+        """Run images, shape (B, C, H, W)."""
+        ...
+
+    def value(
+        self,
+        image: FloatMap,
+        baseline: FloatMap,
+        regions: LabelMap,
+        coalitions: CoalitionMatrix,
+    ) -> FloatMap:
+        """Return logits, shape (n_coalitions, classes), of masked images.
+
+        The masking is done on the device: a pixel is ``image`` (C, H, W) where its region is
+        in the coalition, ``baseline`` (C, H, W) elsewhere; ``regions`` is (H, W).
+        """
+        ...
+
+
+class Game(Protocol):
+    """v(S) of one image: what an explainer may ask."""
+
+    @property
+    def n_players(self) -> int:
+        """Number of players."""
+        ...
+
+    def value(self, coalitions: CoalitionMatrix) -> PlayerValues:
+        """Return v(S) of each row, shape (n_coalitions,)."""
+        ...
+
+
+class Explainer(Protocol):
+    """Shares v(N) - v(empty) out among the players, a chunk at a time."""
+
+    def refine(self, game: Game) -> Iterator[Estimate]:
+        """Yield a valid estimate after every chunk; the caller decides whether to go on."""
+        ...
+
+
+class ResultWriter(Protocol):
+    """Makes one kind of DICOM object."""
+
+    kind: ResultKind
+
+    def write(self, explained: Explained) -> bytes | None:
+        """Return a valid DICOM file, or None where this kind does not apply.
+
+        Raises
+        ------
+        ResultError
+            If no valid object can be made.
+        """
+        ...
+
+
+class Destination(Protocol):
+    """A node that keeps our results."""
+
+    name: str
+
+    def echo(self) -> None:
+        """Check that it answers.
+
+        Raises
+        ------
+        DeliveryError
+            With the words that a PACS administrator needs.
+        """
+        ...
+
+    def send(self, result: Result) -> str:
+        """Store one object; return a note ("" in the normal case).
+
+        Raises
+        ------
+        DeliveryError
+            If it did not take the object.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the association."""
+        ...

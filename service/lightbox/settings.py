@@ -1,0 +1,311 @@
+"""All that can be configured: one frozen model per TOML section, every key optional.
+
+Order of precedence: ``LIGHTBOX__SECTION__KEY`` in the environment, then the TOML file, then the
+defaults here. Unknown keys are errors that name the nearest right key.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _seconds(value: object) -> object:
+    found = re.fullmatch(r"([0-9.]+)\s*(ms|s|m|h|d)", value) if isinstance(value, str) else None
+    if isinstance(value, str) and not found:
+        raise ValueError('expected a time such as "2s", "5m", "24h" or "0.3s"')
+    return float(found[1]) * _UNITS[found[2]] if found else value
+
+
+def _bytes(value: object) -> object:
+    found = re.fullmatch(r"([0-9.]+)\s*([KMGT]?B)", value) if isinstance(value, str) else None
+    if isinstance(value, str) and not found:
+        raise ValueError('expected a size such as "5GB" or "200MB"')
+    return int(float(found[1]) * _SIZES[found[2]]) if found else value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+"""A time: "2s", "5m", "24h"; a plain number is seconds."""
+
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
+"""A size: "5GB", "200MB"; a plain number is bytes."""
+
+
+def _one_or_many(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+"""One regular expression or several."""
+
+UrgencyName = Literal["STAT", "HIGH", "ROUTINE", "AUDIT"]
+
+
+class Section(BaseModel):
+    """A table of the configuration file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Database(Section):
+    """Where ledger and queue live."""
+
+    url: str = ""
+    """Empty: SQLite files in ``data_dir``; ``postgresql://…`` for several machines."""
+
+
+class StorageSettings(Section):
+    """Where files live, and for how long."""
+
+    url: str = ""
+    """Empty: ``data_dir``; a shared folder or ``s3://…`` for several machines."""
+    reserve: Bytes = 5 * 10**9
+    """Free disk space under which instances are refused with 0xA700."""
+    retention: Seconds = 3 * 86400.0
+    """How long delivered instances and results are kept."""
+
+
+class Tls(Section):
+    """DICOM over TLS."""
+
+    port: int = 2762
+    """Port of the TLS listener."""
+    certificate: str = ""
+    """PEM file of our certificate; empty: no TLS listener."""
+    key: str = ""
+    """PEM file of its private key."""
+    ca: str = ""
+    """PEM file of the authorities that peers' certificates must come from."""
+    require_client: bool = True
+    """Refuse peers without a certificate."""
+
+
+class Limits(Section):
+    """Bounds against hostile or broken senders; each is tested at the limit and one over."""
+
+    pdu: Bytes = 128 * 1024
+    """Longest P-DATA PDU that we announce; longer ones than four times this abort."""
+    associate: Bytes = 256 * 1024
+    """Longest A-ASSOCIATE-RQ."""
+    contexts: int = 128
+    """Most presentation contexts in one request (PS3.8 7.1.1.13)."""
+    message: Bytes = 2 * 2**30
+    """Longest data set of one C-STORE."""
+    memory: Bytes = 64 * 2**20
+    """Command sets and small data sets held in memory, all associations together."""
+    associations_per_peer: int = 32
+    """Most associations of one IP address."""
+    handshake: Seconds = 10.0
+    """From connection to A-ASSOCIATE-RQ, TLS included."""
+    pdu_time: Seconds = 60.0
+    """Longest silence inside of a PDU or a message."""
+    idle: Seconds = 600.0
+    """Longest silence of an association between messages."""
+    nesting: int = 64
+    """Deepest nesting of sequences in a header."""
+    decode_memory: Bytes = 2 * 10**9
+    """Address space of a decoding process."""
+    decode_time: Seconds = 60.0
+    """CPU time for one instance in a decoding process."""
+    pixels: int = 2**28
+    """Most samples (rows x columns x samples) of one frame."""
+
+
+class Dicom(Section):
+    """The DICOM listener."""
+
+    ae_title: str = "LIGHTBOX"
+    """Our AE title, also as the calling AE of what we send."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Another than loopback needs ``accept_calling``, TLS or ``insecure``."""
+    port: int = Field(11112, ge=0, le=65535)
+    """TCP port to listen on; 0 takes a free one."""
+    max_associations: int = Field(64, ge=1)
+    """Most associations at once."""
+    accept_called: tuple[str, ...] = ("LIGHTBOX", "LIGHTBOX_STAT", "LIGHTBOX_AUDIT")
+    """Called AE titles that we answer to."""
+    accept_calling: tuple[str, ...] = ()
+    """``"AET"`` or ``"AET@IP"``; empty: any."""
+    insecure: bool = False
+    """Listen beyond loopback without TLS and without a list of calling AEs."""
+    tls: Tls = Tls()
+    limits: Limits = Limits()
+
+
+class Web(Section):
+    """Console, API, health and metrics."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8080, ge=0, le=65535)
+    """TCP port; 0 takes a free one."""
+    token: str = ""
+    """Bearer token of console and API; empty: none is asked for (loopback only)."""
+
+
+class DestinationSettings(Section):
+    """A node that results are sent to."""
+
+    name: str
+    """Name in metrics and reports."""
+    ae_title: str = ""
+    """Its AE title."""
+    host: str = "127.0.0.1"
+    """Its address."""
+    port: int = Field(104, ge=1, le=65535)
+    """Its port."""
+    stow: str = ""
+    """DICOMweb root (``http://…/dicom-web``) in place of AE title, host and port."""
+    commitment: bool = False
+    """Ask for storage commitment."""
+    retries: int = Field(10, ge=0)
+    """Tries after the first before a result becomes a dead letter."""
+    retry_first: Seconds = 30.0
+    """Wait before the first retry; it doubles each time."""
+    kinds: tuple[Literal["sc", "seg", "sr", "pm"], ...] = ("sc", "seg", "sr", "pm")
+    """What it gets."""
+
+
+class RuleSettings(Section):
+    """A site's rule (``when`` maps keywords to regular expressions)."""
+
+    name: str
+    """Name in the ledger and on the picture."""
+    when: dict[str, Patterns] = Field(default_factory=dict)
+    """DICOM keyword, ``called_ae`` or ``calling_ae`` → regular expression(s); ``~`` excludes."""
+    urgency: UrgencyName | None = None
+    """Urgency that it gives."""
+    models: tuple[str, ...] = ()
+    """Run these models only."""
+    audit: bool = False
+    """Ask for the audit."""
+
+
+class DeadlineSettings(Section):
+    """Last byte received to stored in the PACS."""
+
+    STAT: Seconds = 2.0
+    HIGH: Seconds = 10.0
+    ROUTINE: Seconds = 300.0
+    AUDIT: Seconds = 86400.0
+
+
+class StudySettings(Section):
+    """When a series counts as complete."""
+
+    quiet_period: Seconds = 10.0
+    """Silence after the last association that brought the series."""
+    quiet_period_urgent: Seconds = 0.3
+    """The same for STAT and HIGH."""
+    force_after: Seconds = 60.0
+    """At the latest so long after the last instance, associations open or not."""
+
+
+class AuditSettings(Section):
+    """Which predictions are audited, and how thoroughly."""
+
+    below_confidence: float = Field(0.85, ge=0, le=1)
+    """Calibrated confidence under which an audit is made (a model may set its own)."""
+    modalities: tuple[str, ...] = ("MR",)
+    """Modalities that are always audited."""
+    sample: float = Field(0.02, ge=0, le=1)
+    """Share of all others that is audited at random."""
+    tolerance: float = Field(0.01, gt=0)
+    """Standard errors are driven below this share of the range of the values."""
+    max_evaluations: int = Field(20000, ge=16)
+    """Most evaluations of one audit."""
+    chunk: int | Literal["auto"] = "auto"
+    """Evaluations between two pauses; auto: as many batches as fit the preemption bound."""
+    min_share: float = Field(0.1, ge=0, le=1)
+    """Share of the device that audits get even while fast jobs wait (STAT excepted)."""
+    window: str = ""
+    """Off-peak hours for audits, local time, such as "22:00-06:00"; empty: always."""
+
+
+class ModelOverride(Section):
+    """A site's own operating point of one model."""
+
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """Finding → calibrated confidence at which it counts as present."""
+    audit_below: float | None = None
+    """In place of ``[audit] below_confidence``."""
+    destinations: tuple[str, ...] = ()
+    """Names of destinations; empty: all."""
+
+
+class ModelSettings(BaseModel):
+    """Which model packages are served. Other keys are tables of models: ``[models.NAME]``."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+    __pydantic_extra__: dict[str, ModelOverride] = Field(init=False)
+
+    path: str = "models"
+    """Folder of model packages, relative to the configuration file."""
+    enabled: tuple[str, ...] = ()
+    """Names; empty: all that pass ``models check``."""
+
+
+class Worker(Section):
+    """The device that runs the networks."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: CUDA where there is a usable GPU."""
+    runtime: Literal["onnxruntime", "torch"] = "onnxruntime"
+    """Engine."""
+    max_batch: int = Field(32, ge=1)
+    """Largest batch of a forward pass."""
+    threads: int = Field(0, ge=0)
+    """Threads of a forward pass; 0: one per core."""
+
+
+class ResultSettings(Section):
+    """Which objects are made."""
+
+    secondary_capture: bool = True
+    """The picture that a person sees."""
+    segmentation: bool = True
+    """The region that a viewer overlays."""
+    structured_report: bool = True
+    """The findings that a system reads."""
+    parametric_map: bool = True
+    """The numbers."""
+    sr_class: Literal["enhanced", "comprehensive3d"] = "enhanced"
+    """SOP class of the structured report."""
+    negative: Literal["picture", "report", "none"] = "picture"
+    """What a normal study gets."""
+    refused: Literal["listed", "note"] = "listed"
+    """What a study gets that was not analysed."""
+
+
+class Logging(Section):
+    """Logs on stderr."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    """auto: console on a terminal, JSON in a pipe."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is written."""
+
+
+class Settings(Section):
+    """The whole file."""
+
+    data_dir: str = "/var/lib/lightbox"
+    """Files, ledger and queue live here; one service per directory."""
+    database: Database = Database()
+    storage: StorageSettings = StorageSettings()
+    dicom: Dicom = Dicom()
+    web: Web = Web()
+    destinations: tuple[DestinationSettings, ...] = ()
+    rules: tuple[RuleSettings, ...] = ()
+    deadlines: DeadlineSettings = DeadlineSettings()
+    studies: StudySettings = StudySettings()
+    audit: AuditSettings = AuditSettings()
+    models: ModelSettings = ModelSettings()
+    worker: Worker = Worker()
+    results: ResultSettings = ResultSettings()
+    logging: Logging = Logging()
