@@ -123,9 +123,9 @@ class Dicom(Section):
     """Our AE title, also as the calling AE of what we send."""
     host: str = "127.0.0.1"
     """Address to listen on. Another than loopback needs ``accept_calling``, TLS or ``insecure``."""
-    port: int = Field(11112, ge=0, le=65535)
+    port: int = Field(default=11112, ge=0, le=65535)
     """TCP port to listen on; 0 takes a free one."""
-    max_associations: int = Field(64, ge=1)
+    max_associations: int = Field(default=64, ge=1)
     """Most associations at once."""
     accept_called: tuple[str, ...] = ("LIGHTBOX", "LIGHTBOX_STAT", "LIGHTBOX_AUDIT")
     """Called AE titles that we answer to."""
@@ -142,7 +142,7 @@ class Web(Section):
 
     host: str = "127.0.0.1"
     """Address to listen on."""
-    port: int = Field(8080, ge=0, le=65535)
+    port: int = Field(default=8080, ge=0, le=65535)
     """TCP port; 0 takes a free one."""
     token: str = ""
     """Bearer token of console and API; empty: none is asked for (loopback only)."""
@@ -157,13 +157,13 @@ class DestinationSettings(Section):
     """Its AE title."""
     host: str = "127.0.0.1"
     """Its address."""
-    port: int = Field(104, ge=1, le=65535)
+    port: int = Field(default=104, ge=1, le=65535)
     """Its port."""
     stow: str = ""
     """DICOMweb root (``http://…/dicom-web``) in place of AE title, host and port."""
     commitment: bool = False
     """Ask for storage commitment."""
-    retries: int = Field(10, ge=0)
+    retries: int = Field(default=10, ge=0)
     """Tries after the first before a result becomes a dead letter."""
     retry_first: Seconds = 30.0
     """Wait before the first retry; it doubles each time."""
@@ -209,19 +209,19 @@ class StudySettings(Section):
 class AuditSettings(Section):
     """Which predictions are audited, and how thoroughly."""
 
-    below_confidence: float = Field(0.85, ge=0, le=1)
+    below_confidence: float = Field(default=0.85, ge=0, le=1)
     """Calibrated confidence under which an audit is made (a model may set its own)."""
     modalities: tuple[str, ...] = ("MR",)
     """Modalities that are always audited."""
-    sample: float = Field(0.02, ge=0, le=1)
+    sample: float = Field(default=0.02, ge=0, le=1)
     """Share of all others that is audited at random."""
-    tolerance: float = Field(0.01, gt=0)
+    tolerance: float = Field(default=0.01, gt=0)
     """Standard errors are driven below this share of the range of the values."""
-    max_evaluations: int = Field(20000, ge=16)
+    max_evaluations: int = Field(default=20000, ge=16)
     """Most evaluations of one audit."""
     chunk: int | Literal["auto"] = "auto"
     """Evaluations between two pauses; auto: as many batches as fit the preemption bound."""
-    min_share: float = Field(0.1, ge=0, le=1)
+    min_share: float = Field(default=0.1, ge=0, le=1)
     """Share of the device that audits get even while fast jobs wait (STAT excepted)."""
     window: str = ""
     """Off-peak hours for audits, local time, such as "22:00-06:00"; empty: always."""
@@ -242,7 +242,7 @@ class ModelSettings(BaseModel):
     """Which model packages are served. Other keys are tables of models: ``[models.NAME]``."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
-    __pydantic_extra__: dict[str, ModelOverride] = Field(init=False)
+    __pydantic_extra__: dict[str, ModelOverride] = Field(init=False)  # type: ignore[mutable-override]  # how pydantic types extra keys
 
     path: str = "models"
     """Folder of model packages, relative to the configuration file."""
@@ -257,9 +257,9 @@ class Worker(Section):
     """auto: CUDA where there is a usable GPU."""
     runtime: Literal["onnxruntime", "torch"] = "onnxruntime"
     """Engine."""
-    max_batch: int = Field(32, ge=1)
+    max_batch: int = Field(default=32, ge=1)
     """Largest batch of a forward pass."""
-    threads: int = Field(0, ge=0)
+    threads: int = Field(default=0, ge=0)
     """Threads of a forward pass; 0: one per core."""
 
 

@@ -81,9 +81,9 @@ class Finding(Table):
 class Calibration(Table):
     """How logits become probabilities."""
 
-    temperature: float = Field(1.0, gt=0.0)
+    temperature: float = Field(default=1.0, gt=0.0)
     """Logits are divided by this (Guo et al. 2017, arXiv 1706.04599)."""
-    audit_below: float = Field(0.85, ge=0.0, le=1.0)
+    audit_below: float = Field(default=0.85, ge=0.0, le=1.0)
     """Calibrated confidence under which the audit is asked for."""
 
 
@@ -94,7 +94,7 @@ class Explanation(Table):
     """Tensor name in the graph; empty: the last one with spatial extent."""
     baseline: Literal["blur", "mean", "zero"] = "blur"
     """What stands where a region is absent."""
-    baseline_cells: int = Field(6, ge=1)
+    baseline_cells: int = Field(default=6, ge=1)
     """Blur only: the image is averaged over this many cells per side and interpolated back."""
     regions: Literal["grid"] = "grid"
     """How the players are made."""

@@ -73,4 +73,7 @@ def _resample(unit: FloatMap, geometry: FrameGeometry) -> FloatMap:
     box = (left, top, left + columns.canvas, top + rows.canvas)
     image = Image.fromarray(np.ascontiguousarray(canvas, dtype=np.float32))
     height, width = geometry.model_shape
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=box))
+    resized: FloatMap = np.asarray(
+        image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    )
+    return resized
