@@ -1,0 +1,48 @@
+# make demo and make test are all that a newcomer needs; make help lists the rest.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+TORCH_INSTALLED := .venv/.installed-torch
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format system
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED)  ## make .venv with the lightbox command in it
+
+$(INSTALLED): pyproject.toml deploy/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python 3.11 to 3.13 is needed, $(PYTHON) is another: make PYTHON=python3.12 …" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "venv is missing: apt-get install python3-venv" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt -e '.[dev]'
+	@touch $@
+
+# torch is for training and for tests that compare with it; serve and the demo never import it.
+$(TORCH_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt '$(TORCH)'
+	@touch $@
+
+system:
+	@deploy/install-system.sh
+
+demo: system $(INSTALLED)  ## send real studies through the service and look at what comes back
+	$(BIN)/lightbox demo
+
+test: system $(INSTALLED) $(TORCH_INSTALLED) lint  ## run all tests that this machine can run
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)  ## ruff, mypy, import-linter, pydoclint, codespell
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --config pyproject.toml --no-cache > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+	$(BIN)/pydoclint --quiet service
+	$(BIN)/codespell service tests conformance deploy models README.md CHANGELOG.md
+
+format: $(INSTALLED)  ## let ruff format and mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
