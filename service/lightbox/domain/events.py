@@ -94,6 +94,7 @@ class StudyReady:
     revision: int
     audit: bool = False
     caveat: str = ""
+    modality: str = ""
     kind: Literal["study_ready"] = "study_ready"
 
     @property

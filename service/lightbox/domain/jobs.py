@@ -39,6 +39,10 @@ class Job:
         Job whose results this one replaces, or "".
     caveat : str
         What the picture must say about the match of model and source, or "".
+    modality : str
+        Modality (0008,0060) of the unit.
+    audit : bool
+        A rule or the called AE asks for the audit.
     """
 
     job_id: JobId
@@ -57,6 +61,8 @@ class Job:
     revision: int = 1
     supersedes: str = ""
     caveat: str = ""
+    modality: str = ""
+    audit: bool = False
 
 
 def job_identity(
