@@ -254,6 +254,21 @@ class DeadLettered(_OfJob):
 
 
 @dataclass(frozen=True, slots=True)
+class NotTaken(_OfJob):
+    """deliver.send: this destination does not take this kind of object; nothing is wrong."""
+
+    sop_instance_uid: str
+    destination: str
+    reason: str
+    kind: Literal["not_taken"] = "not_taken"
+
+    @property
+    def key(self) -> str:
+        """One per result and destination."""
+        return f"{self.kind}:{self.sop_instance_uid}:{self.destination}"
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceMarked:
     """app: a process started or stopped; ``heads`` anchors the other chains (name → hash)."""
 
@@ -289,6 +304,7 @@ Event: TypeAlias = (
     | Delivered
     | DeliveryDelayed
     | DeadLettered
+    | NotTaken
     | ServiceMarked
 )
 
