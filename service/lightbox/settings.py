@@ -6,34 +6,18 @@ defaults here. Unknown keys are errors that name the nearest right key.
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-
-
-def _seconds(value: object) -> object:
-    found = re.fullmatch(r"([0-9.]+)\s*(ms|s|m|h|d)", value) if isinstance(value, str) else None
-    if isinstance(value, str) and not found:
-        raise ValueError('expected a time such as "2s", "5m", "24h" or "0.3s"')
-    return float(found[1]) * _UNITS[found[2]] if found else value
-
-
-def _bytes(value: object) -> object:
-    found = re.fullmatch(r"([0-9.]+)\s*([KMGT]?B)", value) if isinstance(value, str) else None
-    if isinstance(value, str) and not found:
-        raise ValueError('expected a size such as "5GB" or "200MB"')
-    return int(float(found[1]) * _SIZES[found[2]]) if found else value
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
-"""A time: "2s", "5m", "24h"; a plain number is seconds."""
-
-Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
-"""A size: "5GB", "200MB"; a plain number is bytes."""
+from lightbox.domain.errors import ConfigurationError
+from lightbox.domain.keys import Location, complaint, leaves, overlay, spelled
+from lightbox.domain.quantities import Bytes, Seconds
 
 
 def _one_or_many(value: object) -> object:
@@ -42,6 +26,14 @@ def _one_or_many(value: object) -> object:
 
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 """One regular expression or several."""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
 
 UrgencyName = Literal["STAT", "HIGH", "ROUTINE", "AUDIT"]
 
@@ -136,6 +128,16 @@ class Dicom(Section):
     tls: Tls = Tls()
     limits: Limits = Limits()
 
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        guarded = self.accept_calling or self.tls.certificate or self.insecure
+        if not (guarded or _is_loopback(self.host)):
+            raise ValueError(
+                f"host {self.host} is open to the network: list accept_calling, set up TLS, "
+                "or say insecure = true"
+            )
+        return self
+
 
 class Web(Section):
     """Console, API, health and metrics."""
@@ -146,6 +148,12 @@ class Web(Section):
     """TCP port; 0 takes a free one."""
     token: str = ""
     """Bearer token of console and API; empty: none is asked for (loopback only)."""
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if not (_is_loopback(self.host) or self.token):
+            raise ValueError(f"host {self.host} is open to the network: set a token")
+        return self
 
 
 class DestinationSettings(Section):
@@ -289,6 +297,8 @@ class Logging(Section):
     """auto: console on a terminal, JSON in a pipe."""
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe level that is written."""
+    uids: Literal["hashed", "plain"] = "hashed"
+    """hashed: UIDs appear as keyed hashes; the key is made once per data directory."""
 
 
 class Settings(Section):
@@ -309,3 +319,80 @@ class Settings(Section):
     worker: Worker = Worker()
     results: ResultSettings = ResultSettings()
     logging: Logging = Logging()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, their file ("" for none), and who set a key (``dicom.port``) beside the defaults.
+
+    ``sources`` maps such a key to the name of the file or of the environment variable.
+    """
+
+    settings: Settings
+    file: str
+    sources: Mapping[str, str]
+
+
+def load(path: str | None, environ: Mapping[str, str]) -> Settings:
+    """Return the settings; see :func:`read`."""
+    return read(path, environ).settings
+
+
+def read(path: str | None, environ: Mapping[str, str]) -> Loaded:
+    """Read the TOML file ``path`` (else ``LIGHTBOX_CONFIG``, else none) and the environment.
+
+    Relative paths in the file are relative to its folder, others to the working directory.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the file or variable, the key, what was found and what was expected.
+    """
+    file = path or environ.get("LIGHTBOX_CONFIG", "")
+    tree = _toml(file) if file else {}
+    sources: dict[Location, str] = dict.fromkeys(leaves(tree), file)
+    sources |= overlay(Settings, tree, environ, "LIGHTBOX__")
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        found = complaint(error, Settings, tree)
+        origin = [src for at, src in sources.items() if at[: len(found.location)] == found.location]
+        thing = f"{(origin or [file])[-1]}: {found.key}"
+        raise ConfigurationError(thing, found.reason, found.mend) from None
+    folder = Path(file).absolute().parent if file else Path.cwd()
+    spoken = {spelled(location): source for location, source in sources.items()}
+    return Loaded(_with_absolute_paths(settings, folder, spoken, file), file, spoken)
+
+
+def _toml(file: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigurationError(file, f"cannot be read: {reason}", "name another file") from None
+    except ValueError as error:  # of TOML or of UTF-8; the former names the line
+        raise ConfigurationError(file, str(error), "mend that line") from None
+
+
+def _with_absolute_paths(
+    settings: Settings, folder: Path, sources: Mapping[str, str], file: str
+) -> Settings:
+    def absolute(key: str, path: str) -> str:
+        base = folder if sources.get(key, "") == file else Path.cwd()
+        return str(base / Path(path).expanduser()) if path else ""
+
+    models = absolute("models.path", settings.models.path)
+    if "models.path" not in sources:  # the default: beside the file, here, or in our checkout
+        places = (folder, Path.cwd(), Path(__file__).parents[2])
+        known = [p / settings.models.path for p in places]
+        models = str(next((p for p in known if any(p.glob("*/model.toml"))), known[1]))
+    tls = settings.dicom.tls
+    names = ("certificate", "key", "ca")
+    tls = tls.model_copy(update={n: absolute(f"dicom.tls.{n}", getattr(tls, n)) for n in names})
+    return settings.model_copy(
+        update={
+            "data_dir": absolute("data_dir", settings.data_dir),
+            "models": settings.models.model_copy(update={"path": models}),
+            "dicom": settings.dicom.model_copy(update={"tls": tls}),
+        }
+    )
