@@ -1,0 +1,167 @@
+"""The ``lightbox`` command: its subcommands by name, and what it exits with.
+
+Exit 0: done. 1: a negative answer or a failure. 2: wrong use or configuration. Errors are one
+line on stderr; ``--debug`` shows the traceback. Subcommands are imported when they are used, so
+that ``lightbox --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from lightbox.cli.invocation import Invocation
+from lightbox.domain.errors import ConfigurationError, LightboxError, UsageError
+from lightbox.version import __version__
+
+COMMANDS = {
+    "serve": "Run the service.",
+    "demo": "Send real studies through the service and show what comes back.",
+    "send": "Send DICOM files to a node (C-STORE).",
+    "echo": "Ask a node whether it answers (C-ECHO).",
+    "studies": "List the studies, or show one study's timeline.",
+    "ledger": "Account for every accepted instance.",
+    "explain": "Explain images offline, without a network.",
+    "models": "List and check model packages.",
+    "methods": "List the explanation methods.",
+    "rules": "Say what an instance would meet, and why.",
+    "config": "Check, describe or print the configuration.",
+}
+"""Name → one line of help; ``NAME`` lives in ``lightbox.cli.NAME`` as an object ``NAME``."""
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def _remember_config(context: click.Context, _parameter: click.Parameter, path: str | None) -> None:
+    if path is not None:
+        context.ensure_object(Invocation).config = path
+
+
+def _remember_debug(
+    context: click.Context, _parameter: click.Parameter, debug: bool
+) -> None:  # click's signature
+    if debug:
+        context.ensure_object(Invocation).debug = True
+
+
+def _shared_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["-c", "--config"],
+            metavar="FILE",
+            expose_value=False,
+            callback=_remember_config,
+            help="Configuration (TOML); else LIGHTBOX_CONFIG, else the defaults.",
+        ),
+        click.Option(
+            ["--debug"],
+            is_flag=True,
+            expose_value=False,
+            callback=_remember_debug,
+            help="Show tracebacks.",
+        ),
+    ]
+
+
+def _with_shared_options(command: click.Command) -> click.Command:
+    """Let ``-c`` and ``--debug`` stand after a subcommand's name too."""
+    taken = {name for parameter in command.params for name in parameter.opts}
+    if "--debug" not in taken:
+        command.params.extend(_shared_options())
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _with_shared_options(below)
+    return command
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Return the names in the order of a first day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        """Import the command's module."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"lightbox.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return _with_shared_options(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
+        """Write the summaries of :data:`COMMANDS`; nothing is imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    params=_shared_options(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: lightbox demo. Help on a command: lightbox COMMAND --help.",
+)
+@click.version_option(__version__, message="lightbox %(version)s")
+def lightbox() -> None:
+    """DICOM inference that explains itself, in the PACS."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Without the program's name.
+    """
+    invocation = Invocation()
+    try:
+        code = lightbox.main(
+            list(arguments), prog_name="lightbox", standalone_mode=False, obj=invocation
+        )
+        sys.stdout.flush()
+    except click.ClickException as error:
+        return _wrong_use(error)
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader (head, less) has gone: nothing to say, nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except LightboxError as error:
+        _say(str(error))
+        if invocation.debug:
+            traceback.print_exc()
+        return 2 if isinstance(error, ConfigurationError | UsageError) else 1
+    except Exception as error:  # noqa: BLE001  # the door of the program: one line for people
+        if invocation.debug:
+            traceback.print_exc()
+        else:
+            _say(f"{type(error).__name__}: {error} (a fault of ours: --debug shows where)")
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the program: the entry point ``lightbox``."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _wrong_use(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "lightbox"
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+    else:
+        _say(f"{path}: {error.format_message()} (try: {path} --help)", name="")
+    return error.exit_code
+
+
+def _say(line: str, name: str = "lightbox: ") -> None:
+    text = " ".join(line.split())
+    click.echo(f"{name}{text}", err=True)
