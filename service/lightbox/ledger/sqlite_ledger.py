@@ -1,0 +1,135 @@
+"""The ledger in SQLite files: the port's one implementation, made of a writer and a reader."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import IO
+
+from sqlalchemy import Engine, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from lightbox import ports
+from lightbox.domain.errors import LedgerError
+from lightbox.domain.events import Event, Recorded
+from lightbox.ledger.chain import Row, follows, genesis
+from lightbox.ledger.record import Writer
+from lightbox.ledger.tables import HEAD, ROWS, chain_file, writing_engine
+from lightbox.ledger.timeline import LedgerReader, unreadable
+
+_CHECKED_ROWS = 100
+_PRIVATE = 0o700
+
+
+class SqliteLedger:
+    """One process's own chain to write, every chain in the folder to read.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds one file per chain; made where it is missing.
+    chain : str
+        Name of the writing process: receive, control, work.
+    clock : Clock
+        Says when a row is recorded.
+
+    Raises
+    ------
+    LedgerError
+        If another process writes this chain, or its newest rows are damaged.
+    """
+
+    def __init__(self, folder: Path, chain: str, clock: ports.Clock) -> None:
+        path = chain_file(folder, chain)
+        folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        self._lock = _lock(path)
+        try:
+            self._engine = writing_engine(path)
+            last = _verified_head(self._engine, chain)
+        except SQLAlchemyError as error:
+            self._lock.close()
+            raise unreadable(chain, error) from error
+        except LedgerError:
+            self._engine.dispose()
+            self._lock.close()
+            raise
+        self._writer = Writer(self._engine, chain, last, clock)
+        self._reader = LedgerReader(folder)
+
+    def record(self, *events: Event) -> tuple[Recorded, ...]:
+        """Append durably, in order; an event whose key is known already returns the old row.
+
+        Raises
+        ------
+        LedgerError
+            If the rows are not on disk. Nothing may be acknowledged then.
+        """
+        return self._writer.record(events)
+
+    def since(self, positions: Mapping[str, int]) -> tuple[Recorded, ...]:
+        """Return all rows after these positions (chain → sequence), chains in time order."""
+        return self._reader.since(positions)
+
+    def timeline(self, study_instance_uid: str) -> tuple[Recorded, ...]:
+        """Return the events of one study from all chains, by time."""
+        return self._reader.timeline(study_instance_uid)
+
+    def find(self, key: str) -> Recorded | None:
+        """Return the row with this key from any chain."""
+        return self._reader.find(key)
+
+    def heads(self) -> Mapping[str, str]:
+        """Return the digest of each chain's newest row, to anchor them (``ServiceMarked``)."""
+        return self._reader.heads()
+
+    def close(self) -> None:
+        """Write what waits, close the files, let another process have the chain."""
+        self._writer.close()
+        self._reader.close()
+        self._engine.dispose()
+        self._lock.close()
+
+
+def _lock(path: Path) -> IO[str]:
+    held = path.with_suffix(".lock").open("w")
+    try:
+        # A record lock, not flock: a forked child that outlives its parent must not inherit it.
+        fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        held.close()
+        raise LedgerError(
+            f"ledger {path.name}", "is being written by another process", "stop that one first"
+        ) from error
+    return held
+
+
+def _verified_head(engine: Engine, chain: str) -> tuple[int, str]:
+    newest = select(ROWS).order_by(ROWS.c.sequence.desc()).limit(_CHECKED_ROWS + 1)
+    with engine.begin() as connection:
+        rows = [Row(**found) for found in connection.execute(newest).mappings()][::-1]
+        stated = connection.execute(select(HEAD)).mappings().one_or_none()
+        if stated is None and not rows:
+            first = {"chain": chain, "sequence": 0, "digest": genesis(chain)}
+            connection.execute(insert(HEAD), first)
+            return 0, genesis(chain)
+    if stated is None or stated["chain"] != chain:
+        raise _damaged(chain, 0, "is not of this chain")
+    if len(rows) <= _CHECKED_ROWS and rows and not follows(rows[0], genesis(chain), 1):
+        raise _damaged(chain, 1, "is not the row that was written")
+    for before, row in pairwise(rows):
+        if not follows(row, before.digest, before.sequence + 1):
+            raise _damaged(chain, before.sequence + 1, "is not the row that was written")
+    head = (rows[-1].sequence, rows[-1].digest) if rows else (0, genesis(chain))
+    if head != (stated["sequence"], stated["digest"]):
+        raise _damaged(chain, stated["sequence"], "was written and is gone")
+    return head
+
+
+def _damaged(chain: str, sequence: int, reason: str) -> LedgerError:
+    return LedgerError(
+        f"ledger chain {chain}, sequence {sequence}",
+        reason,
+        "keep a copy of the folder, put the last backup in its place, run `lightbox ledger check`",
+    )

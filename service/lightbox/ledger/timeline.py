@@ -1,0 +1,187 @@
+"""Readers over all chains of a folder. They never write and never block a writer.
+
+A chain's file may appear at any time; a reader that finds none finds no rows.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, RowMapping, Select, select
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from lightbox.domain.errors import LedgerError
+from lightbox.domain.events import Recorded, from_json
+from lightbox.ledger.chain import Row
+from lightbox.ledger.tables import HEAD, ROWS, chain_files, reading_engine
+
+_PAGE = 2000
+
+
+class LedgerReader:
+    """Reads every chain of a folder, beside a running service or without one.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds one file per chain; it need not exist yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._engines: dict[str, Engine] = {}
+        self._lock = threading.Lock()
+
+    def chains(self) -> tuple[str, ...]:
+        """Return the names of the chains that exist now."""
+        return tuple(chain_files(self._folder))
+
+    def since(self, positions: Mapping[str, int]) -> tuple[Recorded, ...]:
+        """Return all rows after these positions (chain → sequence), chains in time order."""
+        return tuple(self.stream(positions))
+
+    def stream(self, positions: Mapping[str, int] | None = None) -> Iterator[Recorded]:
+        """Yield what :meth:`since` returns, a page at a time: for a ledger of any length.
+
+        The order within a chain is kept even where its clock was set back.
+        """
+        after = positions or {}
+        chains = [self._recorded(chain, after.get(chain, 0)) for chain in self.chains()]
+        return heapq.merge(*chains, key=_time)
+
+    def timeline(self, study_instance_uid: str) -> tuple[Recorded, ...]:
+        """Return the events of one study from all chains, by time."""
+        if not study_instance_uid:
+            return ()
+        wanted = ROWS.c.study == study_instance_uid
+        chains = [
+            [recorded(chain, row) for row in self._query(chain, select(ROWS).where(wanted))]
+            for chain in self.chains()
+        ]
+        for rows in chains:
+            rows.sort(key=_sequence)
+        return tuple(heapq.merge(*chains, key=_time))
+
+    def find(self, key: str) -> Recorded | None:
+        """Return the row with this key from any chain; the earliest where several have it."""
+        wanted = select(ROWS).where(ROWS.c.key == key)
+        found = [
+            recorded(chain, row) for chain in self.chains() for row in self._query(chain, wanted)
+        ]
+        return min(found, key=_time, default=None)
+
+    def heads(self) -> Mapping[str, str]:
+        """Return the digest of each chain's newest row (chain → digest)."""
+        last = select(ROWS).order_by(ROWS.c.sequence.desc()).limit(1)
+        return {chain: row.digest for chain in self.chains() for row in self._query(chain, last)}
+
+    def rows(self, chain: str, after: int = 0) -> Iterator[Row]:
+        """Yield the raw rows of a chain by sequence, without reading their events.
+
+        Raises
+        ------
+        LedgerError
+            If the file cannot be read.
+        """
+        while True:
+            page = self._query(
+                chain,
+                select(ROWS).where(ROWS.c.sequence > after).order_by(ROWS.c.sequence).limit(_PAGE),
+            )
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].sequence
+
+    def stated_head(self, chain: str) -> tuple[int, str]:
+        """Return sequence and digest of the newest row as the file states it beside the rows."""
+        with self._connection(chain) as connection:
+            for found in _execute(connection, select(HEAD)):
+                if found["chain"] == chain:
+                    return found["sequence"], found["digest"]
+        return 0, ""
+
+    def anchors(self, chain: str) -> tuple[Row, ...]:
+        """Return the rows of a chain that name the heads of other chains."""
+        prefix = "service_marked:"
+        marked = ROWS.c.key.between(prefix, prefix + "\uffff")
+        return tuple(self._query(chain, select(ROWS).where(marked).order_by(ROWS.c.sequence)))
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._lock:
+            for engine in self._engines.values():
+                engine.dispose()
+            self._engines.clear()
+
+    def _recorded(self, chain: str, after: int) -> Iterator[Recorded]:
+        return (recorded(chain, row) for row in self.rows(chain, after))
+
+    def _query(self, chain: str, statement: Select[tuple[object, ...]]) -> list[Row]:
+        with self._connection(chain) as connection:
+            return [Row(**found) for found in _execute(connection, statement)]
+
+    @contextmanager
+    def _connection(self, chain: str) -> Iterator[Connection]:
+        try:
+            with self._engine(chain).connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise unreadable(chain, error) from error
+
+    def _engine(self, chain: str) -> Engine:
+        with self._lock:
+            if chain not in self._engines:
+                self._engines[chain] = reading_engine(chain_files(self._folder)[chain])
+            return self._engines[chain]
+
+
+def recorded(chain: str, row: Row) -> Recorded:
+    """Read a row's event.
+
+    Raises
+    ------
+    LedgerError
+        If the row holds no event of ours.
+    """
+    try:
+        happened = from_json(row.body)
+    except ValueError as error:
+        raise LedgerError(
+            f"ledger chain {chain}, sequence {row.sequence}",
+            "holds no event that this version knows",
+            "run `lightbox ledger prove`; start the version that wrote it",
+        ) from error
+    return Recorded(chain, row.sequence, row.at, row.digest, happened)
+
+
+def unreadable(chain: str, error: Exception) -> LedgerError:
+    """Return the error for a file that SQLite cannot read or write."""
+    cause = str(getattr(error, "orig", error))
+    return LedgerError(
+        f"ledger chain {chain}",
+        f"cannot be read or written: {cause}",
+        "check disk and permissions; if it is damaged, keep a copy, put the last backup in its "
+        "place and run `lightbox ledger check`",
+    )
+
+
+def _execute(connection: Connection, statement: Select[tuple[object, ...]]) -> list[RowMapping]:
+    try:
+        return list(connection.execute(statement).mappings())
+    except OperationalError as error:
+        if "no such table" in str(error.orig):  # its writer is making the file right now
+            return []
+        raise
+
+
+def _time(row: Recorded) -> float:
+    return row.at
+
+
+def _sequence(row: Recorded) -> int:
+    return row.sequence

@@ -1,0 +1,64 @@
+"""The ledger in SQLite files: the contract, opening, locking, readers beside a writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builders import a_stored, an_instance
+from contracts.ledger import LedgerContract
+from fakes.clock import FakeClock
+from lightbox.domain.errors import LedgerError
+from lightbox.ledger.sqlite_ledger import SqliteLedger
+from lightbox.ledger.timeline import LedgerReader
+
+
+class TestContract(LedgerContract):
+    @pytest.fixture
+    def ledger(self, tmp_path: Path) -> Iterator[SqliteLedger]:
+        ledger = SqliteLedger(tmp_path / "ledger", "receive", FakeClock())
+        yield ledger
+        ledger.close()
+
+
+def test_a_chain_goes_on_after_it_was_closed(tmp_path: Path) -> None:
+    one = SqliteLedger(tmp_path, "receive", FakeClock())
+    one.record(a_stored(an_instance("1")))
+    one.close()
+    two = SqliteLedger(tmp_path, "receive", FakeClock())
+    (row,) = two.record(a_stored(an_instance("2")))
+    assert row.sequence == 2
+    two.close()
+
+
+def test_a_reader_of_a_folder_that_does_not_exist_finds_nothing(tmp_path: Path) -> None:
+    reader = LedgerReader(tmp_path / "none")
+    assert reader.since({}) == ()
+    assert reader.find("x") is None
+    assert reader.heads() == {}
+
+
+def test_a_reader_sees_a_chain_that_appears_later(tmp_path: Path) -> None:
+    reader = LedgerReader(tmp_path)
+    assert reader.since({}) == ()
+    ledger = SqliteLedger(tmp_path, "receive", FakeClock())
+    (row,) = ledger.record(a_stored())
+    assert reader.since({}) == (row,)
+    assert reader.heads() == {"receive": row.digest}
+    reader.close()
+    ledger.close()
+
+
+def test_recording_after_close_is_refused(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path, "receive", FakeClock())
+    ledger.close()
+    with pytest.raises(LedgerError, match="is closed"):
+        ledger.record(a_stored())
+
+
+def test_a_file_that_is_no_database_is_refused_with_its_mend(tmp_path: Path) -> None:
+    (tmp_path / "receive.sqlite").write_bytes(b"not a database" * 1000)
+    with pytest.raises(LedgerError, match=r"receive.*backup"):
+        SqliteLedger(tmp_path, "receive", FakeClock())
