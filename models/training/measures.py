@@ -1,0 +1,126 @@
+"""What a card reports, computed on arrays: classification, calibration, localisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+def softmax(logits: Array, temperature: float) -> Array:
+    """Return probabilities, shape (N, classes)."""
+    scaled = logits / temperature
+    scaled = np.exp(scaled - scaled.max(1, keepdims=True))
+    out: Array = scaled / scaled.sum(1, keepdims=True)
+    return out
+
+
+def fitted_temperature(logits: Array, labels: npt.NDArray[np.int64]) -> float:
+    """Find the temperature of least negative log likelihood (Guo et al. 2017)."""
+    candidates = np.linspace(0.3, 3.0, 271)
+    rows = np.arange(len(labels))
+    losses = [-np.log(softmax(logits, t)[rows, labels] + 1e-12).mean() for t in candidates]
+    return float(candidates[int(np.argmin(losses))])
+
+
+def calibration_error(probabilities: Array, labels: npt.NDArray[np.int64]) -> float:
+    """Expected calibration error of the winning class, 10 bins of equal width."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    error = 0.0
+    for low in np.arange(0.0, 1.0, 0.1):
+        inside = (confidence > low) & (confidence <= low + 0.1)
+        if inside.any():
+            gap = abs(right[inside].mean() - confidence[inside].mean())
+            error += float(gap * inside.mean())
+    return error
+
+
+def cross_fitted(
+    logits: Array, labels: npt.NDArray[np.int64], groups: Sequence[str]
+) -> Array:
+    """Return probabilities whose temperature was fitted on the other half of the patients."""
+    names = sorted(set(groups))
+    half = np.array([names.index(group) % 2 for group in groups])
+    out = np.zeros_like(logits)
+    for side in (0, 1):
+        temperature = fitted_temperature(logits[half != side], labels[half != side])
+        out[half == side] = softmax(logits[half == side], temperature)
+    return out
+
+
+def confusion(chosen: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> Array:
+    """Rows are truth, columns the answer."""
+    n = int(labels.max()) + 1
+    table = np.zeros((n, n))
+    np.add.at(table, (labels, chosen), 1)
+    return table
+
+
+def kappa(table: Array) -> float:
+    """Cohen's kappa."""
+    total = table.sum()
+    observed = np.trace(table) / total
+    expected = float((table.sum(0) * table.sum(1)).sum() / total**2)
+    return float((observed - expected) / (1 - expected))
+
+
+def f2(table: Array) -> float:
+    """F2 score, mean over the classes (recall counts four times precision)."""
+    recall = np.diag(table) / table.sum(1)
+    precision = np.diag(table) / np.maximum(table.sum(0), 1)
+    return float(np.mean(5 * precision * recall / np.maximum(4 * precision + recall, 1e-9)))
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """Where maps point, against masks.
+
+    Attributes
+    ----------
+    hit, near : float
+        Share of images whose maximum is inside of the mask, within ``reach`` pixels of it.
+    mass : float
+        Mean share of the positive map inside of the mask.
+    times_chance : float
+        ``mass`` ÷ mean share of the image that the mask covers.
+    distance_mm : float
+        Median distance from the maximum to the mask's centre.
+    """
+
+    hit: float
+    near: float
+    mass: float
+    times_chance: float
+    distance_mm: float
+
+
+def localisation(
+    maps: Sequence[Array],
+    masks: Sequence[npt.NDArray[np.bool_]],
+    *,
+    reach: int,
+    spacing_mm: float,
+) -> Localisation:
+    """Compare maps with masks of the same shape."""
+    hit, near, mass, distance = [], [], [], []
+    for values, mask in zip(maps, masks, strict=True):
+        row, column = np.unravel_index(int(values.argmax()), values.shape)
+        rows, columns = np.nonzero(mask)
+        hit.append(bool(mask[row, column]))
+        box = mask[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+        near.append(bool(box.any()))
+        positive = np.maximum(values, 0.0)
+        mass.append(float(positive[mask].sum() / max(float(positive.sum()), 1e-12)))
+        distance.append(spacing_mm * float(np.hypot(rows.mean() - row, columns.mean() - column)))
+    chance = float(np.mean([mask.mean() for mask in masks]))
+    return Localisation(
+        hit=float(np.mean(hit)),
+        near=float(np.mean(near)),
+        mass=float(np.mean(mass)),
+        times_chance=float(np.mean(mass)) / chance,
+        distance_mm=float(np.median(distance)),
+    )
