@@ -12,7 +12,10 @@
     ├── ExplanationError          no honest attribution can be made
     ├── ResultError               a result object would not be valid
     ├── DeliveryError             a destination did not take a result
-    └── LedgerError               the ledger is damaged, locked or not ours
+    ├── LedgerError               the ledger is damaged, locked or not ours
+    └── CancelledError            a person cancelled the job
+
+Beside the tree stands ``StoppingError``: the process stops, nothing is wrong with the job.
 """
 
 from __future__ import annotations
@@ -97,3 +100,14 @@ class DeliveryError(LightboxError):
 
 class LedgerError(LightboxError):
     """The ledger is damaged, locked, or was written by something else."""
+
+
+class CancelledError(LightboxError):
+    """A person cancelled the job; it stops at its next step."""
+
+
+class StoppingError(BaseException):
+    """The process stops in the middle of a job, which the next start goes on with.
+
+    Not an ``Exception``: whoever turns exceptions into the end of a job must let it pass.
+    """
