@@ -98,3 +98,25 @@ class AttributionRecord:
     warnings: tuple[str, ...]
     seconds: float
     agreement: float | None = None
+
+    @classmethod
+    def of(cls, attribution: Attribution) -> AttributionRecord:
+        """Take from an attribution what the ledger keeps."""
+        estimate = attribution.estimate
+        errors = estimate.standard_errors
+        return cls(
+            method=attribution.method,
+            target=attribution.target,
+            parameters=dict(attribution.parameters),
+            evaluations=estimate.evaluations,
+            exact=estimate.exact,
+            standard_error_max=float(errors.max()) if errors is not None else 0.0,
+            completeness_residual=attribution.completeness_residual,
+            v_empty=attribution.v_empty,
+            v_full=attribution.v_full,
+            values=() if estimate.values is None else tuple(estimate.values.tolist()),
+            quality=dict(attribution.quality),
+            warnings=attribution.warnings,
+            seconds=attribution.seconds,
+            agreement=attribution.quality.get("agreement"),
+        )

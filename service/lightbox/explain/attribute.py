@@ -1,0 +1,154 @@
+"""The door of this step: a prediction gets its attribution, fast or audited.
+
+The fast path reads what the forward pass gave. The audit is a generator: it yields an estimate
+after every chunk of evaluations and returns the attribution, so whoever drives it holds the device
+only while ``next()`` runs and may leave it, or come back after a crash, between any two chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from lightbox.domain.attribution import Attribution, Estimate
+from lightbox.domain.errors import ExplanationError
+from lightbox.explain.audit import Audit, AuditPlan, Subject
+from lightbox.explain.judge import quality_of_map
+from lightbox.explain.plugin import Budget, GameMethod, MapMethod, Method
+from lightbox.explain.quality.soundness import check_map
+from lightbox.ports import Clock, Output, Runtime
+from lightbox.settings import AuditSettings
+
+RESOLUTION = {"probability": 0.01, "log_odds": 0.04}
+"""Differences of v that count as none; 0.04 log-odds are at most 0.01 in probability."""
+
+
+class Attribute:
+    """Makes attributions.
+
+    Parameters
+    ----------
+    methods : mapping of str to Method
+        The catalogue's methods, by name.
+    settings : AuditSettings
+        The ``[audit]`` section.
+    clock : Clock
+        For ``Attribution.seconds``.
+    """
+
+    def __init__(
+        self, methods: Mapping[str, Method], settings: AuditSettings, clock: Clock
+    ) -> None:
+        self._methods = methods
+        self._settings = settings
+        self._clock = clock
+
+    def fast(self, subject: Subject, output: Output, method: str = "grad_cam") -> Attribution:
+        """Bring the map of a forward pass into source pixels and measure it.
+
+        Parameters
+        ----------
+        subject : Subject
+            Frame and prediction that ``output`` belongs to.
+        output : Output
+            Of the key frame alone (one row).
+        method : str
+            A map method of the catalogue.
+
+        Raises
+        ------
+        ExplanationError
+            If there is no such method, no map, a map of another class, or one that says nothing.
+        """
+        started = self._clock.monotonic()
+        chosen = self._methods.get(method)
+        if not isinstance(chosen, MapMethod):
+            raise self._unknown(method, MapMethod)
+        winner = int(np.argmax(output.logits[0]))
+        if winner != subject.prediction.target:
+            raise ExplanationError(
+                f"{method} of output {subject.prediction.target}",
+                f"the graph gives the map of the winning output {winner} only",
+                "use the method shapley for another finding",
+            )
+        estimate = chosen.cells(output)
+        cells = estimate.cells
+        if cells is None:
+            raise ExplanationError(method, "the method gave no map", "use another method")
+        check_map(method, cells)
+        geometry = subject.frame.geometry
+        source_map = geometry.attribution_to_source(cells)
+        quality, warnings = quality_of_map(cells, source_map)
+        shape = (cells.shape[0], cells.shape[1])
+        return Attribution(
+            method=method,
+            target=subject.prediction.target,
+            source_map=source_map,
+            cell_pixels=geometry.cell_size(shape),
+            estimate=estimate,
+            parameters={
+                "target_layer": subject.package.explanation.target_layer or "last spatial layer",
+                "cells": f"{shape[0]} x {shape[1]}",
+            },
+            temperature=subject.package.calibration.temperature,
+            quality=quality,
+            warnings=tuple(warnings),
+            seconds=self._clock.monotonic() - started,
+        )
+
+    def audit(
+        self, subject: Subject, runtime: Runtime, fast: Attribution | None, plan: AuditPlan
+    ) -> Generator[Estimate, None, Attribution]:
+        """Share v(N) - v(empty) out among the regions of the frame.
+
+        Parameters
+        ----------
+        subject : Subject
+            What is explained.
+        runtime : Runtime
+            Of the same model; used only while ``next()`` runs.
+        fast : Attribution or None
+            The fast map to compare with.
+        plan : AuditPlan
+            Method, chunk and file of values.
+
+        Yields
+        ------
+        Estimate
+            After every chunk.
+
+        Returns
+        -------
+        Attribution
+            As the value of ``StopIteration``, or of ``yield from``.
+
+        Raises
+        ------
+        ExplanationError
+            If there is no such method, or no honest values can be found.
+        """
+        spent, resumed = 0.0, self._clock.monotonic()
+        chosen = self._methods.get(plan.method)
+        if not isinstance(chosen, GameMethod):
+            raise self._unknown(plan.method, GameMethod)
+        work = Audit(subject, runtime, fast, plan, self._budget(subject, plan), chosen)
+        for estimate in work.steps():
+            spent += self._clock.monotonic() - resumed
+            yield estimate
+            resumed = self._clock.monotonic()
+        attribution = work.attribution()
+        return replace(attribution, seconds=spent + self._clock.monotonic() - resumed)
+
+    def _budget(self, subject: Subject, plan: AuditPlan) -> Budget:
+        return Budget(
+            tolerance=self._settings.tolerance,
+            max_evaluations=self._settings.max_evaluations,
+            chunk=plan.chunk,
+            resolution=RESOLUTION[subject.package.explanation.link],
+        )
+
+    def _unknown(self, method: str, kind: type[Method]) -> ExplanationError:
+        names = sorted(name for name, found in self._methods.items() if isinstance(found, kind))
+        return ExplanationError(f"method {method}", "not one of this path", f"use {names}")
