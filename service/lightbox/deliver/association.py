@@ -1,0 +1,237 @@
+"""An association as SCU whose failures have a cause in words.
+
+pynetdicom logs why an association failed and tells the caller only that it did; here the cause
+becomes a row of ``status.py``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset
+from pynetdicom import AE, evt
+from pynetdicom import _config as pynetdicom_settings
+from pynetdicom.association import Association as PynetdicomAssociation
+from pynetdicom.presentation import build_context
+
+from lightbox.deliver.status import (
+    NETWORK,
+    Action,
+    Answer,
+    DestinationError,
+    Network,
+    of_rejection,
+)
+
+# Files are sent as they are, in pieces: never decoded, never encoded again, never whole in memory.
+pynetdicom_settings.STORE_SEND_CHUNKED_DATASET = True
+
+VERIFICATION = ("1.2.840.10008.1.1", "1.2.840.10008.1.2")
+"""(SOP class, transfer syntax) of C-ECHO, PS3.4 A."""
+
+MOST_CONTEXTS = 128
+"""Presentation contexts in one association, PS3.8 9.3.2.2: odd identifiers from 1 to 255."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Whom to call, as whom, and how long to wait.
+
+    Attributes
+    ----------
+    name : str
+        How people call it, for errors.
+    connect_seconds, answer_seconds : float
+        For the TCP connection; for each answer of the peer.
+    """
+
+    name: str
+    ae_title: str
+    host: str
+    port: int
+    calling_ae: str
+    connect_seconds: float = 5.0
+    answer_seconds: float = 30.0
+
+    @property
+    def address(self) -> str:
+        """Name, AE title, host and port, as an administrator writes them."""
+        return f"{self.name} ({self.ae_title}@{self.host}:{self.port})"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Status (0000,0900) and Error Comment (0000,0902) of a response."""
+
+    status: int
+    comment: str = ""
+
+
+class Association:
+    """One association; it is open when the constructor returns.
+
+    Parameters
+    ----------
+    peer : Peer
+        Whom to call.
+    contexts : iterable of (str, str)
+        SOP class and transfer syntax of each presentation context to propose, at most 128.
+
+    Raises
+    ------
+    DestinationError
+        If there is none: with the cause.
+    """
+
+    def __init__(self, peer: Peer, contexts: Iterable[tuple[str, str]]) -> None:
+        self._peer = peer
+        self._messages = itertools.cycle(range(1, 65536))
+        self._connected = False
+        self._abort_received = False
+        address = _resolve(peer)
+        ae = AE(ae_title=peer.calling_ae)
+        ae.connection_timeout = peer.connect_seconds
+        ae.acse_timeout = peer.answer_seconds
+        ae.dimse_timeout = peer.answer_seconds
+        ae.network_timeout = None
+        began = time.monotonic()
+        self._wire: PynetdicomAssociation = ae.associate(
+            address,
+            peer.port,
+            contexts=[build_context(sop_class, syntax) for sop_class, syntax in contexts],
+            ae_title=peer.ae_title,
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, self._on_open),
+                (evt.EVT_PDU_RECV, self._on_pdu),
+            ],
+        )
+        if not self._wire.is_established:
+            raise self._why_not(address, time.monotonic() - began)
+        self._accepted = {
+            (str(context.abstract_syntax), str(context.transfer_syntax[0]))
+            for context in self._wire.accepted_contexts
+        }
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the peer still holds the association."""
+        return bool(self._wire.is_established)
+
+    @property
+    def accepted(self) -> frozenset[tuple[str, str]]:
+        """SOP class and transfer syntax of each accepted presentation context."""
+        return frozenset(self._accepted)
+
+    def store(self, instance: Path | Dataset) -> Response:
+        """Send one instance by C-STORE.
+
+        Parameters
+        ----------
+        instance : Path or Dataset
+            A file (PS3.10) is sent as it is, its own context must have been accepted; a data set
+            is encoded as an accepted context wants it.
+
+        Raises
+        ------
+        DestinationError
+            If no answer came.
+        """
+        began = time.monotonic()
+        try:
+            answer = self._wire.send_c_store(instance, msg_id=next(self._messages))
+        except RuntimeError as error:
+            raise self._error(NETWORK[Network.LOST]) from error
+        return self._response(answer, time.monotonic() - began)
+
+    def echo(self) -> None:
+        """Send C-ECHO where verification was accepted; the open association proves life else.
+
+        Raises
+        ------
+        DestinationError
+            If no answer came, or another than success.
+        """
+        if VERIFICATION not in self._accepted:
+            return
+        began = time.monotonic()
+        try:
+            answer = self._wire.send_c_echo(msg_id=next(self._messages))
+        except RuntimeError as error:
+            raise self._error(NETWORK[Network.LOST]) from error
+        response = self._response(answer, time.monotonic() - began)
+        if response.status:
+            refused = Answer(Action.UNREACHABLE, f"answered C-ECHO with 0x{response.status:04X}")
+            raise self._error(refused)
+
+    def close(self) -> None:
+        """Release the association; nothing happens where it has ended."""
+        if self._wire.is_established:
+            self._wire.release()
+
+    def _on_open(self, event: evt.Event) -> None:
+        self._connected = True
+        wire = event.assoc.dul.socket
+        if wire is not None and wire.socket is not None:
+            # A command and its data set are two small writes: Nagle's algorithm would hold back
+            # the second one for the 40 ms of a delayed acknowledgement.
+            wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _on_pdu(self, event: evt.Event) -> None:
+        self._abort_received |= type(event.pdu).__name__ == "A_ABORT_RQ"
+
+    def _response(self, answer: Dataset, seconds: float) -> Response:
+        if "Status" in answer:
+            return Response(int(answer.Status), str(answer.get("ErrorComment", "") or ""))
+        raise self._error(NETWORK[self._lost(seconds, Network.LOST)])
+
+    def _lost(self, seconds: float, otherwise: Network) -> Network:
+        if self._abort_received:
+            return Network.ABORTED
+        return Network.NO_ANSWER if seconds >= self._peer.answer_seconds else otherwise
+
+    def _why_not(self, address: str, seconds: float) -> DestinationError:
+        if not self._connected:
+            return self._error(NETWORK[_why_no_connection(address, self._peer)])
+        answer = self._wire.acceptor.primitive
+        if answer is None:
+            return self._error(NETWORK[self._lost(seconds, Network.NOT_DICOM)])
+        if answer.result:
+            return self._error(of_rejection(answer.result_source or 0, answer.diagnostic or 0))
+        return self._error(NETWORK[Network.NO_CONTEXTS])
+
+    def _error(self, answer: Answer) -> DestinationError:
+        mend = answer.mend
+        if "our AE title" in mend:
+            mend = mend.replace("our AE title", f"our AE title {self._peer.calling_ae}")
+        return DestinationError(answer.action, self._peer.address, answer.meaning, mend)
+
+
+def _resolve(peer: Peer) -> str:
+    try:
+        found = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        row = NETWORK[Network.NAME_UNKNOWN]
+        raise DestinationError(row.action, peer.address, row.meaning, row.mend) from error
+    return str(found[0][4][0])
+
+
+def _why_no_connection(address: str, peer: Peer) -> Network:
+    """Connect once more: pynetdicom only logs the cause."""
+    try:
+        socket.create_connection((address, peer.port), timeout=peer.connect_seconds).close()
+    except ConnectionRefusedError:
+        return Network.REFUSED
+    except TimeoutError:
+        return Network.CONNECT_TIMEOUT
+    except OSError as error:
+        _log.debug("no connection to %s: %s", peer.address, error)
+        return Network.NO_ROUTE
+    return Network.LOST

@@ -1,0 +1,148 @@
+"""A destination by C-STORE, over an association that is kept."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import UID
+
+from lightbox.deliver.association import VERIFICATION, Association, Peer, Response
+from lightbox.deliver.file import unchanged
+from lightbox.deliver.status import NETWORK, Action, DestinationError, Network, of_status
+from lightbox.domain.result import Result
+from lightbox.settings import DestinationSettings
+
+CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+    "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
+    "1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR
+    "1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR
+    "1.2.840.10008.5.1.4.1.1.30",  # Parametric Map
+)
+"""Storage SOP classes of our results, PS3.4 B.5."""
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+IMPLICIT = "1.2.840.10008.1.2"
+
+# A context for each syntax: with both in one, some archives choose Implicit although they know
+# Explicit, and the object would have to be encoded again.
+_CONTEXTS = (VERIFICATION, *((c, syntax) for c in CLASSES for syntax in (EXPLICIT, IMPLICIT)))
+
+
+class CStore:
+    """Sends results to one DICOM node (the Destination port).
+
+    The association is opened at the first result and kept; if the peer has ended it meanwhile it
+    is opened once more, unseen.
+
+    Parameters
+    ----------
+    settings : DestinationSettings
+        AE title, host and port.
+    calling_ae : str
+        Our AE title.
+    root : Path
+        Data directory: the paths of results are relative to it.
+    """
+
+    def __init__(self, settings: DestinationSettings, calling_ae: str, root: Path) -> None:
+        self.name = settings.name
+        self._peer = Peer(
+            settings.name, settings.ae_title, settings.host, settings.port, calling_ae
+        )
+        self._root = root
+        self._one_at_a_time = threading.Lock()
+        self._kept: Association | None = None
+
+    def echo(self) -> None:
+        """Send C-ECHO, over the kept association or a new one that is then kept.
+
+        Raises
+        ------
+        DestinationError
+            With the cause and the mend.
+        """
+        with self._one_at_a_time:
+            reused = self._is_kept()
+            try:
+                self._association().echo()
+            except DestinationError:
+                self._drop()
+                if not reused:
+                    raise
+                self._association().echo()
+
+    def send(self, result: Result) -> str:
+        """Store one result; return a note, "" in the normal case.
+
+        Raises
+        ------
+        DestinationError
+            If it was not taken; ``action`` says what follows.
+        """
+        unchanged(self._root, result)
+        path = self._root / result.path
+        with self._one_at_a_time:
+            reused = self._is_kept()
+            try:
+                return self._store(path, result)
+            except DestinationError as error:
+                if error.action is not Action.UNREACHABLE:
+                    raise
+                self._drop()
+                if not reused:
+                    raise
+                # The peer ended the kept association, before or while we sent. Sending the same
+                # UID and bytes again cannot make a second object.
+                return self._store(path, result)
+
+    def close(self) -> None:
+        """Release the association; the next result opens another."""
+        with self._one_at_a_time:
+            self._drop()
+
+    def _is_kept(self) -> bool:
+        return self._kept is not None and self._kept.is_open
+
+    def _association(self) -> Association:
+        if self._kept is None or not self._kept.is_open:
+            self._kept = Association(self._peer, _CONTEXTS)
+        return self._kept
+
+    def _drop(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+        self._kept = None
+
+    def _store(self, path: Path, result: Result) -> str:
+        association = self._association()
+        return self._note(association.store(self._offered(association, path, result)), result)
+
+    def _offered(self, association: Association, path: Path, result: Result) -> Path | Dataset:
+        """Return the file where its own syntax was accepted, else the data set to encode anew."""
+        syntax = UID(read_file_meta_info(path).TransferSyntaxUID)
+        if (result.sop_class_uid, syntax) in association.accepted:
+            return path
+        other = {(result.sop_class_uid, EXPLICIT), (result.sop_class_uid, IMPLICIT)}
+        if not syntax.is_compressed and other & association.accepted:
+            return dcmread(path)
+        row = NETWORK[Network.NO_CONTEXT]
+        named = UID(result.sop_class_uid).name
+        raise DestinationError(
+            row.action, self._peer.address, f"this destination does not take {named}", row.mend
+        )
+
+    def _note(self, response: Response, result: Result) -> str:
+        answer = of_status(response.status)
+        said = f"0x{response.status:04X} {answer.meaning}"
+        said = f'{said}, "{response.comment}"' if response.comment else said
+        if answer.action is Action.SUCCESS:
+            return ""
+        if answer.action is Action.NOTE:
+            return said
+        if answer.action is Action.NOT_TAKEN:
+            said = f"this destination does not take {UID(result.sop_class_uid).name}: {said}"
+        raise DestinationError(answer.action, self._peer.address, said, answer.mend)

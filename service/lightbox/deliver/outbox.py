@@ -1,0 +1,160 @@
+"""What waits for one destination, and what goes next: a value without threads and without a clock.
+
+Results of one study leave in the order in which they were written: one that waits for its next
+try holds the later ones of its study back, and no other study. Among studies the most urgent
+goes first, then the one that has waited longest.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from lightbox.domain.events import (
+    DeadLettered,
+    Delivered,
+    DeliveryDelayed,
+    JobPlaced,
+    NotTaken,
+    Recorded,
+    ResultsWritten,
+)
+from lightbox.domain.result import Result
+from lightbox.domain.urgency import Urgency
+from lightbox.settings import DestinationSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A result on its way to one destination.
+
+    Attributes
+    ----------
+    attempt : int
+        Attempts so far; the next one is one more.
+    retry_at : float
+        Not before this time: seconds since 1970; inside of an outbox, of its owner's monotonic
+        clock. 0 is at once.
+    given_up_at : int
+        Attempt at which it last became a dead letter, 0 if never: tries count from there.
+    """
+
+    job_id: str
+    study: str
+    result: Result
+    urgency: Urgency = Urgency.ROUTINE
+    attempt: int = 0
+    retry_at: float = 0.0
+    given_up_at: int = 0
+
+
+class Outbox:
+    """All parcels of one destination. Not thread-safe: its owner holds a lock.
+
+    A study has one entry in one of two heaps at any time, that of its first parcel: ``_ready`` by
+    urgency and arrival, ``_waiting`` by the time of its next try.
+    """
+
+    def __init__(self) -> None:
+        self._studies: dict[str, deque[tuple[int, Parcel]]] = {}
+        self._names: set[str] = set()
+        self._ready: list[tuple[int, int, str]] = []
+        self._waiting: list[tuple[float, int, str]] = []
+        self._arrivals = 0
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def put(self, parcel: Parcel) -> bool:
+        """Add a parcel behind the others of its study; False if this result is here already."""
+        name = parcel.result.sop_instance_uid
+        if name in self._names:
+            return False
+        self._names.add(name)
+        self._arrivals += 1
+        of_study = self._studies.setdefault(parcel.study, deque())
+        of_study.append((self._arrivals, parcel))
+        if len(of_study) == 1:
+            self._enter(parcel.study)
+        return True
+
+    def take(self, now: float) -> Parcel | None:
+        """Take out the study whose turn it is and return its first parcel, None if none is due.
+
+        The study stays out until :meth:`done` or :meth:`put_back`.
+        """
+        while self._waiting and self._waiting[0][0] <= now:
+            _, _, study = heapq.heappop(self._waiting)
+            arrival, parcel = self._studies[study][0]
+            heapq.heappush(self._ready, (parcel.urgency.rank, arrival, study))
+        if not self._ready:
+            return None
+        return self._studies[heapq.heappop(self._ready)[2]][0][1]
+
+    def next_at(self) -> float | None:
+        """Return when something is due: 0 is at once, None is not before something arrives."""
+        if self._ready:
+            return 0.0
+        return self._waiting[0][0] if self._waiting else None
+
+    def done(self, parcel: Parcel) -> None:
+        """Remove a parcel that was taken; the next one of its study moves up."""
+        self._names.discard(parcel.result.sop_instance_uid)
+        of_study = self._studies[parcel.study]
+        of_study.popleft()
+        if of_study:
+            self._enter(parcel.study)
+        else:
+            del self._studies[parcel.study]
+
+    def put_back(self, parcel: Parcel) -> None:
+        """Return a parcel that was taken, with its new attempt and time, to its place."""
+        of_study = self._studies[parcel.study]
+        of_study[0] = (of_study[0][0], parcel)
+        self._enter(parcel.study)
+
+    def _enter(self, study: str) -> None:
+        arrival, parcel = self._studies[study][0]
+        if parcel.retry_at > 0.0:
+            heapq.heappush(self._waiting, (parcel.retry_at, arrival, study))
+        else:
+            heapq.heappush(self._ready, (parcel.urgency.rank, arrival, study))
+
+
+def still_to_send(rows: Iterable[Recorded], destination: DestinationSettings) -> tuple[Parcel, ...]:
+    """Return what a destination has not got yet, from the rows of all chains, in their order.
+
+    Dead letters are left out: a person revives them.
+    """
+    urgencies: dict[str, Urgency] = {}
+    written: dict[str, Parcel] = {}
+    delayed: dict[str, DeliveryDelayed] = {}
+    ended: set[str] = set()
+    for row in rows:
+        match row.event:
+            case JobPlaced(job=job):
+                urgencies[job.job_id] = job.urgency
+            case ResultsWritten(results=results) as event:
+                for result in results:
+                    if result.kind.value in destination.kinds:
+                        parcel = Parcel(event.job_id, event.study, result)
+                        written.setdefault(result.sop_instance_uid, parcel)
+            case DeliveryDelayed() as event if event.destination == destination.name:
+                delayed[event.sop_instance_uid] = event
+            case Delivered() | NotTaken() | DeadLettered() as event:
+                if event.destination == destination.name:
+                    ended.add(event.sop_instance_uid)
+            case _:
+                pass
+    return tuple(
+        replace(
+            parcel,
+            urgency=urgencies.get(parcel.job_id, Urgency.ROUTINE),
+            attempt=delayed[name].attempt if name in delayed else 0,
+            retry_at=delayed[name].retry_at if name in delayed else 0.0,
+        )
+        for name, parcel in written.items()
+        if name not in ended
+    )

@@ -1,0 +1,283 @@
+"""The door of deliver: a result in, ``Delivered`` (or why not) out, however long that takes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from lightbox.deliver.breaker import Breaker
+from lightbox.deliver.outbox import Outbox, Parcel
+from lightbox.deliver.retry import LONGEST, wait
+from lightbox.deliver.status import Action, DestinationError
+from lightbox.domain.errors import DeliveryError, LedgerError
+from lightbox.domain.events import (
+    DeadLettered,
+    Delivered,
+    DeliveryDelayed,
+    Event,
+    NotTaken,
+    Recorded,
+)
+from lightbox.domain.result import Result, ResultKind
+from lightbox.domain.urgency import Urgency
+from lightbox.ports import Clock, Destination, Ledger
+from lightbox.settings import DestinationSettings
+
+IDLE = 30.0
+"""Seconds after which an unused association is released."""
+
+_log = logging.getLogger(__name__)
+
+
+def _nobody(_: Recorded) -> None:
+    """Tell nobody."""
+
+
+class Send:
+    """The outbox of one destination and the thread that empties it.
+
+    While the destination cannot be reached, the result that found this out leads: its tries are
+    counted and recorded, the others wait uncounted until an echo is answered. A result that was
+    given up only because nobody answered goes out by itself when the destination is back.
+
+    Parameters
+    ----------
+    destination : Destination
+        Where results go.
+    ledger : Ledger
+        Gets one event for each attempt.
+    settings : DestinationSettings
+        Kinds, retries.
+    clock : Clock
+        Time of retries.
+    told : callable
+        Called with each recorded row, from the thread of this destination.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        ledger: Ledger,
+        settings: DestinationSettings,
+        clock: Clock,
+        told: Callable[[Recorded], None] = _nobody,
+    ) -> None:
+        self._destination = destination
+        self._ledger = ledger
+        self._settings = settings
+        self._clock = clock
+        self._told = told
+        self._outbox = Outbox()
+        self._breaker = Breaker(settings.name, settings.retry_first)
+        self._leader: Parcel | None = None
+        self._unreached: list[Parcel] = []
+        self._not_taken: set[str] = set()
+        self._used_at: float | None = None
+        self._changed = threading.Condition()
+        self._closing = False
+        self._arrived = False
+        self._thread = threading.Thread(target=self._run, name=f"deliver-{settings.name}")
+        self._thread.daemon = True
+
+    def take(self, job_id: str, study: str, result: Result, urgency: Urgency) -> bool:
+        """Queue a new result; False if this destination does not get its kind or has it queued."""
+        return self.resume(Parcel(job_id, study, result, urgency))
+
+    def resume(self, parcel: Parcel) -> bool:
+        """Queue what a former process left, or what a person revives (``given_up_at`` set)."""
+        if parcel.result.kind.value not in self._settings.kinds:
+            return False
+        left = min(parcel.retry_at - self._clock.now(), LONGEST)
+        due = self._clock.monotonic() + left if left > 0.0 else 0.0
+        with self._changed:
+            new = self._outbox.put(replace(parcel, retry_at=due))
+            self._arrived = True
+            self._changed.notify_all()
+        return new
+
+    def waiting(self) -> int:
+        """Return how many results have not arrived yet."""
+        with self._changed:
+            return len(self._outbox)
+
+    def start(self) -> None:
+        """Start delivering in a thread."""
+        self._thread.start()
+
+    def close(self, seconds: float) -> None:
+        """Stop after the result in hand, waiting at most so long; what waits stays in the ledger."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+        if not self._thread.is_alive():
+            self._destination.close()
+
+    def deliver_due(self) -> float | None:
+        """Deliver all that is due now; return the monotonic time of the next thing to do."""
+        while not self._closing:
+            now = self._clock.monotonic()
+            if self._breaker.is_open and self._leader is not None:
+                if now < min(self._breaker.probe_at, self._leader.retry_at):
+                    break
+                self._probe(now)
+                continue
+            with self._changed:
+                parcel = self._outbox.take(now)
+            if parcel is None:
+                break
+            self._deliver(parcel)
+        return self._next_at()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if self._closing:
+                    return
+                self._arrived = False
+            at = self.deliver_due()
+            with self._changed:
+                if not (self._arrived or self._closing):
+                    left = None if at is None else max(at - self._clock.monotonic(), 0.0)
+                    self._changed.wait(left)
+
+    def _next_at(self) -> float | None:
+        now = self._clock.monotonic()
+        times: list[float] = []
+        if self._used_at is not None:
+            if now >= self._used_at + IDLE:
+                self._destination.close()
+                self._used_at = None
+            else:
+                times.append(self._used_at + IDLE)
+        if self._breaker.is_open and self._leader is not None:
+            times.append(min(self._breaker.probe_at, self._leader.retry_at))
+        else:
+            with self._changed:
+                due = self._outbox.next_at()
+            times.extend([] if due is None else [due])
+        return min(times, default=None)
+
+    def _probe(self, now: float) -> None:
+        """Ask whether the destination is back; the leader's try counts when its time has come."""
+        leader = self._leader
+        try:
+            self._destination.echo()
+        except DeliveryError as error:
+            self._breaker.failed(self._clock.monotonic())
+            if leader is not None and leader.retry_at <= now:
+                delay = partial(self._delay, leader, error)
+                self._leader = self._unless_unrecorded(leader, delay)
+        else:
+            self._reached()
+
+    def _deliver(self, parcel: Parcel) -> None:
+        unrecorded = self._unless_unrecorded(parcel, partial(self._attempt, parcel))
+        if unrecorded is not None:
+            with self._changed:
+                self._outbox.put_back(unrecorded)
+
+    def _unless_unrecorded(
+        self, parcel: Parcel, what: Callable[[], Parcel | None]
+    ) -> Parcel | None:
+        """Do it; where the ledger did not take the event, the same parcel again later."""
+        try:
+            return what()
+        except LedgerError as error:
+            _log.error("%s: %s", self._settings.name, error)  # one line for people
+            return replace(parcel, retry_at=self._clock.monotonic() + self._settings.retry_first)
+
+    def _attempt(self, parcel: Parcel) -> Parcel | None:
+        """Send once; return the parcel if it has to wait in the outbox for its next try."""
+        try:
+            note = self._destination.send(parcel.result)
+        except DestinationError as error:
+            return self._refused(parcel, error)
+        except DeliveryError as error:
+            return self._delay(parcel, error)
+        except Exception as error:  # noqa: BLE001  # worker loop: one odd object must not stop the others
+            _log.exception("%s: %s", self._settings.name, parcel.result.sop_instance_uid)
+            reason = f"{type(error).__name__}: {error}"
+            mend = "send this line to support"
+            return self._delay(parcel, DeliveryError(self._settings.name, reason, mend))
+        self._reached()
+        self._end(parcel, Delivered(*self._of(parcel), attempt=parcel.attempt + 1, note=note))
+        return None
+
+    def _refused(self, parcel: Parcel, error: DestinationError) -> Parcel | None:
+        if error.action is Action.UNREACHABLE:
+            self._breaker.failed(self._clock.monotonic())
+            self._leader = self._delay(parcel, error)
+            return None
+        self._reached()
+        if error.action is Action.RETRY:
+            return self._delay(parcel, error)
+        picture = parcel.result.kind is ResultKind.SECONDARY_CAPTURE
+        if error.action is Action.NOT_TAKEN and not picture:
+            if parcel.result.sop_class_uid not in self._not_taken:
+                self._not_taken.add(parcel.result.sop_class_uid)
+                _log.warning("%s", error)
+            self._end(parcel, NotTaken(*self._of(parcel), reason=str(error)))
+        else:
+            self._give_up(parcel, error)
+        return None
+
+    def _delay(self, parcel: Parcel, error: DeliveryError) -> Parcel | None:
+        """Count an attempt; return the parcel with the time of its next one, None if it was last."""
+        attempt = parcel.attempt + 1
+        if attempt - parcel.given_up_at > self._settings.retries:
+            self._give_up(parcel, error)
+            return None
+        pause = wait(
+            attempt - parcel.given_up_at,
+            self._settings.retry_first,
+            parcel.result.sop_instance_uid,
+        )
+        self._record(
+            DeliveryDelayed(
+                *self._of(parcel),
+                attempt=attempt,
+                reason=str(error),
+                retry_at=self._clock.now() + pause,
+            )
+        )
+        return replace(parcel, attempt=attempt, retry_at=self._clock.monotonic() + pause)
+
+    def _give_up(self, parcel: Parcel, error: DeliveryError) -> None:
+        attempt = parcel.attempt + 1
+        self._end(parcel, DeadLettered(*self._of(parcel), attempt=attempt, reason=str(error)))
+        _log.warning("gave up %s: %s", parcel.result.sop_instance_uid, error)
+        if isinstance(error, DestinationError) and error.action is Action.UNREACHABLE:
+            self._unreached.append(replace(parcel, attempt=attempt, given_up_at=attempt))
+
+    def _reached(self) -> None:
+        """Note that the destination answers; what waited for that may go."""
+        self._used_at = self._clock.monotonic()
+        if not self._breaker.is_open:
+            return
+        self._breaker.answered()
+        _log.info("%s answers again", self._settings.name)
+        with self._changed:
+            if self._leader is not None:
+                self._outbox.put_back(replace(self._leader, retry_at=0.0))
+            for parcel in self._unreached:
+                self._outbox.put(replace(parcel, retry_at=0.0))
+        self._leader = None
+        self._unreached.clear()
+
+    def _of(self, parcel: Parcel) -> tuple[str, str, str, str]:
+        uid = parcel.result.sop_instance_uid
+        return parcel.study, parcel.job_id, uid, self._settings.name
+
+    def _end(self, parcel: Parcel, event: Event) -> None:
+        self._record(event)
+        with self._changed:
+            self._outbox.done(parcel)
+
+    def _record(self, event: Event) -> None:
+        for row in self._ledger.record(event):
+            self._told(row)
