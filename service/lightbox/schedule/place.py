@@ -1,0 +1,134 @@
+"""The door of step 3: a ready unit becomes a job, written down first, then handed to the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from lightbox.domain.errors import UsageError
+from lightbox.domain.events import JobPlaced, StudyReady
+from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.model_package import ModelPackage
+from lightbox.domain.urgency import Deadlines, Urgency
+from lightbox.ports import Clock, Ledger, Queue
+
+_FAST_METHOD = "grad_cam"
+
+
+class Place:
+    """Makes jobs.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Jobs are recorded here before the queue hears of them.
+    queue : Queue
+        Hands them to a worker.
+    deadlines : Deadlines
+        Seconds that each urgency allows.
+    packages : mapping of str to ModelPackage
+        Served models by name.
+    clock : Clock
+        Gives ``placed_at``.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        queue: Queue,
+        deadlines: Deadlines,
+        packages: Mapping[str, ModelPackage],
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._queue = queue
+        self._deadlines = deadlines
+        self._packages = packages
+        self._clock = clock
+
+    def place(self, ready: StudyReady) -> JobPlaced:
+        """Place the fast job of a ready unit; asked twice, the first job is returned.
+
+        Raises
+        ------
+        UsageError
+            If the unit names a model that is not served.
+        """
+        package = self._packages.get(ready.model)
+        if package is None:
+            raise UsageError(
+                f"model {ready.model}", "is not served", "add its package or list the study"
+            )
+        urgency = Urgency(ready.urgency)
+        job = Job(
+            job_id=job_identity(JobPath.FAST, ready.instances, package.sha256, _FAST_METHOD),
+            path=JobPath.FAST,
+            study_instance_uid=ready.study_instance_uid,
+            series_instance_uid=ready.series_instance_uid,
+            instances=ready.instances,
+            model=ready.model,
+            model_sha256=package.sha256,
+            method=_FAST_METHOD,
+            urgency=urgency,
+            rule=ready.rule,
+            received_at=ready.received_at,
+            placed_at=self._clock.now(),
+            deadline=ready.received_at + self._deadlines.of(urgency),
+            revision=ready.revision,
+            caveat=ready.caveat,
+            modality=ready.modality,
+            audit=ready.audit,
+        )
+        return self._place(job)
+
+    def audit(self, job: Job, reason: str, method: str = "shapley") -> JobPlaced:
+        """Place the audit of a fast job; ``reason`` says why it was asked for."""
+        audit = replace(
+            job,
+            job_id=job_identity(JobPath.AUDIT, job.instances, job.model_sha256, method),
+            path=JobPath.AUDIT,
+            method=method,
+            urgency=Urgency.AUDIT,
+            rule=reason,
+            placed_at=self._clock.now(),
+            deadline=job.received_at + self._deadlines.of(Urgency.AUDIT),
+            supersedes="",
+        )
+        return self._place(audit)
+
+    def again(self, jobs: Iterable[Job]) -> None:
+        """Hand recorded jobs to the queue once more, as after a start; nothing is recorded."""
+        for job in jobs:
+            self._queue.place(job)
+
+    def _place(self, job: Job) -> JobPlaced:
+        known = self._ledger.find(f"job_placed:{job.job_id}")
+        if known is None:
+            placed = JobPlaced(replace(job, supersedes=self._superseded(job)))
+            known = self._ledger.record(placed)[0]
+        event = known.event
+        assert isinstance(event, JobPlaced), event
+        self._queue.place(event.job)
+        return event
+
+    def _superseded(self, job: Job) -> str:
+        """Return the identifier of the job of the same unit one revision earlier, or ""."""
+        if job.revision <= 1:
+            return ""
+        unit = self._unit(job)
+        placed = [
+            recorded.event.job
+            for recorded in self._ledger.timeline(job.study_instance_uid)
+            if isinstance(recorded.event, JobPlaced)
+        ]
+        older = [
+            other for other in placed if self._unit(other) == unit and other.revision < job.revision
+        ]
+        return max(older, key=lambda other: other.revision).job_id if older else ""
+
+    def _unit(self, job: Job) -> tuple[str, ...]:
+        # A unit of one instance is told apart by that instance, a series by its UID.
+        package = self._packages.get(job.model)
+        single = package is not None and package.unit == "instance"
+        instance = job.instances[0].sop_instance_uid if single else ""
+        return job.series_instance_uid, instance, job.model, job.path, job.method

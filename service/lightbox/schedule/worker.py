@@ -1,0 +1,107 @@
+"""What a worker does with a job: runs it once, and writes down how it ended.
+
+This is one of the two places where every exception is caught: a job that cannot be done must not
+take the worker with it, and must not be forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from lightbox.domain.errors import (
+    CancelledError,
+    ExplanationError,
+    LedgerError,
+    LightboxError,
+    NotApplicableError,
+    ResultError,
+    UnreadableError,
+)
+from lightbox.domain.events import JobFailed, JobPlaced, JobStarted
+from lightbox.domain.jobs import Job
+from lightbox.domain.result import ListedReason
+from lightbox.ports import Clock, Ledger, Step
+
+_log = logging.getLogger(__name__)
+
+_REASONS: tuple[tuple[type[LightboxError], ListedReason], ...] = (
+    (UnreadableError, ListedReason.UNREADABLE),
+    (NotApplicableError, ListedReason.NOT_APPLICABLE),
+    (ExplanationError, ListedReason.WITHHELD),
+    (ResultError, ListedReason.WITHHELD),
+    (CancelledError, ListedReason.CANCELLED),
+)
+
+
+class Worker:
+    """Handles the jobs that a queue hands it.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where the job is found and its end is recorded.
+    run : callable (job, step) → None
+        Does the work and records what it finds out.
+    clock : Clock
+        Measures how long it took.
+    """
+
+    def __init__(self, ledger: Ledger, run: Callable[[Job, Step], None], clock: Clock) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._clock = clock
+
+    def handle(self, job_id: str, step: Step) -> None:
+        """Run a job; a job that has ended already is left alone.
+
+        Raises
+        ------
+        LedgerError
+            If the end could not be written down. The job is done again after the next start.
+        """
+        job = self._job(job_id)
+        if job is None:
+            return
+        self._ledger.record(JobStarted(job.study_instance_uid, job.job_id))
+        started = self._clock.monotonic()
+        try:
+            self._run(job, step)
+        except LedgerError:
+            raise
+        except LightboxError as error:
+            self._fail(job, _reason(error), str(error))
+        except Exception as error:  # noqa: BLE001  # a job must never end the worker
+            # Only the type's name: the message of a foreign exception may quote the header.
+            _log.debug("job %s failed", job.job_id, exc_info=True)
+            self._fail(job, ListedReason.FAILED, f"unexpected {type(error).__name__}")
+        else:
+            seconds = self._clock.monotonic() - started
+            _log.info("job %s (%s, %s): done in %.3f s", job_id, job.path, job.model, seconds)
+
+    def give_up(self, job_id: str, detail: str) -> None:
+        """Record that a job is not tried again, as after it ended the process several times."""
+        job = self._job(job_id)
+        if job is not None:
+            self._fail(job, ListedReason.FAILED, detail)
+
+    def _job(self, job_id: str) -> Job | None:
+        placed = self._ledger.find(f"job_placed:{job_id}")
+        if placed is None or not isinstance(placed.event, JobPlaced):
+            _log.warning("job %s: the ledger does not know it; it is not run", job_id)
+            return None
+        for ended in ("results_written", "job_failed"):
+            if self._ledger.find(f"{ended}:{job_id}") is not None:
+                return None
+        return placed.event.job
+
+    def _fail(self, job: Job, reason: ListedReason, detail: str) -> None:
+        _log.warning("job %s (%s, %s): %s: %s", job.job_id, job.path, job.model, reason, detail)
+        self._ledger.record(JobFailed(job.study_instance_uid, job.job_id, reason, detail))
+
+
+def _reason(error: LightboxError) -> ListedReason:
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return reason
+    return ListedReason.FAILED
