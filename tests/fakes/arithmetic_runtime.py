@@ -1,0 +1,45 @@
+"""A runtime whose network is a formula: logits are linear in the mean of each part of the input."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lightbox.domain.arrays import CoalitionMatrix, FloatMap, ImageTensor, LabelMap
+from lightbox.ports import Output
+
+
+class ArithmeticRuntime:
+    """Two classes; logit 1 is ``gain`` times the input's mean under ``weights``, logit 0 is 0.
+
+    Attributes
+    ----------
+    batches : list of int
+        How many images each call of ``value`` asked for.
+    """
+
+    def __init__(self, weights: FloatMap, gain: float = 1.0) -> None:
+        self._weights = weights
+        self._gain = gain
+        self.batches: list[int] = []
+
+    def predict(self, images: ImageTensor) -> Output:
+        """Run images, shape (B, 1, H, W); the map is the positive part of weights x image."""
+        product = images[:, 0] * self._weights
+        return Output(self._logits(product), np.maximum(product, 0.0).astype(np.float32))
+
+    def value(
+        self,
+        image: FloatMap,
+        baseline: FloatMap,
+        regions: LabelMap,
+        coalitions: CoalitionMatrix,
+    ) -> FloatMap:
+        """Return logits of masked images, shape (n_coalitions, 2)."""
+        self.batches.append(len(coalitions))
+        shown = np.where(coalitions[:, regions], image[0], baseline[0])
+        return self._logits(shown * self._weights)
+
+    def _logits(self, product: FloatMap) -> FloatMap:
+        second = self._gain * product.mean(axis=(1, 2))
+        out: FloatMap = np.stack([np.zeros_like(second), second], axis=1).astype(np.float32)
+        return out
