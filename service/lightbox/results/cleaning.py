@@ -1,0 +1,133 @@
+"""Small sins of real headers, forgiven: what is copied into a result is valid or is left out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+
+from pydicom import config
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+from pydicom.valuerep import IS, DSfloat, PersonName, validate_value
+
+_TEXT = {
+    "AE",
+    "AS",
+    "CS",
+    "DA",
+    "DS",
+    "DT",
+    "IS",
+    "LO",
+    "LT",
+    "PN",
+    "SH",
+    "ST",
+    "TM",
+    "UC",
+    "UI",
+    "UT",
+}
+_CODES = {
+    "PatientSex": {"M", "F", "O"},
+    "Laterality": {"L", "R"},
+    "ImageLaterality": {"L", "R", "B", "U"},
+    "BurnedInAnnotation": {"YES", "NO"},
+    "RecognizableVisualFeatures": {"YES", "NO"},
+    "LossyImageCompression": {"00", "01"},
+    "PatientIdentityRemoved": {"YES", "NO"},
+    "QualityControlSubject": {"YES", "NO"},
+    "SmokingStatus": {"YES", "NO", "UNKNOWN"},
+    "PatientSexNeutered": {"ALTERED", "UNALTERED"},
+    "ResponsiblePersonRole": {
+        "OWNER", "PARENT", "CHILD", "SPOUSE", "SIBLING", "RELATIVE", "GUARDIAN", "CUSTODIAN", "AGENT",
+    },
+}  # fmt: skip
+"""Attributes with a closed set of values (defined terms and enumerated values of PS3.3)."""
+
+
+def copy_clean(header: Dataset, keywords: Iterable[str]) -> Dataset:
+    """Return a data set with those of ``keywords`` that the header states validly."""
+    out = Dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for keyword in keywords:
+            tag = tag_for_keyword(keyword)
+            if tag is None or tag not in header:
+                continue
+            cleaned = _element(header, keyword)
+            if cleaned is not None:
+                out.add(cleaned)
+    return out
+
+
+def _element(header: Dataset, keyword: str) -> DataElement | None:
+    """Return a valid copy of one element, or None where it cannot be read or kept."""
+    try:
+        element = header[keyword]
+        if element.VR == "SQ":
+            return _sequence(element)
+        value = _value(element.VR, element.value)
+        allowed = _CODES.get(keyword)
+        if allowed is not None and value not in allowed:
+            value = ""
+        return DataElement(element.tag, element.VR, value)
+    except Exception:  # noqa: BLE001  # any sin of a stranger's header costs this one attribute only
+        return None
+
+
+def _sequence(element: DataElement) -> DataElement | None:
+    """Return the sequence if every item is whole and valid, else None."""
+    items = []
+    for item in element.value:
+        keywords = [e.keyword for e in item if e.keyword and not e.tag.is_private]
+        cleaned = copy_clean(item, keywords)
+        if len(cleaned) != len(keywords) or not keywords:
+            return None
+        items.append(cleaned)
+    return DataElement(element.tag, "SQ", Sequence(items)) if items else None
+
+
+def _value(vr: str, value: object) -> object:
+    """Strip padding and check against the value representation (PS3.5 6.2).
+
+    Raises
+    ------
+    ValueError
+        If the value is not valid for its VR.
+    """
+    if isinstance(value, MultiValue | list):
+        return [_value(vr, v) for v in value]
+    if isinstance(value, PersonName):
+        return _person(value)
+    if isinstance(value, IS | DSfloat):
+        return _number(vr, value)
+    if vr in _TEXT and isinstance(value, str):
+        value = value.strip(" \0").replace("\0", "")
+    validate_value(vr, value, config.RAISE)
+    return value
+
+
+def _number(vr: str, value: IS | DSfloat) -> str:
+    """Keep the digits of a number string as they were written.
+
+    Raises
+    ------
+    ValueError
+        If they are not valid.
+    """
+    text = str(getattr(value, "original_string", value)).strip(" \0")
+    validate_value(vr, text, config.RAISE)
+    return text
+
+
+def _person(name: PersonName) -> PersonName:
+    """Keep the bytes of a name; only padding goes, and more than three component groups."""
+    original: object = name.original_string
+    if isinstance(original, bytes):
+        cleaned = original.replace(b"\0", b"").strip(b" ")
+        return PersonName(cleaned, name.encodings) if cleaned else PersonName("")
+    return PersonName(str(name).replace("\0", "").strip(), name.encodings)

@@ -1,0 +1,64 @@
+"""Every SOP class UID and every coded concept that our results use, in one place (PS3.4, PS3.16)."""
+
+from __future__ import annotations
+
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import UID
+
+from lightbox.domain.result import ResultKind
+
+SECONDARY_CAPTURE = UID("1.2.840.10008.5.1.4.1.1.7")
+SEGMENTATION = UID("1.2.840.10008.5.1.4.1.1.66.4")
+PARAMETRIC_MAP = UID("1.2.840.10008.5.1.4.1.1.30")
+ENHANCED_SR = UID("1.2.840.10008.5.1.4.1.1.88.22")
+COMPREHENSIVE_3D_SR = UID("1.2.840.10008.5.1.4.1.1.88.34")
+
+SERIES_NUMBERS = {
+    ResultKind.SECONDARY_CAPTURE: 9001,
+    ResultKind.SEGMENTATION: 9010,
+    ResultKind.PARAMETRIC_MAP: 9020,
+    ResultKind.STRUCTURED_REPORT: 9030,
+}
+"""Series Number of the fast path's results; the audit's are one higher."""
+
+# CID 217 "Visual Explanation"
+VISUAL_EXPLANATION = Code("130401", "DCM", "Visual explanation")
+CLASS_ACTIVATION = Code("130402", "DCM", "Class activation")
+GRADIENT_CLASS_ACTIVATION = Code("130403", "DCM", "Gradient-weighted class activation")
+SALIENCY = Code("130404", "DCM", "Saliency")
+
+SPATIAL_CONCEPT = Code("309825002", "SCT", "Spatial and Relational Concept")
+"""Segmented property category (CID 7150): it is where the model looked, not the lesion."""
+
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
+SEGMENTATION_DERIVATION = Code("113076", "DCM", "Segmentation")
+PROBABILITY = Code("122157", "DCM", "Probability")
+PERCENT = Code("%", "UCUM", "Percent")
+NO_UNITS = Code("1", "UCUM", "no units")
+PRESENT = Code("52101004", "SCT", "Present")
+ABSENT = Code("2667000", "SCT", "Absent")
+IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
+
+_METHODS = {
+    "grad_cam": GRADIENT_CLASS_ACTIVATION,
+    "hires_cam": GRADIENT_CLASS_ACTIVATION,
+    "eigen_cam": CLASS_ACTIVATION,
+    "score_cam": CLASS_ACTIVATION,
+}
+
+
+def visual_explanation(method: str) -> Code:
+    """Return the code of CID 217 for a method; Shapley values have none and are saliency."""
+    return _METHODS.get(method, SALIENCY)
+
+
+def code_item(code: Code) -> Dataset:
+    """Return the item of a code sequence (PS3.3 8.1)."""
+    item = Dataset()
+    item.CodeValue = code.value
+    item.CodingSchemeDesignator = code.scheme_designator
+    item.CodeMeaning = code.meaning
+    return item

@@ -1,0 +1,34 @@
+"""The region that a viewer overlays: a thresholded attribution. One rule, said on the objects."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lightbox.domain.arrays import Mask
+from lightbox.domain.attribution import Attribution
+
+SHARE_OF_MAXIMUM = 0.5
+RULE = "attribution at least 50 % of its maximum"
+"""For maps per pixel, for players per region; only what supports the finding."""
+
+
+def region_mask(attribution: Attribution) -> Mask:
+    """Return where the attribution supports the finding most.
+
+    Returns
+    -------
+    array, shape (rows, columns) of the source frame, bool
+        All False where nothing supports it.
+    """
+    values, players = attribution.estimate.values, attribution.players
+    if values is not None and players is not None:
+        if values.size == 0 or values.max() <= 0:
+            return np.zeros(players.shape, dtype=np.bool_)
+        chosen = np.flatnonzero(values >= SHARE_OF_MAXIMUM * values.max())
+        return np.isin(players, chosen)
+    source_map = attribution.source_map
+    top = float(np.nanmax(source_map)) if source_map.size else 0.0
+    if not np.isfinite(top) or top <= 0:
+        return np.zeros(source_map.shape, dtype=np.bool_)
+    mask: Mask = np.nan_to_num(source_map) >= SHARE_OF_MAXIMUM * top
+    return mask

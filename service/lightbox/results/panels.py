@@ -1,0 +1,154 @@
+"""The two panels: the source as a viewer shows it, and the same with the explanation over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from lightbox.domain.arrays import FloatMap, LabelMap, Mask, Picture, PlayerValues
+from lightbox.domain.attribution import Attribution
+from lightbox.results.colour import OUTLINE, blend, diverging, inferno
+from lightbox.results.mask import region_mask
+from lightbox.results.typeset import font, width_of
+
+PANEL = 640
+"""Longest side of a panel, pixels."""
+_SHORTEST = 160
+_TRANSPARENT_UNDER = 0.15
+_OPAQUE_FROM = 0.45
+_STRONGEST = 0.62
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How source pixels become panel pixels: which source row and column each one shows."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the panel, pixels."""
+        return self.columns.size, self.rows.size
+
+    def sample(self, array: np.ndarray) -> np.ndarray:
+        """Take the nearest source pixel of every panel pixel."""
+        taken: np.ndarray = array[self.rows[:, None], self.columns[None, :]]
+        return taken
+
+
+def view_of(shape: tuple[int, int], spacing: tuple[float, float] | None) -> View:
+    """Fit a source frame into a panel, in its true proportions.
+
+    Parameters
+    ----------
+    shape : tuple of two ints
+        Rows and columns of the source frame.
+    spacing : tuple of two floats, or None
+        Millimetres between rows and between columns; unequal ones change the proportions.
+    """
+    ratio = spacing[0] / spacing[1] if spacing and min(spacing) > 0 else 1.0
+    ratio = ratio if 0.2 <= ratio <= 5.0 else 1.0
+    height, width = shape[0] * ratio, float(shape[1])
+    scale = PANEL / max(height, width)
+    panel = (
+        max(_SHORTEST, round(height * scale)),
+        max(_SHORTEST, round(width * scale)),
+    )
+    rows, columns = (
+        np.minimum(((np.arange(n) + 0.5) * (length / n)).astype(np.int64), length - 1)
+        for n, length in zip(panel, shape, strict=True)
+    )
+    return View(rows, columns)
+
+
+def original(picture: Picture, view: View) -> Picture:
+    """Return the source in panel size, RGB."""
+    image = Image.fromarray(picture)
+    resized = image.resize(view.size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.asarray(resized.convert("RGB"))
+
+
+def heat(panel: Picture, attribution: Attribution, view: View) -> Picture:
+    """Lay a map over the panel: inferno, clear under 15 % of its maximum, outline at 50 %."""
+    sampled: FloatMap = np.nan_to_num(view.sample(attribution.source_map))
+    top = float(np.nanmax(attribution.source_map))
+    if not np.isfinite(top) or top <= 0:
+        return panel
+    amount = np.clip(sampled / top, 0.0, 1.0)
+    alpha = np.clip((amount - _TRANSPARENT_UNDER) / (_OPAQUE_FROM - _TRANSPARENT_UNDER), 0.0, 1.0)
+    mixed = blend(panel, inferno(amount), alpha * _STRONGEST)
+    return _outlined(mixed, view.sample(region_mask(attribution)))
+
+
+def regions(panel: Picture, attribution: Attribution, view: View) -> Picture:
+    """Lay signed regions over the panel, each with its value.
+
+    Raises
+    ------
+    ValueError
+        If the attribution has no players: :func:`heat` is for those.
+    """
+    values, players = attribution.estimate.values, attribution.players
+    if values is None or players is None:
+        raise ValueError("a region map needs players and their values")
+    labels: LabelMap = view.sample(players)
+    top = float(np.abs(values).max()) if values.size else 0.0
+    signed = values / top if top > 0 else np.zeros_like(values)
+    of_pixel = np.append(signed, 0.0)[labels]  # label -1 takes the last entry: nothing
+    alpha = np.where(labels >= 0, 0.62 * np.abs(of_pixel) ** 0.7, 0.0)
+    mixed = blend(panel, diverging(of_pixel), alpha)
+    mixed = blend(mixed, np.full_like(mixed, 235), 0.35 * _borders(labels))
+    image = Image.fromarray(mixed)
+    errors = None if attribution.estimate.exact else attribution.estimate.standard_errors
+    _label(image, labels, values, errors)
+    return np.asarray(image)
+
+
+def _label(
+    image: Image.Image, labels: LabelMap, values: PlayerValues, errors: PlayerValues | None
+) -> None:
+    draw = ImageDraw.Draw(image)
+    for player, value in enumerate(values):
+        rows, columns = np.nonzero(labels == player)
+        if rows.size == 0:
+            continue
+        lines = [f"{value:+.2f}"]
+        if errors is not None:
+            lines.append(f"\u00b1 {errors[player]:.2f}")
+        room = (np.ptp(columns) + 1, np.ptp(rows) + 1)
+        for size in (22, 18, 15, 12):
+            wide = max(width_of(line, size) for line in lines)
+            if wide + 8 <= room[0] and len(lines) * size + 8 <= room[1]:
+                centre = (float(columns.mean()), float(rows.mean()))
+                draw.multiline_text(
+                    centre,
+                    "\n".join(lines),
+                    font=font(size),
+                    fill=(255, 255, 255),
+                    anchor="mm",
+                    align="center",
+                    stroke_width=2,
+                    stroke_fill=(0, 0, 0),
+                )
+                break
+
+
+def _borders(labels: np.ndarray) -> FloatMap:
+    """Return 1 where the right or lower neighbour has another label."""
+    edge = np.zeros(labels.shape, dtype=np.float32)
+    edge[:, :-1] += labels[:, :-1] != labels[:, 1:]
+    edge[:-1, :] += labels[:-1, :] != labels[1:, :]
+    return np.minimum(edge, 1.0)
+
+
+def _outlined(panel: Picture, mask: Mask) -> Picture:
+    """Draw the border of a mask, two pixels wide."""
+    edge = _borders(mask) > 0
+    edge[1:, :] |= edge[:-1, :]
+    edge[:, 1:] |= edge[:, :-1]
+    out = panel.copy()
+    out[edge] = OUTLINE
+    return out

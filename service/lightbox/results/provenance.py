@@ -1,0 +1,236 @@
+"""Who made a result, out of what, and under which name: the same for every kind of object.
+
+All dates, times and UIDs come from the job, so that a result that is made again is the same
+object, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from lightbox.domain.explained import Explained
+from lightbox.domain.identity import derived_uid
+from lightbox.domain.jobs import JobPath
+from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
+from lightbox.results import codes
+from lightbox.results.source import Source
+from lightbox.results.text import SHORT_TEXT, ascii_text
+from lightbox.results.wording import method_name
+from lightbox.version import __version__
+
+MANUFACTURER = "Lightbox"
+OWN_DEVICE_UID = derived_uid("lightbox", "device")
+"""Device UID in the Contributing Equipment of all that we make: own results are recognised by it."""
+
+_IMPLEMENTATION_CLASS_UID = UID(derived_uid("lightbox", "implementation"))
+_NOUNS = {
+    ResultKind.SECONDARY_CAPTURE: "picture",
+    ResultKind.SEGMENTATION: "region",
+    ResultKind.PARAMETRIC_MAP: "map",
+    ResultKind.STRUCTURED_REPORT: "findings",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """How one result is named and filed."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    series_number: int
+    instance_number: int
+    series_description: str
+
+
+def name_of(explained: Explained, source: Source, kind: ResultKind) -> Name:
+    """Derive UIDs and numbers from what the object shows.
+
+    Pictures of one source series share a series, in the order of their sources; every other kind
+    gets a series of its own, because viewers open only the first object of such a series.
+    """
+    job, method = explained.job, explained.attribution.method
+    made_of = (
+        job.study_instance_uid,
+        *sorted(f"{i.sop_instance_uid}={i.sha256}" for i in job.instances),
+        explained.package.sha256,
+        job.path,
+        method,
+        json.dumps(dict(explained.attribution.parameters), sort_keys=True),
+        kind,
+    )
+    instance = derived_uid("instance", *made_of)
+    series = derived_uid("series", instance)
+    instance_number = 1
+    if kind is ResultKind.SECONDARY_CAPTURE:
+        shared = (source.text("BodyPartExamined"), source.text("Laterality"))
+        series = derived_uid(
+            "series",
+            source.series_instance_uid,
+            explained.package.sha256,
+            job.path,
+            method,
+            *shared,
+        )
+        number = source.text("InstanceNumber")
+        instance_number = int(number) if number.isdigit() else 1
+    return Name(
+        sop_instance_uid=instance,
+        series_instance_uid=series,
+        series_number=codes.SERIES_NUMBERS[kind] + (job.path is JobPath.AUDIT),
+        instance_number=instance_number,
+        series_description=ascii_text(f"AI {method_name(method)} {_NOUNS[kind]}"),
+    )
+
+
+def made_at(explained: Explained, source: Source) -> datetime:
+    """Return when the job was placed, in the source's time zone where it states one, else UTC."""
+    offset = source.text("TimezoneOffsetFromUTC")
+    zone: timezone = UTC
+    if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdigit():
+        minutes = int(offset[1:3]) * 60 + int(offset[3:])
+        if minutes < 24 * 60:
+            zone = timezone(timedelta(minutes=minutes if offset[0] == "+" else -minutes))
+    return datetime.fromtimestamp(explained.job.placed_at, tz=zone)
+
+
+def date_text(moment: datetime) -> str:
+    """Return a DA value."""
+    return moment.strftime("%Y%m%d")
+
+
+def time_text(moment: datetime) -> str:
+    """Return a TM value."""
+    return moment.strftime("%H%M%S.%f")
+
+
+def stamp(dataset: Dataset, explained: Explained, source: Source, kind: ResultKind) -> None:
+    """Put patient, study, series, equipment and provenance on a result, over what is there."""
+    for element in source.patient_study:
+        dataset.add(element)
+    for keyword in ("SpecificCharacterSet", "TimezoneOffsetFromUTC"):
+        _copy_or_remove(dataset, source, keyword)
+    name, moment = name_of(explained, source, kind), made_at(explained, source)
+    dataset.SOPInstanceUID = name.sop_instance_uid
+    dataset.SeriesInstanceUID = name.series_instance_uid
+    dataset.SeriesNumber = name.series_number
+    dataset.SeriesDescription = name.series_description
+    dataset.InstanceNumber = name.instance_number
+    dataset.InstanceCreationDate = dataset.ContentDate = date_text(moment)
+    dataset.InstanceCreationTime = dataset.ContentTime = time_text(moment)
+    for keyword in ("SeriesDate", "SeriesTime"):
+        dataset.pop(keyword, None)
+    dataset.Manufacturer = MANUFACTURER
+    dataset.ManufacturerModelName = ascii_text(explained.package.name)
+    dataset.SoftwareVersions = [__version__, ascii_text(explained.package.version)]
+    dataset.DeviceSerialNumber = explained.package.sha256[:16]
+    dataset.ContributingEquipmentSequence = [_contribution(explained)]
+    body_part = body_part_of(explained, source)
+    if body_part:
+        dataset.BodyPartExamined = body_part
+    else:
+        dataset.pop("BodyPartExamined", None)
+
+
+def body_part_of(explained: Explained, source: Source) -> str:
+    """Return Body Part Examined: the source's, else what the model is for if that is one part."""
+    stated = source.text("BodyPartExamined")
+    accepted = explained.package.accepts.body_part
+    return stated or (accepted[0] if len(accepted) == 1 else "")
+
+
+def _copy_or_remove(dataset: Dataset, source: Source, keyword: str) -> None:
+    if keyword in source.image:
+        dataset.add(source.image[keyword])
+    else:
+        dataset.pop(keyword, None)
+
+
+def _contribution(explained: Explained) -> Dataset:
+    """Return our item of Contributing Equipment (PS3.3 C.12.1): processing, by this device."""
+    moment = datetime.fromtimestamp(explained.job.placed_at, tz=UTC)
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [codes.code_item(codes.PROCESSING_EQUIPMENT)]
+    item.Manufacturer = MANUFACTURER
+    item.ManufacturerModelName = ascii_text(explained.package.name)
+    item.SoftwareVersions = [__version__, ascii_text(explained.package.version)]
+    item.DeviceSerialNumber = explained.package.sha256[:16]
+    item.DeviceUID = OWN_DEVICE_UID
+    item.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S.%f+0000")
+    item.ContributionDescription = ascii_text(
+        f"{NOT_FOR_DIAGNOSIS}. {derivation(explained)}", SHORT_TEXT
+    )
+    return item
+
+
+def derivation(explained: Explained) -> str:
+    """Say in one line what was computed: method, model, version, target."""
+    package, attribution = explained.package, explained.attribution
+    target = package.finding(attribution.target).label
+    return (
+        f"{method_name(attribution.method)} of {package.name} {package.version}, target: {target}"
+    )
+
+
+def algorithm_parameters(explained: Explained) -> dict[str, str]:
+    """Return what makes the computation repeatable, for Algorithm Parameters (PS3.3 10.16)."""
+    attribution = explained.attribution
+    found = {
+        "method": attribution.method,
+        "target": explained.package.finding(attribution.target).name,
+        "sha256": explained.package.sha256,
+        "evaluations": str(attribution.estimate.evaluations),
+        **attribution.parameters,
+    }
+    return {ascii_text(k): ascii_text(str(v)) for k, v in found.items()}
+
+
+def source_reference(source: Source, *, same_pixels: bool) -> Dataset:
+    """Return an item of Source Image Sequence (PS3.3 C.7.6.1.1.4, C.12.4).
+
+    Parameters
+    ----------
+    same_pixels : bool
+        Whether our pixels lie where the source's lie (a picture's do not).
+    """
+    item = Dataset()
+    item.ReferencedSOPClassUID = source.sop_class_uid
+    item.ReferencedSOPInstanceUID = source.sop_instance_uid
+    if source.frames > 1:
+        item.ReferencedFrameNumber = source.frame
+    item.PurposeOfReferenceCodeSequence = [codes.code_item(codes.SOURCE_IMAGE)]
+    item.SpatialLocationsPreserved = "YES" if same_pixels else "NO"
+    return item
+
+
+def referenced_series(source: Source) -> Dataset:
+    """Return an item of Referenced Series Sequence (PS3.3 C.12.2): the source's series."""
+    instance = Dataset()
+    instance.ReferencedSOPClassUID = source.sop_class_uid
+    instance.ReferencedSOPInstanceUID = source.sop_instance_uid
+    item = Dataset()
+    item.SeriesInstanceUID = source.series_instance_uid
+    item.ReferencedInstanceSequence = [instance]
+    return item
+
+
+def to_file(dataset: Dataset) -> bytes:
+    """Encode as a DICOM file (PS3.10), Explicit VR Little Endian."""
+    from io import BytesIO
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = _IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = ascii_text(f"LIGHTBOX_{__version__}", 16)
+    plain = Dataset(dataset)
+    plain.file_meta = meta
+    buffer = BytesIO()
+    dcmwrite(buffer, plain, enforce_file_format=True)
+    return buffer.getvalue()

@@ -1,0 +1,130 @@
+"""The picture: original beside explanation, with all that a reader must know, in words.
+
+The four corners stay empty: there viewers print their own text. No patient is named: a picture
+outlives its header.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from lightbox.domain.arrays import Picture
+from lightbox.domain.explained import Explained
+from lightbox.domain.result import NOT_FOR_DIAGNOSIS
+from lightbox.results import colour, wording
+from lightbox.results.legend import BAR_WIDTH, draw_legend
+from lightbox.results.panels import heat, original, regions, view_of
+from lightbox.results.source import Source
+from lightbox.results.typeset import Pen, line_height, width_of, wrap
+
+_MARGIN = 40
+_GAP = 28
+_SMALLEST_WIDTH = 1240
+_TOP = 118
+_CAPTION = 32
+_TEXT = 20
+_KEY_WIDTH = 132
+_TABLE_SHARE = 0.66
+
+Row = tuple[str, str, colour.Rgb]
+
+
+def render(explained: Explained, source: Source) -> Picture:
+    """Return the picture of a key frame.
+
+    Returns
+    -------
+    array, shape (height, width, 3), uint8
+    """
+    attribution, frame = explained.attribution, explained.frame
+    view = view_of((frame.picture.shape[0], frame.picture.shape[1]), frame.pixel_spacing)
+    left = original(frame.picture, view)
+    has_regions = attribution.players is not None and attribution.estimate.values is not None
+    right = regions(left, attribution, view) if has_regions else heat(left, attribution, view)
+    panel_width, panel_height = view.size
+    content = 2 * panel_width + _GAP + BAR_WIDTH
+    width = max(_SMALLEST_WIDTH, content + 2 * _MARGIN)
+    table = _wrapped(_rows(explained, source), round(width * _TABLE_SHARE) - _KEY_WIDTH)
+    panel_top = _TOP + _CAPTION
+    table_top = panel_top + panel_height + 24
+    lines = sum(len(text) for _, text, _ in table)
+    height = table_top + lines * line_height(_TEXT) + 6 * len(table) + 18
+    image = Image.new("RGB", (width, height), colour.BACKGROUND)
+    draw = ImageDraw.Draw(image)
+    _head(draw, width, explained)
+    start = (width - content) // 2
+    second = start + panel_width + _GAP
+    for x, panel, caption in (
+        (start, left, "Original"),
+        (second, right, _caption(explained)),
+    ):
+        image.paste(Image.fromarray(panel), (x, panel_top))
+        draw.rectangle(
+            (x - 1, panel_top - 1, x + panel_width, panel_top + panel_height), outline=colour.FRAME
+        )
+        Pen(draw, 18, colour.MUTED).write((x + panel_width / 2, panel_top - 10), caption, "ms")
+    draw_legend(image, (second + panel_width + 16, panel_top), panel_height, attribution)
+    _table(draw, table, (round(width * (1 - _TABLE_SHARE) / 2), table_top))
+    return np.asarray(image)
+
+
+def _head(draw: ImageDraw.ImageDraw, width: int, explained: Explained) -> None:
+    """Draw the warning and the finding, centred."""
+    size = 24
+    half = width_of(NOT_FOR_DIAGNOSIS, size) / 2 + 22
+    box = (width / 2 - half, 16, width / 2 + half, 56)
+    draw.rounded_rectangle(box, radius=6, fill=colour.WARNING)
+    pen = Pen(draw, size, colour.WARNING_TEXT, bold=True)
+    pen.write((width / 2, 36), NOT_FOR_DIAGNOSIS, "mm")
+    text = wording.headline(explained)
+    size = next((s for s in (30, 26, 22, 18) if width_of(text, s) <= 0.62 * width), 18)
+    lines = wrap(text, size, round(0.62 * width))
+    Pen(draw, size, colour.TEXT, bold=True).write((width / 2, 86), lines[0], "mm")
+
+
+def _caption(explained: Explained) -> str:
+    label = explained.package.finding(explained.attribution.target).label
+    if explained.attribution.estimate.values is not None:
+        return f"What each region did for: {label}"
+    return f"Where the model looked for: {label}"
+
+
+def _rows(explained: Explained, source: Source) -> list[Row]:
+    """Return key, text and colour of every line of the table that has something to say."""
+    attribution, prediction = explained.attribution, explained.prediction
+    rows: list[Row] = [
+        ("Result", wording.audit_sentence(explained), colour.TEXT),
+        ("Caution", wording.confidence_remark(explained), colour.CAUTION),
+        ("Model", f"{prediction.model} {prediction.version}", colour.TEXT),
+        ("Method", wording.method_sentence(attribution), colour.TEXT),
+        ("Source", wording.source_line(source), colour.TEXT),
+        ("Made", f"{wording.time_line(explained)}, {wording.reason_line(explained)}", colour.TEXT),
+        ("Map cell", wording.cell_line(attribution, explained.frame.pixel_spacing), colour.TEXT),
+        ("Audit", wording.trust_line(attribution), colour.TEXT),
+        ("Caution", explained.job.caveat, colour.CAUTION),
+        *(("Caution", warning, colour.CAUTION) for warning in attribution.warnings),
+    ]
+    return [row for row in rows if row[1]]
+
+
+def _wrapped(rows: list[Row], width: int) -> list[tuple[str, list[str], colour.Rgb]]:
+    return [(key, wrap(text, _TEXT, width), ink) for key, text, ink in rows]
+
+
+def _table(
+    draw: ImageDraw.ImageDraw,
+    rows: list[tuple[str, list[str], colour.Rgb]],
+    at: tuple[int, int],
+) -> None:
+    x, y = at
+    previous = ""
+    for key, lines, ink in rows:
+        if key != previous:
+            key_ink = colour.CAUTION if ink == colour.CAUTION else colour.MUTED
+            Pen(draw, _TEXT, key_ink).write((x, y), key)
+        previous = key
+        for line in lines:
+            Pen(draw, _TEXT, ink).write((x + _KEY_WIDTH, y), line)
+            y += line_height(_TEXT)
+        y += 6

@@ -1,0 +1,101 @@
+"""The picture that a person sees: Secondary Capture Image (PS3.3 A.8.1), single frame, RGB."""
+
+from __future__ import annotations
+
+from pydicom.dataset import Dataset
+
+from lightbox.domain.explained import Explained
+from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
+from lightbox.results import codes, provenance
+from lightbox.results.render import render
+from lightbox.results.source import Source, key_source
+from lightbox.results.text import LONG_TEXT, SHORT_TEXT, ascii_text
+from lightbox.results.wording import (
+    confidence_remark,
+    headline,
+    reason_line,
+    source_line,
+    trust_line,
+)
+
+_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+
+
+class SecondaryCapture:
+    """Makes the picture of one key frame."""
+
+    kind = ResultKind.SECONDARY_CAPTURE
+
+    def write(self, explained: Explained) -> bytes | None:
+        """Return the picture as a DICOM file.
+
+        Raises
+        ------
+        ResultError
+            If the key frame is not among the sources.
+        """
+        source = key_source(explained)
+        dataset = Dataset()
+        dataset.SOPClassUID = codes.SECONDARY_CAPTURE
+        dataset.Modality = "OT"
+        dataset.ConversionType = "WSD"
+        dataset.ImageType = ["DERIVED", "SECONDARY"]
+        provenance.stamp(dataset, explained, source, self.kind)
+        _describe(dataset, explained, source)
+        _carry_over(dataset, source)
+        _pixels(dataset, explained, source)
+        return provenance.to_file(dataset)
+
+
+def _describe(dataset: Dataset, explained: Explained, source: Source) -> None:
+    """Say what it is, in codes and in words."""
+    method = explained.attribution.method
+    dataset.DerivationDescription = ascii_text(provenance.derivation(explained), SHORT_TEXT)
+    dataset.DerivationCodeSequence = [codes.code_item(codes.visual_explanation(method))]
+    dataset.SourceImageSequence = [provenance.source_reference(source, same_pixels=False)]
+    dataset.ReferencedSeriesSequence = [provenance.referenced_series(source)]
+    parts = [
+        NOT_FOR_DIAGNOSIS,
+        headline(explained),
+        confidence_remark(explained),
+        provenance.derivation(explained),
+        f"Source: {source_line(source)}, {source.sop_instance_uid}",
+        reason_line(explained),
+        trust_line(explained.attribution),
+        explained.job.caveat,
+        *explained.attribution.warnings,
+        f"Replaces the result of job {explained.job.supersedes}"
+        if explained.job.supersedes
+        else "",
+    ]
+    comments = ". ".join(part for part in parts if part)
+    dataset.ImageComments = ascii_text(comments, LONG_TEXT)
+
+
+def _carry_over(dataset: Dataset, source: Source) -> None:
+    """Copy what stays true of a picture of the source."""
+    dataset.PatientOrientation = None  # a composite has none
+    dataset.Laterality = source.text("Laterality") or None
+    if dataset.Laterality is None and dataset.get("BodyPartExamined"):
+        del dataset.Laterality  # type 2C: an unpaired part needs none
+    burned = source.text("BurnedInAnnotation")
+    dataset.BurnedInAnnotation = "YES" if burned == "YES" else "NO"
+    visible = source.text("RecognizableVisualFeatures")
+    dataset.RecognizableVisualFeatures = "YES" if visible == "YES" else "NO"
+    if source.text("LossyImageCompression") == "01":
+        for keyword in _LOSSY:
+            if keyword in source.image:
+                dataset.add(source.image[keyword])
+
+
+def _pixels(dataset: Dataset, explained: Explained, source: Source) -> None:
+    picture = render(explained, source)
+    dataset.SamplesPerPixel = 3
+    dataset.PhotometricInterpretation = "RGB"
+    dataset.PlanarConfiguration = 0
+    dataset.Rows, dataset.Columns = picture.shape[:2]
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit = 7
+    dataset.PixelRepresentation = 0
+    data = picture.tobytes()
+    dataset.PixelData = data if len(data) % 2 == 0 else data + b"\0"

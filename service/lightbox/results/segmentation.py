@@ -1,0 +1,116 @@
+"""The region that a viewer overlays: Segmentation (PS3.3 A.51), BINARY, one frame.
+
+Never FRACTIONAL or LABELMAP: viewers hang on the one, archives refuse the other. highdicom gets a
+bare plane, not the source's header, so that no header can make it refuse; references and patient
+are put on afterwards.
+"""
+
+from __future__ import annotations
+
+import highdicom as hd
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from lightbox.domain.arrays import Mask
+from lightbox.domain.explained import Explained
+from lightbox.domain.identity import derived_uid
+from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
+from lightbox.results import codes, provenance
+from lightbox.results.algorithm import algorithm_identification
+from lightbox.results.mask import RULE, region_mask
+from lightbox.results.plane_image import plane_image
+from lightbox.results.source import Source, key_source
+from lightbox.results.text import ascii_text
+from lightbox.results.wording import method_name
+
+_FAST_COLOUR = (240, 228, 66)
+_AUDIT_COLOUR = (230, 120, 0)
+
+
+class Segmentation:
+    """Makes the region of one key frame; none for a negative finding or an empty mask."""
+
+    kind = ResultKind.SEGMENTATION
+
+    def write(self, explained: Explained) -> bytes | None:
+        """Return the region as a DICOM file, or None where there is none.
+
+        Raises
+        ------
+        ResultError
+            If the key frame is not among the sources.
+        """
+        if explained.package.finding(explained.attribution.target).negative:
+            return None
+        mask = region_mask(explained.attribution)
+        if not mask.any():
+            return None
+        source = key_source(explained)
+        dataset = _build(explained, source, mask)
+        provenance.stamp(dataset, explained, source, self.kind)
+        _refer(dataset, source)
+        dataset.pop("Laterality", None)
+        if not source.plane.is_real:
+            dataset.PatientOrientation = source.image.get("PatientOrientation")
+        return provenance.to_file(dataset)
+
+
+def _build(explained: Explained, source: Source, mask: Mask) -> Dataset:
+    name = provenance.name_of(explained, source, ResultKind.SEGMENTATION)
+    segmentation = hd.seg.Segmentation(
+        source_images=[plane_image(source, mask.shape)],
+        pixel_array=mask,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_segment(explained, name.sop_instance_uid)],
+        series_instance_uid=name.series_instance_uid,
+        series_number=name.series_number,
+        sop_instance_uid=name.sop_instance_uid,
+        instance_number=name.instance_number,
+        manufacturer=provenance.MANUFACTURER,
+        manufacturer_model_name=explained.package.name,
+        software_versions=explained.package.version,
+        device_serial_number=explained.package.sha256[:16],
+        content_description=NOT_FOR_DIAGNOSIS,
+        content_label="AI_REGION",
+        content_creator_name=None,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+    )
+    segmentation.DimensionOrganizationSequence[0].DimensionOrganizationUID = derived_uid(
+        "dimensions", name.sop_instance_uid
+    )
+    for item in segmentation.DimensionIndexSequence:
+        item.DimensionOrganizationUID = derived_uid("dimensions", name.sop_instance_uid)
+    return segmentation
+
+
+def _segment(explained: Explained, sop_instance_uid: str) -> hd.seg.SegmentDescription:
+    attribution = explained.attribution
+    finding = explained.package.finding(attribution.target)
+    colour = _FAST_COLOUR if attribution.estimate.values is None else _AUDIT_COLOUR
+    description = hd.seg.SegmentDescription(
+        segment_number=1,
+        segment_label=ascii_text(f"{method_name(attribution.method)}: {finding.label}"),
+        segmented_property_category=codes.SPATIAL_CONCEPT,
+        segmented_property_type=codes.visual_explanation(attribution.method),
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=algorithm_identification(explained),
+        tracking_uid=derived_uid("tracking", sop_instance_uid),
+        tracking_id=ascii_text(f"{finding.name} {attribution.method}"),
+        display_color=hd.color.CIELabColor.from_rgb(*colour),
+    )
+    description.SegmentDescription = ascii_text(
+        f"Where the model looked ({RULE}), not the outline of a lesion. {NOT_FOR_DIAGNOSIS}", 1024
+    )
+    return description
+
+
+def _refer(dataset: Dataset, source: Source) -> None:
+    """Point at the source frame, with its own class and frame number."""
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        for derivation in group.get("DerivationImageSequence") or []:
+            derivation.SourceImageSequence = [provenance.source_reference(source, same_pixels=True)]
+    dataset.ReferencedSeriesSequence = [provenance.referenced_series(source)]
+    dataset.pop("SourceImageSequence", None)
+    dataset.pop("PositionReferenceIndicator", None)
+    dataset.FrameOfReferenceUID = source.plane.frame_of_reference_uid
+    dataset.PositionReferenceIndicator = None

@@ -1,0 +1,226 @@
+"""The source's header, cleaned: whose object it is, and where its key frame lies in space.
+
+Real headers are full of small sins (NUL padding, sex "0000", spacing zero). None of them fails a
+study: what cannot be kept is left empty, and nothing invalid is copied into our results.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from lightbox.domain.errors import ResultError
+from lightbox.domain.explained import Explained
+from lightbox.results.cleaning import copy_clean
+from lightbox.results.plane import Plane, plane_of
+
+_PATIENT = [
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "TypeOfPatientID",
+    "PatientBirthDate",
+    "PatientBirthTime",
+    "PatientSex",
+    "OtherPatientIDsSequence",
+    "OtherPatientNames",
+    "EthnicGroup",
+    "PatientComments",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "QualityControlSubject",
+    "PatientSpeciesDescription",
+    "PatientSpeciesCodeSequence",
+    "PatientBreedDescription",
+    "PatientBreedCodeSequence",
+    "BreedRegistrationSequence",
+    "ResponsiblePerson",
+    "ResponsiblePersonRole",
+    "ResponsibleOrganization",
+    "ReferencedPatientSequence",
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+    "LongitudinalTemporalInformationModified",
+]
+_STUDY = [
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "IssuerOfAccessionNumberSequence",
+    "ReferringPhysicianName",
+    "ReferringPhysicianIdentificationSequence",
+    "ConsultingPhysicianName",
+    "StudyDescription",
+    "PhysiciansOfRecord",
+    "NameOfPhysiciansReadingStudy",
+    "ReferencedStudySequence",
+    "AdmittingDiagnosesDescription",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "PatientState",
+    "PregnancyStatus",
+    "SmokingStatus",
+    "AdditionalPatientHistory",
+    "Occupation",
+    "MedicalAlerts",
+    "Allergies",
+    "LastMenstrualDate",
+    "PatientSexNeutered",
+    "AdmissionID",
+    "IssuerOfAdmissionIDSequence",
+    "ServiceEpisodeID",
+    "ServiceEpisodeDescription",
+    "ClinicalTrialTimePointID",
+    "ClinicalTrialTimePointDescription",
+]
+_EMPTY_IF_MISSING = [
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+]
+_IMAGE = [
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "InstanceNumber",
+    "Modality",
+    "BodyPartExamined",
+    "Laterality",
+    "ImageLaterality",
+    "PatientOrientation",
+    "SpecificCharacterSet",
+    "TimezoneOffsetFromUTC",
+    "BurnedInAnnotation",
+    "RecognizableVisualFeatures",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+    "PatientPosition",
+    "PositionReferenceIndicator",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The instance that holds the key frame.
+
+    Attributes
+    ----------
+    patient_study : Dataset
+        Cleaned attributes of the patient and study modules, every type 2 one present.
+    image : Dataset
+        Cleaned attributes of series and image that results copy or refer to.
+    frame, frames : int
+        Key frame number, from 1, and how many frames the instance has.
+    plane : Plane
+        Where the key frame lies.
+    """
+
+    patient_study: Dataset
+    image: Dataset
+    frame: int
+    frames: int
+    plane: Plane
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """SOP Instance UID of the source."""
+        return str(self.image.SOPInstanceUID)
+
+    @property
+    def sop_class_uid(self) -> str:
+        """SOP Class UID of the source."""
+        return str(self.image.SOPClassUID)
+
+    @property
+    def series_instance_uid(self) -> str:
+        """Series Instance UID of the source."""
+        return str(self.image.SeriesInstanceUID)
+
+    def text(self, keyword: str) -> str:
+        """Return an image attribute as text, "" where it is missing."""
+        value = self.image.get(keyword)
+        return "" if value is None else str(value).strip()
+
+
+def read_header(data: bytes) -> Dataset:
+    """Read a DICOM file without pixel data, patient with small sins.
+
+    Raises
+    ------
+    ResultError
+        If it is no DICOM at all: it was readable when it was predicted.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=True)
+    except Exception as error:
+        raise ResultError("source header", str(error), "see the ledger for the instance") from error
+
+
+def key_source(explained: Explained) -> Source:
+    """Return the source of the key frame.
+
+    Raises
+    ------
+    ResultError
+        If the key frame's instance is not among the job's: a result must belong to an image.
+    """
+    ref = explained.prediction.key_frame
+    for instance, data in zip(explained.job.instances, explained.sources, strict=True):
+        if instance.sop_instance_uid == ref.sop_instance_uid:
+            return read_source(read_header(data), explained, ref.frame)
+    raise ResultError(
+        f"key frame {ref.sop_instance_uid}", "is not an instance of its job", "report this fault"
+    )
+
+
+def all_headers(explained: Explained) -> Iterator[Dataset]:
+    """Yield the header of every source, in the order of the job."""
+    for data in explained.sources:
+        yield read_header(data)
+
+
+def read_source(header: Dataset, explained: Explained, frame: int) -> Source:
+    """Clean a header and find the plane of one frame."""
+    rows, columns = explained.frame.geometry.source_shape
+    patient_study = copy_clean(header, _PATIENT + _STUDY)
+    for keyword in _EMPTY_IF_MISSING:
+        if keyword not in patient_study:
+            setattr(patient_study, keyword, "")
+    image = copy_clean(header, _IMAGE)
+    instance = next(
+        i
+        for i in explained.job.instances
+        if i.sop_instance_uid == explained.prediction.key_frame.sop_instance_uid
+    )
+    image.SOPInstanceUID = instance.sop_instance_uid
+    image.SOPClassUID = instance.sop_class_uid
+    image.SeriesInstanceUID = instance.series_instance_uid
+    patient_study.StudyInstanceUID = instance.study_instance_uid
+    frames = max(1, int(header.get("NumberOfFrames") or 1))
+    plane = plane_of(header, frame, (rows, columns), explained.frame.pixel_spacing)
+    return Source(patient_study, image, frame, frames, plane)

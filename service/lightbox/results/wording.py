@@ -1,0 +1,154 @@
+"""What the objects say in words: sentences made from the values, never more than they hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from lightbox.domain.arrays import LabelMap
+from lightbox.domain.attribution import Attribution
+from lightbox.domain.explained import Explained
+from lightbox.domain.jobs import JobPath
+from lightbox.results.source import Source
+
+_NAMES = {
+    "grad_cam": "Grad-CAM",
+    "hires_cam": "HiResCAM",
+    "score_cam": "Score-CAM",
+    "eigen_cam": "Eigen-CAM",
+    "shapley": "Shapley",
+    "shapley_exact": "Shapley",
+    "occlusion": "Occlusion",
+}
+
+
+def method_name(method: str) -> str:
+    """Return a method's name as people write it."""
+    return _NAMES.get(method, method.replace("_", " ").capitalize())
+
+
+def method_sentence(attribution: Attribution) -> str:
+    """Say what the method shows, in one line."""
+    name = method_name(attribution.method)
+    values = attribution.estimate.values
+    if values is None:
+        return f"{name}: shows where the model looked, not the outline of a lesion"
+    if attribution.method == "occlusion":
+        return f"{name} of {len(values)} regions: the change when one region is hidden"
+    how = "exact" if attribution.estimate.exact else "estimated"
+    return f"Shapley values over {len(values)} regions, {how}"
+
+
+def percent(confidence: float) -> str:
+    """Return a probability as whole per cent, never rounded up to certainty."""
+    if confidence > 0.99:
+        return "> 99 %"
+    if confidence < 0.01:
+        return "< 1 %"
+    return f"{100 * confidence:.0f} %"
+
+
+def headline(explained: Explained) -> str:
+    """Return finding and calibrated confidence."""
+    label = explained.package.finding(explained.prediction.target).label
+    return f"{label}, confidence {percent(explained.prediction.confidence)}"
+
+
+def confidence_remark(explained: Explained) -> str:
+    """Say so where the confidence is low, "" where it is not."""
+    package, prediction = explained.package, explained.prediction
+    finding = package.finding(prediction.target)
+    if prediction.confidence < finding.threshold:
+        return (
+            f"Low confidence: under the threshold of {percent(finding.threshold)}, "
+            "not counted as present"
+        )
+    if prediction.confidence < package.calibration.audit_below:
+        return f"Low confidence: under {percent(package.calibration.audit_below)}"
+    return ""
+
+
+def where(players: LabelMap, player: int) -> str:
+    """Say where a region lies in the picture (left and right of the picture, not the patient)."""
+    rows, columns = np.nonzero(players == player)
+    if rows.size == 0:
+        return "outer"
+    height, width = players.shape
+    vertical = ("upper", "", "lower")[min(2, int(3 * (rows.mean() + 0.5) / height))]
+    across = ("left", "", "right")[min(2, int(3 * (columns.mean() + 0.5) / width))]
+    return f"{vertical} {across}".strip() or "central"
+
+
+def audit_sentence(explained: Explained) -> str:
+    """Say which region moved the finding most and by how much; "" for maps without players."""
+    attribution = explained.attribution
+    estimate, players = attribution.estimate, attribution.players
+    if estimate.values is None or players is None or estimate.values.size == 0:
+        return ""
+    best = int(np.argmax(np.abs(estimate.values)))
+    value = float(estimate.values[best])
+    label = _lower_first(explained.package.finding(attribution.target).label)
+    scale = "probability" if attribution.link != "log_odds" else "log-odds"
+    verb = "raised" if value >= 0 else "lowered"
+    return (
+        f"The {where(players, best)} region of the picture {verb} the {scale} of {label} "
+        f"by {abs(value):.2f} {precision(attribution, best)}"
+    )
+
+
+def precision(attribution: Attribution, player: int) -> str:
+    """Return "(exact)" or the standard error of one player's value."""
+    errors = attribution.estimate.standard_errors
+    if attribution.estimate.exact or errors is None:
+        return "(exact)" if attribution.estimate.exact else ""
+    return f"\u00b1 {float(errors[player]):.2f}"
+
+
+def _lower_first(label: str) -> str:
+    """Lower the first letter unless the word is an abbreviation."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
+def source_line(source: Source) -> str:
+    """Name the source as viewers do: series, instance, frame."""
+    series = source.text("SeriesNumber") or "without number"
+    instance = source.text("InstanceNumber") or "without number"
+    frame = f", frame {source.frame} of {source.frames}" if source.frames > 1 else ""
+    return f"Series {series}, instance {instance}{frame}"
+
+
+def time_line(explained: Explained) -> str:
+    """Return when the job was placed, UTC."""
+    moment = datetime.fromtimestamp(explained.job.placed_at, tz=UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def reason_line(explained: Explained) -> str:
+    """Return the urgency and what decided it; for an audit, why it was made."""
+    job = explained.job
+    if job.path is JobPath.AUDIT:
+        return f"Audit, because: {job.rule}"
+    return f"{job.urgency.value} ({job.rule})"
+
+
+def cell_line(attribution: Attribution, spacing: tuple[float, float] | None) -> str:
+    """Return the size of one cell of the map: how fine it can be."""
+    rows, columns = attribution.cell_pixels
+    if rows <= 0 or columns <= 0:
+        return ""
+    if spacing is None or min(spacing) <= 0:
+        return f"{columns:.0f} x {rows:.0f} pixels (width x height)"
+    return f"{columns * spacing[1]:.0f} x {rows * spacing[0]:.0f} mm (width x height)"
+
+
+def trust_line(attribution: Attribution) -> str:
+    """Return what the audit says about itself: evaluations, residual, agreement."""
+    parts = []
+    if attribution.estimate.values is not None:
+        parts.append(f"{attribution.estimate.evaluations} evaluations")
+        parts.append(f"completeness residual {attribution.completeness_residual:.1e}")
+    agreement = attribution.quality.get("agreement")
+    if agreement is not None:
+        parts.append(f"agreement with the fast map {agreement:.2f}")
+    return ", ".join(parts)

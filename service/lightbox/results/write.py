@@ -1,0 +1,127 @@
+"""The door of this step: an explanation goes in, result objects in storage come out."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from PIL import Image
+from pydicom import dcmread
+
+from lightbox.domain.errors import ResultError
+from lightbox.domain.explained import Explained
+from lightbox.domain.result import Result, ResultKind
+from lightbox.ports import ResultWriter, Storage
+from lightbox.results.typeset import font
+from lightbox.results.validate import first_error, validator
+
+Negative = Literal["picture", "report", "none"]
+_PICTURE_ONLY = {ResultKind.SECONDARY_CAPTURE, ResultKind.STRUCTURED_REPORT}
+
+
+class Write:
+    """Makes, checks and stores the results of one job.
+
+    Parameters
+    ----------
+    writers : sequence of ResultWriter
+        One per kind of object, in the order in which they are sent.
+    storage : Storage
+        Where files go: ``results/YYYYMMDD/UID.dcm``.
+    validate : bool
+        Let dicom3tools look at every object, where it is installed.
+    negative : str
+        What a normal study gets: the picture (and the report), the report only, or nothing.
+    """
+
+    def __init__(
+        self,
+        writers: Sequence[ResultWriter],
+        storage: Storage,
+        *,
+        validate: bool = True,
+        negative: Negative = "picture",
+    ) -> None:
+        self._writers = tuple(writers)
+        self._storage = storage
+        self._validator = validator() if validate else None
+        self._negative = negative
+
+    def write(self, explained: Explained) -> tuple[Result, ...]:
+        """Write every object that applies; repeating a job writes the same bytes again.
+
+        Raises
+        ------
+        ResultError
+            If an object cannot be made or is not valid; nothing of the job is stored then.
+        """
+        made: list[tuple[ResultKind, bytes]] = []
+        for writer in self._writers:
+            if not self._wanted(explained, writer.kind):
+                continue
+            data = writer.write(explained)
+            if data is not None:
+                self._check(writer.kind, data)
+                made.append((writer.kind, data))
+        return tuple(self._store(explained, kind, data) for kind, data in made)
+
+    def _wanted(self, explained: Explained, kind: ResultKind) -> bool:
+        finding = explained.package.finding(explained.prediction.target)
+        if not finding.negative:
+            return True
+        match self._negative:
+            case "picture":
+                return kind in _PICTURE_ONLY
+            case "report":
+                return kind is ResultKind.STRUCTURED_REPORT
+            case "none":
+                return False
+
+    def _check(self, kind: ResultKind, data: bytes) -> None:
+        if self._validator is None:
+            return
+        error = first_error(self._validator, data)
+        if error:
+            raise ResultError(f"{kind} object", f"is not valid: {error}", "report this fault")
+
+    def _store(self, explained: Explained, kind: ResultKind, data: bytes) -> Result:
+        day = datetime.fromtimestamp(explained.job.placed_at, tz=UTC).strftime("%Y%m%d")
+        dataset = dcmread(io.BytesIO(data), stop_before_pixels=kind is not _PICTURE)
+        stem = f"results/{day}/{dataset.SOPInstanceUID}"
+        preview = ""
+        if kind is _PICTURE:
+            preview = f"{stem}.png"
+            self._storage.put(preview, _png(dataset.Rows, dataset.Columns, dataset.PixelData))
+        self._storage.put(f"{stem}.dcm", data)
+        return Result(
+            kind=kind,
+            sop_class_uid=str(dataset.SOPClassUID),
+            sop_instance_uid=str(dataset.SOPInstanceUID),
+            path=f"{stem}.dcm",
+            sha256=hashlib.sha256(data).hexdigest(),
+            size_bytes=len(data),
+            preview=preview,
+        )
+
+
+_PICTURE = ResultKind.SECONDARY_CAPTURE
+
+
+def _png(rows: int, columns: int, pixels: bytes) -> bytes:
+    """Return the picture as PNG; quick rather than small."""
+    buffer = io.BytesIO()
+    image = Image.frombytes("RGB", (columns, rows), pixels[: rows * columns * 3])
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def warm() -> None:
+    """Import what is heavy, once, before the first urgent study asks for it (0.6 s)."""
+    for module in ("highdicom.seg", "highdicom.sr", "highdicom.pm"):
+        importlib.import_module(module)
+    for size in (12, 15, 18, 20, 22, 24, 30):
+        font(size)
