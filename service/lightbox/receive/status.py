@@ -1,0 +1,35 @@
+"""Which DIMSE status a peer gets, and where the standard says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from lightbox.domain.errors import RefusalReason
+
+SUCCESS = 0x0000
+"""PS3.7 C.1.1."""
+
+UNRECOGNISED_OPERATION = 0x0211
+"""PS3.7 C.5.23: the command field is none that we answer."""
+
+REFUSALS: Mapping[RefusalReason, int] = MappingProxyType(
+    {
+        # PS3.4 table B.2-1: Refused, out of resources (A7xx); senders try again later
+        RefusalReason.OUT_OF_RESOURCES: 0xA700,
+        RefusalReason.SHUTTING_DOWN: 0xA700,
+        # the same table; 01 tells the log that trying again does not help
+        RefusalReason.TOO_LARGE: 0xA701,
+        # PS3.4 table B.2-1: Error, data set does not match SOP class (A9xx)
+        RefusalReason.DATA_SET_DISAGREES: 0xA900,
+        # PS3.4 table B.2-1: Error, cannot understand (Cxxx)
+        RefusalReason.CANNOT_UNDERSTAND: 0xC000,
+        # PS3.7 C.5.6 (0122H): Refused, SOP class not supported
+        RefusalReason.SOP_CLASS_NOT_SUPPORTED: 0x0122,
+    }
+)
+
+
+def text(status: int) -> str:
+    """Return a status as people write it, such as 0xA700."""
+    return f"0x{status:04X}"

@@ -1,0 +1,242 @@
+"""One association, from the connection to its end: the loop that moves the bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, assert_never
+
+from lightbox.domain.events import AssociationReleased
+from lightbox.ports import Clock, Ledger
+from lightbox.receive.limits import Admission, Memory
+from lightbox.receive.observation import Observation
+from lightbox.receive.store import Store
+from lightbox.receive.wire import negotiate, pdu
+from lightbox.receive.wire.message import Message, Services
+from lightbox.receive.wire.negotiate import Agreement, Rejection
+from lightbox.receive.wire.pdu import AbortReason, ClosedError, ProtocolError, SilentError, Wire
+from lightbox.receive.wire.states import TABLE, Action, Event, State, event_of
+from lightbox.settings import Dicom
+from lightbox.storage.naming import token
+
+_LINGER = 2.0
+_HEADER = 6
+
+How: TypeAlias = Literal["released", "aborted", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all associations of a listener share."""
+
+    settings: Dicom
+    store: Store
+    ledger: Ledger
+    clock: Clock
+    admission: Admission
+    memory: Memory
+    observe: Callable[[Observation], None]
+
+
+class Association:
+    """A conversation with one peer, as acceptor. ``run`` it in a thread of its own.
+
+    Parameters
+    ----------
+    wire : Wire
+        Connected, TLS handshake done.
+    peer : str
+        Address of the other side.
+    shared : Surroundings
+        Settings, store, counters.
+    """
+
+    def __init__(self, wire: Wire, peer: str, shared: Surroundings) -> None:
+        self._wire = wire
+        self._peer = peer
+        self._shared = shared
+        self._limits = shared.settings.limits
+        self._identifier = token()
+        self._state = State.AWAITING_REQUEST
+        self._agreement = Agreement("", "")
+        self._message: Message | None = None
+        self._services: Services | None = None
+        self._between_messages = True
+        self._draining = False
+        self._how: How = "lost"
+        self._began = time.monotonic()
+
+    def drain(self) -> None:
+        """Ask it to end after the message in hand; from another thread."""
+        self._draining = True
+        if self._between_messages:
+            self._wire.wake()
+
+    def run(self) -> None:
+        """Talk until the end; raises nothing that the peer can cause."""
+        entered = False
+        try:
+            entered = self._open()
+            while self._state is State.ESTABLISHED:
+                self._step()
+        except ProtocolError as error:
+            self._how = "aborted"
+            self._say(pdu.abort(error.reason))
+        except SilentError:
+            self._on_local(Event.TIMEOUT)
+        except ClosedError:
+            self._on_local(Event.DRAIN if self._draining else Event.CLOSED)
+        finally:
+            self._tidy_up()
+            self._wire.close()
+            if entered:
+                self._left()
+
+    # ---- begin
+
+    def _open(self) -> bool:
+        """Negotiate; return whether there is an association now."""
+        deadline = self._began + self._limits.handshake
+        kind, length = self._wire.first_header(deadline)
+        action, self._state = TABLE[self._state, event_of(kind)]
+        if action is Action.CLOSE:
+            return False
+        if action is not Action.NEGOTIATE:
+            raise _unexpected(kind)
+        if length > self._limits.associate:
+            raise ProtocolError(AbortReason.INVALID_PARAMETER, f"A-ASSOCIATE-RQ of {length} bytes")
+        head = bytes((kind, 0)) + length.to_bytes(4, "big")
+        body = self._wire.body(length, deadline)
+        request, version = negotiate.decode(head + body, self._limits.contexts)
+        rejection = negotiate.refuse(request, version, self._peer, self._shared.settings)
+        if rejection is None and not self._shared.admission.enter(self._peer):
+            rejection = Rejection.LOCAL_LIMIT
+        self._agreement, answer = negotiate.accept(request, self._limits.pdu)
+        if rejection is not None:
+            self._state = State.AWAITING_CLOSE
+            self._observe("rejected")
+            self._say(negotiate.reject(request, rejection))
+            return False
+        self._services = Services(
+            self._agreement, self._peer, self._identifier, self._shared.store, self._limits
+        )
+        self._wire.before_reuse = self._flush
+        self._observe("opened")
+        try:
+            self._wire.send(answer)
+        except ClosedError:
+            self._state = State.AWAITING_CLOSE
+        return True
+
+    # ---- the loop
+
+    def _step(self) -> None:
+        """Take one PDU."""
+        self._between_messages = self._message is None
+        if self._draining and self._between_messages:
+            self._on_local(Event.DRAIN)
+            return
+        silence = self._limits.idle if self._between_messages else self._limits.pdu_time
+        kind, length = self._wire.header(silence)
+        self._between_messages = False
+        action, self._state = TABLE[self._state, event_of(kind)]
+        match action:
+            case Action.DATA:
+                self._data(length)
+            case Action.RELEASE:
+                self._how = "released"
+                self._say(pdu.RELEASE_RP)
+            case Action.CLOSE:
+                self._how = "aborted"
+            case Action.ABORT | Action.IGNORE | Action.NEGOTIATE:
+                raise _unexpected(kind)
+            case _:
+                assert_never(action)
+
+    def _data(self, length: int) -> None:
+        """Take a P-DATA-TF."""
+        if not 0 < length <= 4 * self._limits.pdu:
+            raise ProtocolError(AbortReason.INVALID_PARAMETER, f"P-DATA-TF of {length} bytes")
+        assert self._services is not None
+        while length:
+            pdv = self._wire.pdv(length)
+            length -= _HEADER + pdv.length
+            if self._message is None:
+                self._message = Message(self._services, self._shared.memory)
+            message = self._message
+            message.begin_fragment(pdv)
+            for piece in self._wire.pieces(pdv.length):
+                message.add(piece)
+            if message.end_fragment(pdv):
+                self._flush()
+                self._message = None
+                self._answer(message)
+
+    def _answer(self, message: Message) -> None:
+        answer = message.answer()
+        if answer is None:
+            return
+        for piece in pdu.p_data(
+            message.context_id, answer.command_set, self._agreement.longest_pdu
+        ):
+            self._wire.send(piece)
+        if answer.status:
+            self._observe(answer.status, answer.seconds, answer.bytes)
+
+    def _flush(self) -> None:
+        if self._message is not None:
+            self._message.flush()
+
+    # ---- end
+
+    def _on_local(self, event: Event) -> None:
+        action, self._state = TABLE[self._state, event]
+        if action is Action.ABORT:
+            self._how = "aborted"
+            self._say(pdu.abort(AbortReason.NOT_SPECIFIED))
+
+    def _say(self, last: bytes) -> None:
+        """Say the last thing of this association, and wait for the peer to close."""
+        self._tidy_up()
+        self._state = State.AWAITING_CLOSE
+        self._wire.before_reuse = _nothing
+        try:
+            self._wire.send(last)
+        except ClosedError:
+            return
+        self._wire.linger(_LINGER)
+
+    def _tidy_up(self) -> None:
+        message, self._message = self._message, None
+        if message is not None:
+            message.abandon()
+
+    def _left(self) -> None:
+        self._shared.admission.leave(self._peer)
+        self._observe(self._how, time.monotonic() - self._began)
+        stored = self._services.stored if self._services else 0
+        if stored:
+            self._shared.ledger.record(AssociationReleased(self._identifier, stored, self._how))
+
+    def _observe(self, status: str, seconds: float = 0.0, count: int = 0) -> None:
+        self._shared.observe(
+            Observation(
+                associations_active=self._shared.admission.active,
+                calling_ae=self._agreement.calling_ae,
+                called_ae=self._agreement.called_ae,
+                status=status,
+                seconds=seconds,
+                bytes=count,
+            )
+        )
+
+
+def _unexpected(kind: int) -> ProtocolError:
+    unknown = event_of(kind) is Event.UNRECOGNISED
+    reason = AbortReason.UNRECOGNISED_PDU if unknown else AbortReason.UNEXPECTED_PDU
+    return ProtocolError(reason, f"PDU of type {kind:#04x}")
+
+
+def _nothing() -> None:
+    return

@@ -1,0 +1,241 @@
+"""One DIMSE message: fragments of a command set, then of its data set, then the answer (PS3.7 6)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from lightbox.domain.errors import RefusalReason, RefusedError
+from lightbox.receive import status
+from lightbox.receive.limits import Memory
+from lightbox.receive.store import Incoming, Intake, Store
+from lightbox.receive.wire import command
+from lightbox.receive.wire.command import Command
+from lightbox.receive.wire.negotiate import Agreement, is_storage
+from lightbox.receive.wire.pdu import AbortReason, Pdv, ProtocolError
+from lightbox.settings import Limits
+
+_COMMAND_SET_AT_MOST = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response, and what there is to count.
+
+    Attributes
+    ----------
+    status : str
+        As :class:`Observation` has it; "" where there is nothing to count.
+    """
+
+    command_set: bytes
+    status: str = ""
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+class Services:
+    """What an association can ask for.
+
+    Parameters
+    ----------
+    agreement : Agreement
+        What was negotiated.
+    peer, association : str
+        Address and identifier.
+    store : Store
+        Where instances go.
+    limits : Limits
+        Bounds of a message.
+    """
+
+    def __init__(
+        self, agreement: Agreement, peer: str, association: str, store: Store, limits: Limits
+    ) -> None:
+        self.agreement = agreement
+        self.limits = limits
+        self.stored = 0
+        self._peer = peer
+        self._association = association
+        self._store = store
+
+    def intake(self, request: Command) -> Intake:
+        """Begin to store the instance of a C-STORE-RQ.
+
+        Raises
+        ------
+        RefusedError
+            If it is not taken.
+        """
+        context = self.agreement.contexts[request.context_id]
+        if not is_storage(context.abstract_syntax):
+            raise RefusedError(
+                RefusalReason.SOP_CLASS_NOT_SUPPORTED, "context", "is not for storage"
+            )
+        if not request.has_data_set:
+            raise RefusedError(RefusalReason.CANNOT_UNDERSTAND, "command", "has no data set")
+        if request.sop_class_uid != context.abstract_syntax:
+            raise RefusedError(
+                RefusalReason.DATA_SET_DISAGREES, "command", "SOP class is not the context's"
+            )
+        return self._store.accept(
+            Incoming(
+                sop_class_uid=request.sop_class_uid,
+                sop_instance_uid=request.sop_instance_uid,
+                transfer_syntax_uid=context.transfer_syntax,
+                calling_ae=self.agreement.calling_ae,
+                called_ae=self.agreement.called_ae,
+                peer=self._peer,
+                association=self._association,
+                priority=request.priority,
+            )
+        )
+
+
+class Message:
+    """A message that is being received.
+
+    Parameters
+    ----------
+    services : Services
+        What may be asked for.
+    memory : Memory
+        Budget for what is held.
+    """
+
+    def __init__(self, services: Services, memory: Memory) -> None:
+        self._services = services
+        self._memory = memory
+        self._command_set = bytearray()
+        self._request: Command | None = None
+        self._intake: Intake | None = None
+        self._refused: RefusedError | None = None
+        self._bytes = 0
+        self._began = time.monotonic()
+        self._in_command = True
+        self.context_id = 0
+
+    def begin_fragment(self, pdv: Pdv) -> None:
+        """Check a fragment's header against the message so far.
+
+        Raises
+        ------
+        ProtocolError
+            If it does not belong here.
+        """
+        if not self.context_id:
+            if pdv.context_id not in self._services.agreement.contexts:
+                raise ProtocolError(
+                    AbortReason.INVALID_PARAMETER, f"presentation context {pdv.context_id}"
+                )
+            self.context_id = pdv.context_id
+        if pdv.context_id != self.context_id or pdv.is_command != self._in_command:
+            raise ProtocolError(AbortReason.UNEXPECTED_PARAMETER, "a fragment out of its place")
+        if not pdv.is_command:
+            return
+        if len(self._command_set) + pdv.length > _COMMAND_SET_AT_MOST:
+            raise ProtocolError(AbortReason.INVALID_PARAMETER, "command set too long")
+
+    def add(self, piece: memoryview) -> None:
+        """Take bytes of the fragment; they stay valid until :meth:`flush`.
+
+        Raises
+        ------
+        ProtocolError
+            If the message goes on for ever.
+        """
+        if self._in_command:
+            self._command_set += piece
+            return
+        self._bytes += len(piece)
+        most = self._services.limits.message
+        if self._bytes > 2 * most:
+            raise ProtocolError(AbortReason.NOT_SPECIFIED, f"data set over {2 * most} bytes")
+        if self._intake is None:
+            return  # refused already: read on to its end, keep nothing, then say why
+        if self._bytes > most:
+            self._refuse(RefusedError(RefusalReason.TOO_LARGE, "data set", f"over {most} bytes"))
+            return
+        try:
+            self._intake.add(piece)
+        except RefusedError as error:
+            self._refuse(error)
+
+    def flush(self) -> None:
+        """Write what was taken: the bytes handed to :meth:`add` become invalid."""
+        if self._intake is None:
+            return
+        try:
+            self._intake.flush()
+        except RefusedError as error:
+            self._refuse(error)
+
+    def end_fragment(self, pdv: Pdv) -> bool:
+        """Say whether the message is complete.
+
+        Raises
+        ------
+        ProtocolError
+            If its command set cannot be read.
+        """
+        if not pdv.is_last:
+            return False
+        if not self._in_command:
+            return True
+        self._in_command = False
+        request = self._request = command.parse(bytes(self._command_set), self.context_id)
+        if request.field == command.C_STORE_RQ:
+            try:
+                self._intake = self._services.intake(request)
+            except RefusedError as error:
+                self._refuse(error)
+        return not request.has_data_set
+
+    def answer(self) -> Answer | None:
+        """Do what was asked and return the response, or None where none is due."""
+        request = self._request
+        assert request is not None
+        if request.field & command.RESPONSE or request.field == command.C_CANCEL_RQ:
+            return None  # we asked for nothing, and there is nothing to cancel
+        return _HANDLERS.get(request.field, Message._unrecognised)(self, request)
+
+    def abandon(self) -> None:
+        """Leave nothing behind: the association ended in the middle of it."""
+        intake, self._intake = self._intake, None
+        if intake is not None:
+            intake.abandon()
+
+    def _refuse(self, error: RefusedError) -> None:
+        self.abandon()
+        self._refused = error
+
+    def _echo(self, request: Command) -> Answer:
+        return Answer(command.response(request, status.SUCCESS))
+
+    def _unrecognised(self, request: Command) -> Answer:
+        return Answer(command.response(request, status.UNRECOGNISED_OPERATION))
+
+    def _store(self, request: Command) -> Answer:
+        if self._intake is not None:
+            try:
+                self._intake.finish()
+                self._services.stored += 1
+            except RefusedError as error:
+                self._refuse(error)
+        code, comment = status.SUCCESS, ""
+        if self._refused is not None:
+            code, comment = status.REFUSALS[self._refused.refusal], str(self._refused)
+        return Answer(
+            command.response(request, code, comment),
+            status.text(code),
+            time.monotonic() - self._began,
+            self._bytes,
+        )
+
+
+_HANDLERS: Mapping[int, Callable[[Message, Command], Answer]] = MappingProxyType(
+    {command.C_STORE_RQ: Message._store, command.C_ECHO_RQ: Message._echo}  # noqa: SLF001
+)
+"""Operation → what is done. Storage commitment (N-ACTION, N-EVENT-REPORT) will stand here too."""

@@ -1,0 +1,184 @@
+"""A-ASSOCIATE: pynetdicom's codecs read and write it, we decide (PS3.8 9.3.2 to 9.3.4, 7.1.1).
+
+The request is bounded before it is decoded: a few hundred kilobytes can hold 384,000 transfer
+syntaxes, which take seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    ImplementationVersionNameNotification,
+    MaximumLengthNotification,
+)
+from pynetdicom.presentation import (
+    AllStoragePresentationContexts,
+    PresentationContext,
+    build_context,
+    negotiate_as_acceptor,
+)
+
+from lightbox.receive.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from lightbox.receive.wire.pdu import AbortReason, ProtocolError
+from lightbox.settings import Dicom
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+TRANSFER_SYNTAXES = (
+    "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
+    "1.2.840.10008.1.2",  # Implicit VR Little Endian
+    "1.2.840.10008.1.2.2",  # Explicit VR Big Endian, retired
+    "1.2.840.10008.1.2.4.70",  # JPEG Lossless, first-order prediction
+    "1.2.840.10008.1.2.4.57",  # JPEG Lossless
+    "1.2.840.10008.1.2.4.80",  # JPEG-LS Lossless
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000 Lossless
+    "1.2.840.10008.1.2.4.201",  # HTJ2K Lossless
+    "1.2.840.10008.1.2.4.202",  # HTJ2K Lossless RPCL
+    "1.2.840.10008.1.2.5",  # RLE Lossless
+    "1.2.840.10008.1.2.4.50",  # JPEG Baseline
+    "1.2.840.10008.1.2.4.51",  # JPEG Extended
+    "1.2.840.10008.1.2.4.81",  # JPEG-LS Near-lossless
+    "1.2.840.10008.1.2.4.91",  # JPEG 2000
+    "1.2.840.10008.1.2.4.203",  # HTJ2K
+)
+"""What we take, lossless first: where a context proposes several, the first of these is chosen.
+
+Deflated is not among them: 400 kilobytes of it can be a gigabyte of header.
+"""
+
+_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+_STORAGE = {
+    str(context.abstract_syntax): build_context(str(context.abstract_syntax), [*TRANSFER_SYNTAXES])
+    for context in AllStoragePresentationContexts
+}
+_SUPPORTED = _STORAGE | {VERIFICATION: build_context(VERIFICATION, [*TRANSFER_SYNTAXES[:3]])}
+
+
+class Rejection(Enum):
+    """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
+
+    PROTOCOL_VERSION = (1, 2, 2)
+    APPLICATION_CONTEXT = (1, 1, 2)
+    CALLING_AE = (1, 1, 3)
+    CALLED_AE = (1, 1, 7)
+    LOCAL_LIMIT = (2, 3, 2)
+    CONGESTION = (2, 3, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An accepted presentation context."""
+
+    abstract_syntax: str
+    transfer_syntax: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What an association may do.
+
+    Attributes
+    ----------
+    contexts : mapping of int to Context
+        By presentation context ID; possibly empty.
+    longest_pdu : int
+        Longest PDU that the peer takes; 0 is any.
+    """
+
+    calling_ae: str
+    called_ae: str
+    contexts: dict[int, Context] = field(default_factory=dict)
+    longest_pdu: int = 0
+
+
+def decode(pdu: bytes, most_contexts: int) -> tuple[A_ASSOCIATE, int]:
+    """Read an A-ASSOCIATE-RQ; return the request and its protocol version.
+
+    Raises
+    ------
+    ProtocolError
+        If it cannot be read, or proposes more contexts than there are identifiers for.
+    """
+    request = A_ASSOCIATE_RQ()
+    try:
+        request.decode(pdu)
+        primitive: A_ASSOCIATE = request.to_primitive()
+        contexts = primitive.presentation_context_definition_list
+        usable = all(c.abstract_syntax and c.transfer_syntax for c in contexts)
+    except Exception as error:  # pynetdicom raises whatever its field happens to meet
+        raise ProtocolError(AbortReason.INVALID_PARAMETER, f"A-ASSOCIATE-RQ: {error}") from error
+    if len(contexts) > most_contexts or not usable:
+        raise ProtocolError(AbortReason.INVALID_PARAMETER, "A-ASSOCIATE-RQ: presentation contexts")
+    return primitive, int(request.protocol_version)
+
+
+def refuse(request: A_ASSOCIATE, version: int, peer: str, settings: Dicom) -> Rejection | None:
+    """Return why this peer may not have an association, or None: nothing was read but names."""
+    if not version & 1:
+        return Rejection.PROTOCOL_VERSION
+    if str(request.application_context_name) != _APPLICATION_CONTEXT:
+        return Rejection.APPLICATION_CONTEXT
+    if (request.called_ae_title or "").strip() not in settings.accept_called:
+        return Rejection.CALLED_AE
+    calling = (request.calling_ae_title or "").strip()
+    allowed = settings.accept_calling
+    if allowed and calling not in allowed and f"{calling}@{peer}" not in allowed:
+        return Rejection.CALLING_AE
+    return None
+
+
+def _answer(request: A_ASSOCIATE) -> A_ASSOCIATE:
+    answer = A_ASSOCIATE()
+    answer.application_context_name = _APPLICATION_CONTEXT
+    answer.calling_ae_title = request.calling_ae_title
+    answer.called_ae_title = request.called_ae_title
+    return answer
+
+
+def reject(request: A_ASSOCIATE, rejection: Rejection) -> bytes:
+    """Return the A-ASSOCIATE-RJ."""
+    answer = _answer(request)
+    answer.result, answer.result_source, answer.diagnostic = rejection.value
+    return bytes(A_ASSOCIATE_RJ(answer).encode())
+
+
+def accept(request: A_ASSOCIATE, longest_pdu: int) -> tuple[Agreement, bytes]:
+    """Return what was agreed, and the A-ASSOCIATE-AC that says so.
+
+    Contexts are accepted or refused one by one. Asynchronous operations, extended negotiation and
+    user identity are not answered, which means: not supported (PS3.7 D.3.3.3, D.3.3.5, D.3.3.7).
+    """
+    proposed = list(request.presentation_context_definition_list)
+    ours = [_SUPPORTED[u] for u in {str(c.abstract_syntax) for c in proposed} if u in _SUPPORTED]
+    results, _ = negotiate_as_acceptor(proposed, ours)
+    answer = _answer(request)
+    answer.result, answer.result_source = 0, 1
+    answer.presentation_context_definition_results_list = results
+    longest = MaximumLengthNotification()
+    longest.maximum_length_received = longest_pdu
+    implementation = ImplementationClassUIDNotification()
+    implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    version = ImplementationVersionNameNotification()
+    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    answer.user_information = [longest, implementation, version]
+    agreement = Agreement(
+        calling_ae=str(request.calling_ae_title or "").strip(),
+        called_ae=str(request.called_ae_title or "").strip(),
+        contexts={int(c.context_id or 0): _context(c) for c in results if c.result == 0},
+        longest_pdu=int(request.maximum_length_received or 0),
+    )
+    return agreement, bytes(A_ASSOCIATE_AC(answer).encode())
+
+
+def _context(context: PresentationContext) -> Context:
+    return Context(str(context.abstract_syntax), str(context.transfer_syntax[0]))
+
+
+def is_storage(abstract_syntax: str) -> bool:
+    """Say whether this is a storage SOP class that we take."""
+    return abstract_syntax in _STORAGE

@@ -1,0 +1,253 @@
+"""Bytes of a peer, cut into PDUs and PDVs; every length is checked before it is used (PS3.8 9.3)."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+_HEADER = struct.Struct(">BxL")
+_PDV = struct.Struct(">LBB")
+_COMMAND_BIT = 1
+_LAST_BIT = 2
+_LINGER_BYTES = 16 * 2**20
+
+RELEASE_RP = b"\x06\0\0\0\0\x04\0\0\0\0"
+"""PS3.8 9.3.7."""
+
+
+class AbortReason(IntEnum):
+    """PS3.8 9.3.8."""
+
+    NOT_SPECIFIED = 0
+    UNRECOGNISED_PDU = 1
+    UNEXPECTED_PDU = 2
+    UNEXPECTED_PARAMETER = 5
+    INVALID_PARAMETER = 6
+
+
+class ProtocolError(Exception):
+    """The peer broke the protocol and gets an A-ABORT with this reason."""
+
+    def __init__(self, reason: AbortReason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class ClosedError(Exception):
+    """The peer closed the connection, or it broke."""
+
+
+class SilentError(Exception):
+    """The peer said nothing for too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pdv:
+    """Header of one presentation data value (PS3.8 9.3.5.1 and annex E).
+
+    Attributes
+    ----------
+    length : int
+        Bytes of the fragment itself.
+    """
+
+    context_id: int
+    length: int
+    is_command: bool
+    is_last: bool
+
+
+def abort(reason: AbortReason) -> bytes:
+    """Return an A-ABORT of the service provider."""
+    return b"\x07\0\0\0\0\x04\0\0\x02" + bytes([reason])
+
+
+def p_data(context_id: int, command_set: bytes, longest: int) -> Iterator[bytes]:
+    """Yield the P-DATA-TF PDUs that carry a command set to a peer.
+
+    Parameters
+    ----------
+    longest : int
+        Longest PDU that the peer takes; 0 is any (PS3.8 D.1).
+    """
+    room = max(longest - _PDV.size, 2) if longest else len(command_set)
+    for at in range(0, len(command_set), room):
+        piece = command_set[at : at + room]
+        flags = _COMMAND_BIT | (_LAST_BIT if at + room >= len(command_set) else 0)
+        pdv = _PDV.pack(len(piece) + 2, context_id, flags) + piece
+        yield _HEADER.pack(4, len(pdv)) + pdv
+
+
+class Wire:
+    """One connection: a buffer in front of a blocking socket.
+
+    Parameters
+    ----------
+    connection : socket
+        Connected; TLS or not.
+    silence : float
+        Seconds after which a peer that owes us bytes is given up.
+    buffer : int
+        Bytes of the buffer.
+
+    Attributes
+    ----------
+    before_reuse : callable
+        Called before views that were handed out become invalid.
+    """
+
+    def __init__(self, connection: socket.socket, silence: float, buffer: int = 2**18) -> None:
+        self._socket = connection
+        self._silence = silence
+        self._buffer = bytearray(buffer)
+        self._view = memoryview(self._buffer)
+        self._at = 0
+        self._end = 0
+        self.before_reuse: Callable[[], None] = _nothing
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(silence)
+
+    # ---- reading
+
+    def header(self, silence: float) -> tuple[int, int]:
+        """Wait for the next PDU; return its type and length.
+
+        Parameters
+        ----------
+        silence : float
+            Seconds that the peer may take to begin.
+        """
+        if self._end == self._at:
+            self._fill(silence)
+        return self._header()
+
+    def first_header(self, deadline: float) -> tuple[int, int]:
+        """Wait for the first PDU until a point of the monotonic clock, however it trickles."""
+        while self._end - self._at < _HEADER.size:
+            self._fill(deadline - time.monotonic())
+        return self._header()
+
+    def _header(self) -> tuple[int, int]:
+        at = self._need(_HEADER.size)
+        kind, length = _HEADER.unpack_from(self._buffer, at)
+        return kind, length
+
+    def body(self, length: int, deadline: float | None = None) -> bytes:
+        """Return the next ``length`` bytes, copied; the caller has bounded them."""
+        collected = bytearray()
+        while len(collected) < length:
+            if self._at == self._end:
+                left = self._silence if deadline is None else deadline - time.monotonic()
+                self._fill(left)
+            take = min(length - len(collected), self._end - self._at)
+            collected += self._view[self._at : self._at + take]
+            self._at += take
+        return bytes(collected)
+
+    def pdv(self, left: int) -> Pdv:
+        """Read the header of the next PDV in a P-DATA-TF of which ``left`` bytes are unread.
+
+        Raises
+        ------
+        ProtocolError
+            If it does not fit into the PDU.
+        """
+        if left < _PDV.size:
+            raise ProtocolError(AbortReason.INVALID_PARAMETER, "a PDV header leads out of its PDU")
+        at = self._need(_PDV.size)
+        length, context_id, flags = _PDV.unpack_from(self._buffer, at)
+        if not 2 <= length <= left - 4:
+            raise ProtocolError(AbortReason.INVALID_PARAMETER, f"a PDV of {length} bytes")
+        return Pdv(context_id, length - 2, bool(flags & _COMMAND_BIT), bool(flags & _LAST_BIT))
+
+    def pieces(self, length: int) -> Iterator[memoryview]:
+        """Yield the next ``length`` bytes as views, valid until ``before_reuse`` is called."""
+        while length:
+            if self._at == self._end:
+                self._fill(self._silence)
+            take = min(length, self._end - self._at)
+            piece = self._view[self._at : self._at + take]
+            self._at += take
+            length -= take
+            yield piece
+
+    def _need(self, count: int) -> int:
+        while self._end - self._at < count:
+            self._fill(self._silence)
+        at = self._at
+        self._at += count
+        return at
+
+    def _fill(self, silence: float) -> None:
+        """Receive once into the free tail of the buffer."""
+        self.before_reuse()
+        if self._at:
+            left = self._end - self._at
+            if left:
+                self._view[:left] = bytes(self._view[self._at : self._end])
+            self._at, self._end = 0, left
+        if silence <= 0:
+            raise SilentError
+        if silence != self._socket.gettimeout():
+            self._socket.settimeout(silence)
+        try:
+            count = self._socket.recv_into(self._view[self._end :])
+            # A sender that waits for the acknowledgement of its last small packet (Nagle) would
+            # wait 40 ms for each instance; the option lasts for one packet only.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        except TimeoutError as error:
+            raise SilentError from error
+        except OSError as error:
+            raise ClosedError from error
+        if not count:
+            raise ClosedError
+        self._end += count
+
+    # ---- writing and ending
+
+    def send(self, data: bytes) -> None:
+        """Send all of it.
+
+        Raises
+        ------
+        ClosedError
+            If the peer is gone, or takes nothing.
+        """
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise ClosedError from error
+
+    def wake(self) -> None:
+        """Let a thread that waits for bytes see the end of them."""
+        try:
+            self._socket.shutdown(socket.SHUT_RD)
+        except OSError:
+            return  # it is gone already
+
+    def linger(self, seconds: float) -> None:
+        """Sta13: read on, keep nothing, until the peer closes or time is up.
+
+        Closing at once would reset the connection, and the peer might not see what we said last.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+            for _ in range(_LINGER_BYTES // len(self._buffer)):
+                self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+                if not self._socket.recv_into(self._view):
+                    return
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+
+def _nothing() -> None:
+    return

@@ -1,0 +1,42 @@
+"""Names of files. They are made by us: nothing that a peer sends becomes part of a path."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+
+from lightbox.domain.identity import is_uid
+
+INSTANCES = "instances"
+"""Folder of received instances, one folder per day in it."""
+
+RESULTS = "results"
+"""Folder of what we made, one folder per day in it."""
+
+
+def token() -> str:
+    """Draw a name that nobody else has: 24 hexadecimal digits."""
+    return secrets.token_hex(12)
+
+
+def day(now: float) -> str:
+    """Return the folder of a day, UTC, as YYYYMMDD."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
+
+
+def instance_path(now: float) -> str:
+    """Return a new path for an instance that arrives ``now``."""
+    return f"{INSTANCES}/{day(now)}/{token()}.dcm"
+
+
+def result_path(now: float, sop_instance_uid: str) -> str:
+    """Return the path of a result; the same result made again on that day has the same path.
+
+    Raises
+    ------
+    ValueError
+        If the UID is none: it is ours, so this is a mistake of ours.
+    """
+    if not is_uid(sop_instance_uid):
+        raise ValueError(f"{sop_instance_uid!r} is no UID")
+    return f"{RESULTS}/{day(now)}/{sop_instance_uid}.dcm"
