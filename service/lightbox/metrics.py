@@ -1,0 +1,372 @@
+"""All metrics, one statement each, and how the ledger's events move them.
+
+The control process holds the only registry and feeds it with what the ledger recorded, so no
+other process knows of Prometheus. Deadlines (2, 3, 10 and 300 s) are bucket edges: how many jobs
+met theirs can be read exactly. Labels are bounded; no UID, no name, no path is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from lightbox.domain.events import (
+    Attributed,
+    DeadLettered,
+    Delivered,
+    DeliveryDelayed,
+    InstanceStored,
+    JobFailed,
+    JobPlaced,
+    JobStarted,
+    Predicted,
+    Recorded,
+    ResultsWritten,
+)
+from lightbox.domain.jobs import Job, JobPath
+from lightbox.domain.result import ListedReason, ResultKind
+from lightbox.domain.urgency import Urgency
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Of :meth:`Metrics.exposition`."""
+
+_STAGES = ("receive", "wait", "decode", "infer", "explain", "encode", "deliver")
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
+_SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 10, 300)
+_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0)
+_AGREEMENT = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # a negative edge would cost the sum
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
+_MOST_CALLING = 50  # AE titles of strangers must not grow the registry
+
+_OfJob: TypeAlias = (
+    JobStarted | Predicted | Attributed | ResultsWritten | JobFailed | Delivered | DeadLettered
+)
+
+GoesTo = Callable[[str, ResultKind], Collection[str]]
+"""(model, kind) → names of the destinations that such a result is sent to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What is so at one moment; the rest of the metrics follows from events.
+
+    Attributes
+    ----------
+    storage_free_bytes : int
+        What can still be written.
+    """
+
+    associations_active: int
+    storage_free_bytes: int
+    jobs_waiting: Mapping[str, int]
+    jobs_running: Mapping[str, int]
+    dead_letters: int
+
+
+@dataclass(slots=True)
+class _Open:
+    """A job that is not over yet."""
+
+    job: Job
+    attributed_at: float = 0.0
+    written_at: float = 0.0
+    kinds: dict[str, ResultKind] = field(default_factory=dict)
+    awaited: set[tuple[str, str]] = field(default_factory=set)
+    judged: bool = False  # its deadline has been counted
+    during_audit: bool = False  # it was placed while an audit ran
+
+
+class Metrics:
+    """The metrics of one service.
+
+    Not safe for several threads: the control process observes from one.
+
+    Parameters
+    ----------
+    registry : CollectorRegistry
+        Where they are registered; a fresh one for each instance.
+    version : str
+        Of the service.
+    goes_to : callable
+        (model, kind) → names of destinations; a job is over when all of them have its results.
+    calling_aes : collection of str
+        Calling AE titles that always keep a label of their own.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        version: str,
+        goes_to: GoesTo,
+        calling_aes: Collection[str] = (),
+    ) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # doubles every series otherwise
+        self._registry = registry
+        self._goes_to = goes_to
+        self._calling = set(calling_aes)
+        self._open: dict[str, _Open] = {}
+        self._auditing: set[str] = set()
+        self._define(registry)
+        self.build_info.labels(version).set(1)
+        self._begin()
+
+    def _define(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"lightbox_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"lightbox_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"lightbox_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self.instances_received = counter(
+            "instances_received_total", "C-STORE requests answered.", "calling_ae", "status"
+        )
+        self.received_bytes = counter("received_bytes_total", "Bytes of instances stored.")
+        self.associations_active = gauge("associations_active", "Open incoming associations.")
+        self.receive_seconds = histogram(
+            "receive_seconds", "Last byte read to durable, one instance.", _SHORT
+        )
+        self.jobs_waiting = gauge("jobs_waiting", "Jobs placed and not started.", "urgency")
+        self.jobs_running = gauge("jobs_running", "Jobs that a worker holds.", "path")
+        self.stage_seconds = histogram(
+            "stage_seconds", "Time of a job in one stage.", _SECONDS, "stage", "urgency"
+        )
+        self.turnaround_seconds = histogram(
+            "turnaround_seconds",
+            "Last instance received to all results stored at their destinations.",
+            _SECONDS,
+            "path",
+            "urgency",
+        )
+        self.deadlines = counter(
+            "deadlines_total", "Jobs by whether they met their deadline.", "urgency", "outcome"
+        )
+        self.results = counter(
+            "results_total",
+            "Result objects by what became of them.",
+            "kind",
+            "destination",
+            "outcome",
+        )
+        self.delivery_retries = counter("delivery_retries_total", "Deliveries put off.")
+        self.dead_letters = gauge("dead_letters", "Results given up and not revived.")
+        self.preemption_seconds = histogram(
+            "preemption_seconds", "Wait of an urgent job that came while an audit ran.", _SHORT
+        )
+        self.model_evaluations = counter(
+            "model_evaluations_total", "Images that a network was run on.", "model", "path"
+        )
+        self.batch_size = histogram(
+            "batch_size", "Frames that one prediction looked at.", _COUNTS, "model"
+        )
+        self.prediction_confidence = histogram(
+            "prediction_confidence", "Calibrated confidence of the finding.", _SHARES, "model"
+        )
+        self.explanation_quality = histogram(
+            "explanation_quality", "Measured quality of explanations.", _SHARES, "model", "metric"
+        )
+        self.explanation_agreement = histogram(
+            "explanation_agreement", "Agreement of fast map and audit.", _AGREEMENT, "model"
+        )
+        self.storage_free_bytes = gauge("storage_free_bytes", "Free space of the data directory.")
+        self.build_info = gauge("build_info", "1, with the version.", "version")
+        self.model_info = gauge(
+            "model_info", "1, for each model served.", "model", "version", "sha256"
+        )
+
+    def _begin(self) -> None:
+        """Make every series whose labels are known, so that rates start from zero."""
+        for calling in sorted(self._calling):
+            self.instances_received.labels(calling, "0x0000")
+        for urgency in Urgency:
+            self.jobs_waiting.labels(urgency)
+            for stage in _STAGES:
+                self.stage_seconds.labels(stage, urgency)
+            for path in JobPath:
+                self.turnaround_seconds.labels(path, urgency)
+            for outcome in ("met", "missed"):
+                self.deadlines.labels(urgency, outcome)
+        for path in JobPath:
+            self.jobs_running.labels(path)
+
+    def know_model(self, name: str, version: str, sha256: str) -> None:
+        """Show a model that is served, and start its series."""
+        self.model_info.labels(name, version, sha256).set(1)
+        self.batch_size.labels(name)
+        self.prediction_confidence.labels(name)
+        self.explanation_agreement.labels(name)
+        for path in JobPath:
+            self.model_evaluations.labels(name, path)
+        for kind in ResultKind:
+            for destination in self._goes_to(name, kind):
+                for outcome in ("delivered", "dead_letter"):
+                    self.results.labels(kind, destination, outcome)
+
+    def set_levels(self, levels: Levels, now: float) -> None:
+        """Show what is so now; a job whose deadline has just passed is counted as missed."""
+        self.associations_active.set(levels.associations_active)
+        self.storage_free_bytes.set(levels.storage_free_bytes)
+        self.dead_letters.set(levels.dead_letters)
+        for urgency in Urgency:
+            self.jobs_waiting.labels(urgency).set(levels.jobs_waiting.get(urgency, 0))
+        for path in JobPath:
+            self.jobs_running.labels(path).set(levels.jobs_running.get(path, 0))
+        for at in self._open.values():
+            if now > at.job.deadline:
+                self._judge(at, "missed")
+
+    def count_received(self, calling_ae: str, status: int, seconds: float, size_bytes: int) -> None:
+        """Count one answered C-STORE; stored ones come in by their event already.
+
+        Parameters
+        ----------
+        calling_ae : str
+            Its first 50 values keep a label of their own, the rest is "other".
+        status : int
+            DIMSE status that was answered (PS3.7 annex C).
+        seconds : float
+            From the last byte to the answer.
+        size_bytes : int
+            Length of what was stored, 0 for a refusal.
+        """
+        if calling_ae not in self._calling:
+            if len(self._calling) < _MOST_CALLING:
+                self._calling.add(calling_ae)
+            else:
+                calling_ae = "other"
+        self.instances_received.labels(calling_ae, f"0x{status:04X}").inc()
+        if size_bytes:
+            self.received_bytes.inc(size_bytes)
+            self.receive_seconds.observe(max(0.0, seconds))
+
+    def observe_event(self, recorded: Recorded, job: Job | None = None) -> None:
+        """Move the metrics by one event of the ledger; each event is to be given once.
+
+        Parameters
+        ----------
+        recorded : Recorded
+            From any chain, in the order of time.
+        job : Job or None
+            The event's job, where its ``JobPlaced`` was not observed (after a restart).
+        """
+        event, at = recorded.event, recorded.at
+        if isinstance(event, InstanceStored):
+            arrival = event.arrival
+            delay = at - arrival.received_at
+            self.count_received(arrival.calling_ae, 0, delay, event.instance.size_bytes)
+        elif isinstance(event, DeliveryDelayed):
+            self.delivery_retries.inc()
+        elif isinstance(event, JobPlaced):
+            self._placed(event.job)
+        elif isinstance(event, _OfJob):
+            if job is not None and event.job_id not in self._open:
+                self._open[event.job_id] = _Open(job)
+            found = self._open.get(event.job_id)
+            if found is not None:
+                self._of_job(found, event, at)
+
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _placed(self, job: Job) -> None:
+        self._open[job.job_id] = _Open(job, during_audit=bool(self._auditing))
+        self._stage("receive", job, job.placed_at - job.received_at)
+
+    def _of_job(self, of: _Open, event: _OfJob, at: float) -> None:
+        match event:
+            case JobStarted():
+                self._started(of, at)
+            case Predicted():
+                self._predicted(of, event)
+            case Attributed():
+                self._attributed(of, event, at)
+            case ResultsWritten():
+                self._written(of, event, at)
+            case Delivered():
+                self._delivered(of, event, at)
+            case DeadLettered():
+                self._count_result(of, event.sop_instance_uid, event.destination, "dead_letter")
+                self._judge(of, "missed")
+            case JobFailed():
+                if event.reason is ListedReason.FAILED:
+                    self._judge(of, "missed")
+                self._over(of)
+
+    def _started(self, of: _Open, at: float) -> None:
+        if of.job.path is JobPath.AUDIT:
+            self._auditing.add(of.job.job_id)
+        self._stage("wait", of.job, at - of.job.placed_at)
+        if of.during_audit and of.job.urgency in (Urgency.STAT, Urgency.HIGH):
+            self.preemption_seconds.observe(max(0.0, at - of.job.placed_at))
+
+    def _predicted(self, of: _Open, event: Predicted) -> None:
+        prediction, job = event.prediction, of.job
+        self._stage("decode", job, prediction.decode_seconds)
+        self._stage("infer", job, prediction.infer_seconds)
+        self.batch_size.labels(job.model).observe(prediction.frames)
+        self.prediction_confidence.labels(job.model).observe(prediction.confidence)
+        self.model_evaluations.labels(job.model, job.path).inc(prediction.frames)
+
+    def _attributed(self, of: _Open, event: Attributed, at: float) -> None:
+        of.attributed_at = at
+        record, job = event.record, of.job
+        self._stage("explain", job, record.seconds)
+        self.model_evaluations.labels(job.model, job.path).inc(record.evaluations)
+        for name, value in record.quality.items():
+            self.explanation_quality.labels(job.model, name).observe(value)
+        if record.agreement is not None:
+            self.explanation_agreement.labels(job.model).observe(record.agreement)
+
+    def _written(self, of: _Open, event: ResultsWritten, at: float) -> None:
+        of.written_at = at
+        self._auditing.discard(of.job.job_id)
+        if of.attributed_at:
+            self._stage("encode", of.job, at - of.attributed_at)
+        for result in event.results:
+            of.kinds[result.sop_instance_uid] = result.kind
+            for destination in self._goes_to(of.job.model, result.kind):
+                of.awaited.add((result.sop_instance_uid, destination))
+        if not of.awaited:  # withheld, or nobody wants it: there is no turnaround
+            self._over(of)
+
+    def _delivered(self, of: _Open, event: Delivered, at: float) -> None:
+        self._count_result(of, event.sop_instance_uid, event.destination, "delivered")
+        of.awaited.discard((event.sop_instance_uid, event.destination))
+        if of.awaited or not of.kinds:
+            return
+        job = of.job
+        if of.written_at:
+            self._stage("deliver", job, at - of.written_at)
+        self.turnaround_seconds.labels(job.path, job.urgency).observe(at - job.received_at)
+        self._judge(of, "met" if at <= job.deadline else "missed")
+        self._over(of)
+
+    def _over(self, of: _Open) -> None:
+        self._auditing.discard(of.job.job_id)
+        del self._open[of.job.job_id]
+
+    def _judge(self, of: _Open, outcome: Literal["met", "missed"]) -> None:
+        if not of.judged:
+            self.deadlines.labels(of.job.urgency, outcome).inc()
+            of.judged = True
+
+    def _count_result(self, of: _Open, sop_instance_uid: str, destination: str, how: str) -> None:
+        kind = of.kinds.get(sop_instance_uid)
+        if kind is not None:
+            self.results.labels(kind, destination, how).inc()
+
+    def _stage(self, stage: str, job: Job, seconds: float) -> None:
+        self.stage_seconds.labels(stage, job.urgency).observe(max(0.0, seconds))

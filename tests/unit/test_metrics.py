@@ -1,0 +1,250 @@
+"""Metrics: exact names, every series from the start, and each job's deadline counted once."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from builders import (
+    NOON,
+    a_job,
+    a_placed_job,
+    a_predicted,
+    a_result,
+    a_stored,
+    a_uid,
+    a_written,
+    an_arrival,
+    an_attribution_record,
+    an_instance,
+)
+from lightbox.domain.events import (
+    Attributed,
+    DeadLettered,
+    Delivered,
+    DeliveryDelayed,
+    Event,
+    JobFailed,
+    JobStarted,
+    Recorded,
+)
+from lightbox.domain.jobs import Job, JobPath
+from lightbox.domain.result import ListedReason, ResultKind
+from lightbox.domain.urgency import Urgency
+from lightbox.metrics import Levels, Metrics
+
+CONTRACT = {
+    "instances_received": {"calling_ae", "status"},
+    "received_bytes": set(),
+    "associations_active": set(),
+    "receive_seconds": set(),
+    "jobs_waiting": {"urgency"},
+    "jobs_running": {"path"},
+    "stage_seconds": {"stage", "urgency"},
+    "turnaround_seconds": {"path", "urgency"},
+    "deadlines": {"urgency", "outcome"},
+    "results": {"kind", "destination", "outcome"},
+    "delivery_retries": set(),
+    "dead_letters": set(),
+    "preemption_seconds": set(),
+    "model_evaluations": {"model", "path"},
+    "batch_size": {"model"},
+    "prediction_confidence": {"model"},
+    "explanation_quality": {"model", "metric"},
+    "explanation_agreement": {"model"},
+    "storage_free_bytes": set(),
+    "build_info": {"version"},
+    "model_info": {"model", "version", "sha256"},
+}
+"""Name (without prefix, counters without _total) → labels."""
+
+
+class Observed:
+    """Metrics with a registry of their own, read back by name and labels."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry, "1.2.3", lambda _model, _kind: ("pacs",), ("CT1",))
+        self.metrics.know_model("chest_xray", "1.0.0", "ab" * 32)
+
+    def see(self, at: float, *events: Event) -> None:
+        for number, event in enumerate(events, 1):
+            self.metrics.observe_event(Recorded("test", number, at, "", event))
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(f"lightbox_{name}", labels)
+
+
+def delivered(job: Job, kind: ResultKind = ResultKind.SECONDARY_CAPTURE) -> Delivered:
+    uid = a_result(job, kind).sop_instance_uid
+    return Delivered(job.study_instance_uid, job.job_id, uid, "pacs", 1)
+
+
+def test_names_and_labels_are_those_of_the_contract() -> None:
+    families = Observed().registry.collect()
+    assert {family.name.removeprefix("lightbox_") for family in families} == set(CONTRACT)
+    for family in families:
+        wanted = CONTRACT[family.name.removeprefix("lightbox_")]
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == wanted, sample.name
+
+
+def test_every_series_with_known_labels_is_there_from_the_start() -> None:
+    seen = Observed()
+    for urgency in Urgency:
+        assert seen.value("jobs_waiting", urgency=urgency) == 0
+        assert seen.value("deadlines_total", urgency=urgency, outcome="missed") == 0
+        assert seen.value("turnaround_seconds_count", path="fast", urgency=urgency) == 0
+    assert seen.value("instances_received_total", calling_ae="CT1", status="0x0000") == 0
+    assert seen.value("prediction_confidence_count", model="chest_xray") == 0
+    zero = {"kind": "sc", "destination": "pacs", "outcome": "delivered"}
+    assert seen.value("results_total", **zero) == 0
+    assert seen.value("build_info", version="1.2.3") == 1
+
+
+def test_deadlines_are_bucket_edges() -> None:
+    seen = Observed()
+    for edge in ("2.0", "3.0", "10.0", "300.0"):
+        labels = {"path": "fast", "urgency": "STAT", "le": edge}
+        assert seen.value("turnaround_seconds_bucket", **labels) == 0
+
+
+def test_the_exposition_is_readable_by_prometheus() -> None:
+    text = Observed().metrics.exposition().decode()
+    names = {family.name for family in text_string_to_metric_families(text)}
+    assert "lightbox_deadlines" in names
+    assert not any(name.endswith("_created") for name in names)
+
+
+def test_a_stored_instance_counts_its_bytes_and_its_time() -> None:
+    seen = Observed()
+    seen.see(NOON + 0.004, a_stored(an_instance(), an_arrival(calling="CT1")))
+    assert seen.value("instances_received_total", calling_ae="CT1", status="0x0000") == 1
+    assert seen.value("received_bytes_total") == 1024
+    assert seen.value("receive_seconds_bucket", le="0.005") == 1
+
+
+def test_strangers_do_not_grow_the_registry_without_bound() -> None:
+    seen = Observed()
+    for number in range(200):
+        seen.metrics.count_received(f"SCAN{number}", 0xA700, 0.0, 0)
+    labels = {
+        sample.labels["calling_ae"]
+        for family in seen.registry.collect()
+        if family.name == "lightbox_instances_received"
+        for sample in family.samples
+    }
+    assert len(labels) == 51
+    assert seen.value("instances_received_total", calling_ae="other", status="0xA700") == 151
+
+
+def test_a_job_is_in_time_when_its_last_result_is_stored_in_time() -> None:
+    seen = Observed()
+    job = a_job(urgency=Urgency.STAT)
+    both = (ResultKind.SECONDARY_CAPTURE, ResultKind.SEGMENTATION)
+    started = JobStarted(job.study_instance_uid, job.job_id)
+    seen.see(NOON + 0.1, a_placed_job(urgency=Urgency.STAT), started, a_predicted(job))
+    seen.see(NOON + 0.5, a_written(job, *both))
+    seen.see(NOON + 0.9, delivered(job, both[0]))
+    assert seen.value("deadlines_total", urgency="STAT", outcome="met") == 0
+    seen.see(NOON + 1.5, delivered(job, both[1]))
+    assert seen.value("deadlines_total", urgency="STAT", outcome="met") == 1
+    assert seen.value("turnaround_seconds_sum", path="fast", urgency="STAT") == 1.5
+    for kind in both:
+        labels = {"kind": kind.value, "destination": "pacs", "outcome": "delivered"}
+        assert seen.value("results_total", **labels) == 1
+    assert seen.value("stage_seconds_sum", stage="deliver", urgency="STAT") == 1.0
+
+
+def test_a_late_job_is_missed_when_its_deadline_passes_and_only_once() -> None:
+    seen = Observed()
+    job = a_job(urgency=Urgency.STAT)
+    levels = Levels(0, 0, {}, {}, 0)
+    seen.see(NOON + 0.1, a_placed_job(urgency=Urgency.STAT))
+    seen.metrics.set_levels(levels, NOON + 1.9)
+    assert seen.value("deadlines_total", urgency="STAT", outcome="missed") == 0
+    seen.metrics.set_levels(levels, NOON + 2.1)
+    seen.metrics.set_levels(levels, NOON + 3.1)
+    seen.see(NOON + 4.0, a_written(job), delivered(job))
+    assert seen.value("deadlines_total", urgency="STAT", outcome="missed") == 1
+    assert seen.value("deadlines_total", urgency="STAT", outcome="met") == 0
+    assert seen.value("turnaround_seconds_count", path="fast", urgency="STAT") == 1
+
+
+def test_a_dead_letter_is_a_missed_deadline_and_can_still_be_delivered() -> None:
+    seen = Observed()
+    job = a_job()
+    seen.see(NOON + 0.1, a_placed_job(), a_written(job))
+    uid = a_result(job).sop_instance_uid
+    seen.see(
+        NOON + 1.0,
+        DeliveryDelayed(job.study_instance_uid, job.job_id, uid, "pacs", 1, "down", NOON + 31),
+        DeadLettered(job.study_instance_uid, job.job_id, uid, "pacs", 2, "down"),
+    )
+    assert seen.value("delivery_retries_total") == 1
+    assert seen.value("deadlines_total", urgency="ROUTINE", outcome="missed") == 1
+    seen.see(NOON + 2.0, delivered(job))
+    assert seen.value("deadlines_total", urgency="ROUTINE", outcome="met") == 0
+    labels = {"kind": "sc", "destination": "pacs"}
+    assert seen.value("results_total", outcome="dead_letter", **labels) == 1
+    assert seen.value("results_total", outcome="delivered", **labels) == 1
+
+
+def test_a_job_that_fails_through_our_fault_misses_and_one_of_bad_input_does_not() -> None:
+    seen = Observed()
+    first, second = an_instance("1"), an_instance("2")
+    for instance, reason in ((first, ListedReason.FAILED), (second, ListedReason.UNREADABLE)):
+        job = a_job(instance)
+        failed = JobFailed(job.study_instance_uid, job.job_id, reason, "because")
+        seen.see(NOON + 1, a_placed_job(instance), failed)
+    assert seen.value("deadlines_total", urgency="ROUTINE", outcome="missed") == 1
+
+
+def test_a_job_whose_results_are_withheld_has_no_turnaround() -> None:
+    seen = Observed()
+    seen.see(NOON + 1, a_placed_job(), a_written(a_job(), withheld="too uncertain"))
+    seen.metrics.set_levels(Levels(0, 0, {}, {}, 0), NOON + 1000)
+    assert seen.value("deadlines_total", urgency="ROUTINE", outcome="missed") == 0
+
+
+def test_predictions_and_explanations_are_counted_by_model() -> None:
+    seen = Observed()
+    job = a_job(path=JobPath.AUDIT, urgency=Urgency.AUDIT)
+    record = an_attribution_record("shapley", evaluations=4096, agreement=0.75)
+    seen.see(NOON, a_placed_job(path=JobPath.AUDIT, urgency=Urgency.AUDIT), a_predicted(job))
+    seen.see(NOON + 1, Attributed(job.study_instance_uid, job.job_id, record))
+    assert seen.value("model_evaluations_total", model="chest_xray", path="audit") == 4097
+    assert seen.value("prediction_confidence_bucket", model="chest_xray", le="0.95") == 1
+    assert seen.value("explanation_agreement_sum", model="chest_xray") == 0.75
+
+
+def test_an_urgent_job_that_comes_during_an_audit_shows_how_long_it_waited() -> None:
+    seen = Observed()
+    audited, urgent = an_instance("1"), an_instance("2")
+    audit = a_job(audited, path=JobPath.AUDIT, urgency=Urgency.AUDIT)
+    stat = a_job(urgent, urgency=Urgency.STAT, placed_at=NOON + 1)
+    seen.see(NOON, a_placed_job(audited, path=JobPath.AUDIT, urgency=Urgency.AUDIT))
+    seen.see(NOON, JobStarted(audit.study_instance_uid, audit.job_id))
+    seen.see(NOON + 1, a_placed_job(urgent, urgency=Urgency.STAT, placed_at=NOON + 1))
+    seen.see(NOON + 1.2, JobStarted(stat.study_instance_uid, stat.job_id))
+    assert seen.value("preemption_seconds_count") == 1
+    assert seen.value("preemption_seconds_bucket", le="0.25") == 1
+
+
+def test_levels_are_shown_as_they_are() -> None:
+    seen = Observed()
+    seen.metrics.set_levels(Levels(2, 10**9, {"STAT": 3}, {"audit": 1}, 4), NOON)
+    assert seen.value("associations_active") == 2
+    assert seen.value("storage_free_bytes") == 10**9
+    assert seen.value("jobs_waiting", urgency="STAT") == 3
+    assert seen.value("jobs_running", path="audit") == 1
+    assert seen.value("dead_letters") == 4
+
+
+def test_no_uid_becomes_a_label() -> None:
+    seen = Observed()
+    job = a_job()
+    seen.see(NOON, a_stored(), a_placed_job(), a_written(job), delivered(job))
+    text = seen.metrics.exposition().decode()
+    assert a_uid("study") not in text
+    assert "2.25." not in text
