@@ -58,7 +58,8 @@ def _unit_range(spec: Preprocessing, grey: FloatMap) -> FloatMap:
         low, high = float(grey.min()), float(grey.max())
     if high <= low:
         return np.zeros_like(grey)
-    return np.clip((grey - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
+    unit: FloatMap = np.clip((grey - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
+    return unit
 
 
 def _resample(unit: FloatMap, geometry: FrameGeometry) -> FloatMap:

@@ -1,0 +1,246 @@
+"""Warm child processes that decode pixel data: a file that hangs or kills one harms nobody else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from pydantic import ValidationError
+
+from lightbox.domain.errors import UnreadableError
+from lightbox.domain.frame import Frame
+from lightbox.domain.prediction import FrameRef
+from lightbox.infer.decode_wire import (
+    LENGTH_BYTES,
+    LONGEST_HEADER,
+    FramesRequest,
+    Header,
+    Task,
+)
+from lightbox.infer.preprocess import geometry_for
+from lightbox.settings import Limits
+
+_START_SECONDS = 60.0
+_PIPE_BYTES = 1 << 20
+
+
+class DecodePool:
+    """A few warm children; each decodes one file at a time.
+
+    Parameters
+    ----------
+    processes : int
+        How many; they start at once and are ready a moment later.
+    limits : Limits
+        Memory, CPU time and samples of one instance.
+    """
+
+    def __init__(self, processes: int = 2, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._idle: queue.Queue[_Child] = queue.Queue()
+        self._children: set[_Child] = set()
+        self._closed = False
+        for _ in range(processes):
+            self._start()
+
+    def frames(self, request: FramesRequest) -> Generator[Frame]:
+        """Decode frames, one after the other; whoever stops early costs the pool a child.
+
+        Raises
+        ------
+        UnreadableError
+            Naming the file and why: no image, broken pixel data, too large, too slow, a crash.
+        """
+        child = self._idle.get()
+        done = False
+        try:
+            yield from child.frames(request)
+            done = True
+        except UnreadableError:
+            done = child.is_well()
+            raise
+        finally:
+            if done:
+                self._idle.put(child)
+            else:
+                child.kill()
+                self._children.discard(child)
+                if not self._closed:
+                    self._start()
+
+    def close(self) -> None:
+        """End the children."""
+        self._closed = True
+        for child in tuple(self._children):
+            child.kill()
+        self._children.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        child = _Child(self._limits)
+        self._children.add(child)
+        self._idle.put(child)
+
+
+class _LostError(Exception):
+    """The child ended, fell silent or said something that it must not say."""
+
+
+class _Child:
+    """One process and the two pipes to it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._well = True
+        self._ready = False
+        program = [sys.executable, "-m", "lightbox.infer.decode_child"]
+        bounds = [str(limits.decode_memory), str(limits.decode_time), str(limits.pixels)]
+        self._process = subprocess.Popen(  # noqa: S603  # our own module, no input of strangers
+            [*program, *bounds],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+            start_new_session=True,  # Ctrl-C in a terminal is for the parent
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests = self._process.stdin
+        self._replies = self._process.stdout.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._replies, select.POLLIN)
+
+    def is_well(self) -> bool:
+        """Say whether it can take another file."""
+        return self._well
+
+    def frames(self, request: FramesRequest) -> Generator[Frame]:
+        """Ask for frames and check each answer."""
+        try:
+            if not self._ready:
+                self._message(_START_SECONDS)
+                self._ready = True
+            self._ask(request)
+            yield from self._answers(request)
+        except _LostError as error:
+            self._well = False
+            name = Path(request.path).name
+            raise UnreadableError(name, f"its pixel data cannot be decoded: {error}") from error
+
+    def kill(self) -> None:
+        """End it now."""
+        self._well = False
+        self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(OSError):
+            self._requests.close()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _ask(self, request: FramesRequest) -> None:
+        task = Task(path=request.path, numbers=request.numbers, preprocessing=request.preprocessing)
+        try:
+            self._requests.write(task.model_dump_json().encode() + b"\n")
+            self._requests.flush()
+        except OSError as error:
+            raise _LostError(self._epitaph()) from error
+
+    def _answers(self, request: FramesRequest) -> Generator[Frame]:
+        patience = 2 * self._limits.decode_time + 10.0
+        while True:
+            header = self._message(patience)
+            match header.kind:
+                case "frame":
+                    yield self._frame(header, request, patience)
+                case "unreadable":
+                    raise UnreadableError(Path(request.path).name, header.reason, header.mend)
+                case "end":
+                    return
+                case "ready":
+                    raise _LostError("the decoder answered out of turn")
+
+    def _frame(self, header: Header, request: FramesRequest, patience: float) -> Frame:
+        spec = request.preprocessing
+        rank = len(header.picture)
+        if header.tensor != (1, spec.channels, *spec.size) or rank not in {2, 3}:
+            raise _LostError("the decoder answered with another shape")
+        if min(header.picture) < 1 or np.prod(header.picture) > self._limits.pixels:
+            raise _LostError("the decoder answered with another size")
+        tensor = self._array(header.tensor, np.dtype(np.float32), patience)
+        picture = self._array(header.picture, np.dtype(np.uint8), patience)
+        rows, columns = header.picture[:2]
+        return Frame(
+            ref=FrameRef(request.sop_instance_uid, header.number),
+            tensor=tensor,
+            picture=picture,
+            geometry=geometry_for(spec, (rows, columns)),
+            pixel_spacing=header.spacing,
+        )
+
+    def _array(self, shape: tuple[int, ...], dtype: np.dtype, patience: float) -> np.ndarray:
+        size = int(np.prod(shape)) * dtype.itemsize
+        return np.frombuffer(self._read(size, patience), dtype=dtype).reshape(shape)
+
+    def _message(self, patience: float) -> Header:
+        length = int.from_bytes(self._read(LENGTH_BYTES, patience), "big")
+        if length > LONGEST_HEADER:
+            raise _LostError("the decoder answered with another format")
+        try:
+            return Header.model_validate_json(self._read(length, patience))
+        except ValidationError as error:
+            raise _LostError("the decoder answered with another format") from error
+
+    def _read(self, size: int, patience: float) -> bytearray:
+        """Read exactly so many bytes, or say why that cannot be."""
+        buffer, got = bytearray(size), 0
+        view = memoryview(buffer)
+        until = time.monotonic() + patience
+        while got < size:
+            if not self._poll.poll(max(0.0, until - time.monotonic()) * 1000):
+                raise _LostError(f"no answer within {patience:.0f} s")
+            count = os.readv(self._replies, [view[got:]])
+            if count == 0:
+                raise _LostError(self._epitaph())
+            got += count
+        return buffer
+
+    def _epitaph(self) -> str:
+        """Say how the process ended."""
+        code = self._process.wait()
+        if code == -signal.SIGXCPU:
+            return f"it took more than {self._limits.decode_time:.0f} s of CPU time"
+        if code < 0:
+            return f"the decoder crashed ({signal.Signals(-code).name})"
+        return f"the decoder ended (exit {code})"
+
+
+def _environment() -> dict[str, str]:
+    """Only what Python needs: no token, key or address of the service gets into a child."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    python = {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return {**kept, **one_thread, **python}

@@ -1,0 +1,104 @@
+"""The decoding child: the only process in which strangers' pixel data is decoded.
+
+Started as ``python -m lightbox.infer.decode_child MEMORY SECONDS SAMPLES`` by ``decode.py``. Reads
+a request per line from stdin, answers on stdout (``decode_wire.py``). Has bounded memory and CPU
+time, can write no file, and ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import resource
+import sys
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from lightbox.domain.errors import UnreadableError
+from lightbox.infer.decode_wire import LENGTH_BYTES, Header, Task
+from lightbox.infer.pixels import Decoded, decoded
+from lightbox.infer.preprocess import model_input
+
+
+def main(memory: int, seconds: float, samples: int) -> None:
+    """Answer requests until stdin ends."""
+    replies = _private_stdout()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    _limit(resource.RLIMIT_AS, memory)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _send(replies, Header(kind="ready"))
+    for line in sys.stdin:
+        _allow_cpu(seconds)
+        _answer(replies, Task.model_validate_json(line), samples)
+
+
+def _private_stdout() -> BinaryIO:
+    """Keep the pipe for us: what a C library prints to stdout goes to stderr."""
+    mine = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(mine, "wb", buffering=1 << 16)
+
+
+def _limit(what: int, value: int) -> None:
+    _, hard = resource.getrlimit(what)
+    bounded = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (bounded, hard))
+
+
+def _allow_cpu(seconds: float) -> None:
+    """Let this task use so much CPU time from now on; more ends the process (SIGXCPU)."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime + seconds))
+
+
+def _answer(replies: BinaryIO, task: Task, samples: int) -> None:
+    try:
+        for frame in decoded(Path(task.path), task.numbers or None, samples):
+            _send_frame(replies, frame, task)
+    except UnreadableError as error:
+        _send(replies, Header(kind="unreadable", reason=error.reason, mend=error.mend))
+    except MemoryError:
+        reason = "needs more memory than a decoder may use"
+        _send(replies, Header(kind="unreadable", reason=reason, mend="dicom.limits.decode_memory"))
+    except OSError as error:
+        reason = f"cannot be read: {(error.strerror or str(error)).lower()}"
+        _send(replies, Header(kind="unreadable", reason=reason))
+    except Exception as error:  # noqa: BLE001  # decoders raise anything at all; this is their cage
+        _send(replies, Header(kind="unreadable", reason=_sentence(error)))
+    else:
+        _send(replies, Header(kind="end"))
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"its pixel data cannot be decoded: {text[:300]}"
+
+
+def _send_frame(replies: BinaryIO, frame: Decoded, task: Task) -> None:
+    tensor = model_input(task.preprocessing, frame.values)
+    header = Header(
+        kind="frame",
+        number=frame.number,
+        tensor=tensor.shape,
+        picture=frame.picture.shape,
+        spacing=frame.spacing,
+    )
+    _send(replies, header, tensor, np.ascontiguousarray(frame.picture))
+
+
+def _send(replies: BinaryIO, header: Header, *arrays: np.ndarray) -> None:
+    text = header.model_dump_json(exclude_defaults=False).encode()
+    replies.write(len(text).to_bytes(LENGTH_BYTES, "big"))
+    replies.write(text)
+    replies.writelines(array.data.cast("B") for array in arrays)
+    replies.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,208 @@
+"""Model packages on disk: a folder becomes a checked value, or one line that says why not."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from lightbox.domain.errors import ModelPackageError
+from lightbox.domain.model_package import ModelPackage
+from lightbox.infer.graph import Network
+
+MANIFEST = "model.toml"
+WEIGHTS = "weights.onnx"
+CARD = "CARD.md"
+EXPECTED = "expected.json"
+SAMPLES = "samples"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPackage:
+    """A package whose manifest, weights and graph agree.
+
+    Attributes
+    ----------
+    weights : bytes
+        ``weights.onnx``, read once: what was hashed is what is run.
+    card : str
+        Text of ``CARD.md``, or "".
+    """
+
+    package: ModelPackage
+    folder: Path
+    weights: bytes
+    card: str = ""
+
+
+class Found(NamedTuple):
+    """Packages that can be served, and why others cannot."""
+
+    packages: tuple[LoadedPackage, ...]
+    problems: tuple[ModelPackageError, ...]
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of ``data``, 64 hexadecimal digits, as the manifest states it."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def load(folder: Path) -> LoadedPackage:
+    """Read a package and prove that its parts agree.
+
+    Raises
+    ------
+    ModelPackageError
+        In one line: the file, the key, what was found, what was expected, what to do.
+    """
+    package = manifest(folder / MANIFEST)
+    weights = _read(folder / WEIGHTS)
+    found = digest(weights)
+    if found != package.sha256:
+        raise ModelPackageError(
+            str(folder / WEIGHTS),
+            f"was changed: its SHA-256 is {found}, expected {package.sha256}",
+            f"restore the file, or state sha256 in {MANIFEST} anew after checking where it is from",
+        )
+    network = Network.read(weights, str(folder / WEIGHTS))
+    _agree(package, network, str(folder / MANIFEST))
+    card = folder / CARD
+    return LoadedPackage(
+        package, folder, weights, card.read_text(encoding="utf-8") if card.is_file() else ""
+    )
+
+
+def find(root: Path, enabled: Sequence[str] = ()) -> Found:
+    """Load all packages directly under ``root``; a bad one does not keep the others from serving.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of model packages; folders without a manifest are not packages.
+    enabled : sequence of str
+        Names that are wanted; empty: all.
+    """
+    folders = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
+    loaded: dict[str, LoadedPackage] = {}
+    problems: list[ModelPackageError] = []
+    for folder in folders:
+        if enabled and folder.name not in enabled and _stated_name(folder) not in enabled:
+            continue
+        try:
+            candidate = load(folder)
+        except ModelPackageError as error:
+            problems.append(error)
+            continue
+        name = candidate.package.name
+        if name in loaded:
+            problems.append(_twice(folder, name, loaded[name].folder))
+        else:
+            loaded[name] = candidate
+    known = set(loaded) | {folder.name for folder in folders}
+    problems += [_absent(root, name, known) for name in enabled if name not in known]
+    return Found(tuple(loaded.values()), tuple(problems))
+
+
+def manifest(path: Path) -> ModelPackage:
+    """Parse ``model.toml``.
+
+    Raises
+    ------
+    ModelPackageError
+        Naming the first wrong key, and how many more there are.
+    """
+    try:
+        table = tomllib.loads(_read(path).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ModelPackageError(str(path), f"is not TOML: {error}", "correct the line") from error
+    try:
+        return ModelPackage.model_validate(table)
+    except ValidationError as error:
+        raise _explained(path, error.errors()) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise ModelPackageError(
+            str(path), f"cannot be read: {reason}", "a package is a folder with this file in it"
+        ) from error
+
+
+def _explained(path: Path, errors: list[ErrorDetails]) -> ModelPackageError:
+    first = errors[0]
+    key = ".".join(str(part) for part in first["loc"])
+    more = f"; {len(errors) - 1} more after it" if len(errors) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _siblings(first["loc"]), n=1)
+        mend = f"did you mean {near[0]!r}?" if near else "remove it"
+        return ModelPackageError(f"{path}: {key}", f"is not a key of the manifest{more}", mend)
+    if first["type"] == "missing":
+        return ModelPackageError(f"{path}: {key}", f"is missing{more}", "add it")
+    expected = first["msg"].removeprefix("Value error, ")
+    if not key:  # a rule over several keys, whose sentence names them
+        return ModelPackageError(str(path), expected + more, "correct it")
+    reason = f"found {first['input']!r}, expected: {_lower(expected)}{more}"
+    return ModelPackageError(f"{path}: {key}", reason, "correct the value")
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    """Keys of the table that a wrong key stands in."""
+    table: type[BaseModel] = ModelPackage
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = table.model_fields[part].annotation
+        inner = getattr(annotation, "__args__", (annotation,))[0]
+        table = cast("type[BaseModel]", inner)
+    return list(table.model_fields)
+
+
+def _agree(package: ModelPackage, network: Network, thing: str) -> None:
+    """Compare what the manifest says with what the graph says."""
+    said = (package.preprocessing.channels, *package.preprocessing.size)
+    if said != network.input_shape:
+        raise ModelPackageError(
+            f"{thing}: preprocessing",
+            f"channels and size are {said}, the network's input is {network.input_shape}",
+            "state the network's own",
+        )
+    if len(package.findings) != network.classes:
+        raise ModelPackageError(
+            f"{thing}: findings",
+            f"found {len(package.findings)}, the network has {network.classes} outputs",
+            "one [[findings]] table per output, in the order of the outputs",
+        )
+
+
+def _stated_name(folder: Path) -> str:
+    """Return the name in a manifest that may be wrong elsewhere; "" if it cannot be read."""
+    try:
+        return str(tomllib.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("name", ""))
+    except (OSError, ValueError):
+        return ""
+
+
+def _twice(folder: Path, name: str, first: Path) -> ModelPackageError:
+    return ModelPackageError(
+        f"{folder / MANIFEST}: name", f"{name!r} is also the name of {first}", "rename one"
+    )
+
+
+def _absent(root: Path, name: str, known: set[str]) -> ModelPackageError:
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    mend = f"did you mean {near[0]!r}?" if near else f"packages there: {', '.join(sorted(known))}"
+    return ModelPackageError(f"model {name!r}", f"is enabled, but is not under {root}", mend)

@@ -1,0 +1,182 @@
+"""The door of this step: a job becomes a prediction with its key frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from lightbox.domain.arrays import FloatMap
+from lightbox.domain.errors import ModelPackageError
+from lightbox.domain.frame import Frame
+from lightbox.domain.jobs import Job
+from lightbox.domain.model_package import ModelPackage
+from lightbox.domain.prediction import FrameRef, Prediction
+from lightbox.infer.confidence import probabilities, suspicion
+from lightbox.infer.decode import DecodePool
+from lightbox.infer.decode_wire import FramesRequest
+from lightbox.infer.looked import Looked
+from lightbox.ports import Clock, Output, Runtime
+
+Turn = Callable[[], AbstractContextManager[object]]
+"""Gives the device for the length of a ``with`` block (``schedule/gate.py``)."""
+
+
+class Predict:
+    """Look at every frame of a unit; the most suspicious one speaks for it.
+
+    Parameters
+    ----------
+    runtimes, packages : mapping
+        By model name.
+    decode : DecodePool
+        Where pixel data is decoded.
+    root : Path
+        Data directory that instances' paths are relative to.
+    clock : Clock
+        For the seconds in the prediction.
+    max_batch : int
+        Most frames of one forward pass.
+    """
+
+    def __init__(  # a door is built from its ports, once
+        self,
+        runtimes: Mapping[str, Runtime],
+        packages: Mapping[str, ModelPackage],
+        decode: DecodePool,
+        root: Path,
+        clock: Clock,
+        max_batch: int = 32,
+    ) -> None:
+        self._runtimes = runtimes
+        self._packages = packages
+        self._decode = decode
+        self._root = root
+        self._clock = clock
+        self._max_batch = max_batch
+
+    def predict(self, job: Job, turn: Turn) -> Looked:
+        """Predict the job's unit.
+
+        Decoding happens outside of the turn, each forward pass inside of one.
+
+        Raises
+        ------
+        ModelPackageError
+            If the model is not served here.
+        UnreadableError
+            If an instance cannot be decoded: a unit with a hole is not judged.
+        ExplanationError
+            If the logits are no prediction.
+        """
+        look = self._look(job, turn)
+        with closing(self._frames(job, look.package)) as frames:
+            while batch := look.decoding(lambda: list(islice(frames, self._max_batch))):
+                look.at(batch)
+        return look.finished()
+
+    def again(self, job: Job, key_frame: FrameRef, turn: Turn) -> Looked:
+        """Look at the key frame only: the same bits as :meth:`predict` gave for it.
+
+        Raises
+        ------
+        ModelPackageError, UnreadableError, ExplanationError
+            As :meth:`predict`.
+        """
+        look = self._look(job, turn)
+        with closing(self._frames(job, look.package, key_frame)) as frames:
+            look.at(look.decoding(lambda: list(frames)))
+        return look.finished()
+
+    def _look(self, job: Job, turn: Turn) -> _Look:
+        package, runtime = self._packages.get(job.model), self._runtimes.get(job.model)
+        if package is None or runtime is None:
+            raise ModelPackageError(
+                f"model {job.model!r}",
+                "is not served here",
+                f"served: {', '.join(sorted(self._runtimes)) or 'none'}",
+            )
+        return _Look(package, runtime, turn, self._clock)
+
+    def _frames(
+        self, job: Job, package: ModelPackage, only: FrameRef | None = None
+    ) -> Generator[Frame]:
+        for instance in job.instances:
+            if only is not None and instance.sop_instance_uid != only.sop_instance_uid:
+                continue
+            request = FramesRequest(
+                path=str((self._root / instance.path).absolute()),
+                sop_instance_uid=instance.sop_instance_uid,
+                preprocessing=package.preprocessing,
+                numbers=() if only is None else (only.frame,),
+            )
+            with closing(self._decode.frames(request)) as frames:
+                yield from frames
+
+
+@dataclass(slots=True)
+class _Look:
+    """One unit's frames as they pass; only the most suspicious is kept."""
+
+    package: ModelPackage
+    runtime: Runtime
+    turn: Turn
+    clock: Clock
+    frames: int = 0
+    key: Frame | None = None
+    most: float = -1.0
+    output: Output | None = None
+    seconds: dict[str, float] = field(default_factory=lambda: {"decode": 0.0, "infer": 0.0})
+
+    def decoding(self, take: Callable[[], list[Frame]]) -> list[Frame]:
+        """Take decoded frames and count the time."""
+        began = self.clock.monotonic()
+        taken = take()
+        self.seconds["decode"] += self.clock.monotonic() - began
+        return taken
+
+    def at(self, batch: list[Frame]) -> None:
+        """Run a batch; remember the first of the most suspicious frames."""
+        output = self._forward(np.concatenate([frame.tensor for frame in batch]))
+        each = suspicion(self.package, probabilities(self.package, output.logits))
+        first = int(each.argmax())
+        if each[first] > self.most:
+            self.key, self.most = batch[first], float(each[first])
+            # A frame run alone, so that an audit which comes back to it finds the same bits.
+            self.output = output if len(batch) == 1 else None
+        self.frames += len(batch)
+
+    def finished(self) -> Looked:
+        """Return the prediction of the key frame."""
+        assert self.key is not None
+        output = self.output or self._forward(self.key.tensor)
+        calibrated = probabilities(self.package, output.logits)[0]
+        return Looked(self._prediction(self.key, calibrated), self.key, output)
+
+    def _forward(self, images: FloatMap) -> Output:
+        with self.turn():
+            began = self.clock.monotonic()
+            output = self.runtime.predict(images)
+            self.seconds["infer"] += self.clock.monotonic() - began
+        return output
+
+    def _prediction(self, key: Frame, calibrated: FloatMap) -> Prediction:
+        target = int(calibrated.argmax())
+        findings = self.package.findings
+        return Prediction(
+            model=self.package.name,
+            version=self.package.version,
+            model_sha256=self.package.sha256,
+            finding=findings[target].name,
+            confidence=float(calibrated[target]),
+            scores={f.name: float(p) for f, p in zip(findings, calibrated, strict=True)},
+            target=target,
+            key_frame=key.ref,
+            frames=self.frames,
+            decode_seconds=self.seconds["decode"],
+            infer_seconds=self.seconds["infer"],
+        )

@@ -1,0 +1,168 @@
+"""onnxruntime: the only file that knows it.
+
+Two warm sessions per model: one gives logits and Grad-CAM of images, the other logits of masked
+copies of one image. Batch size and thread count are fixed for the life of a session: with them the
+order of additions is fixed, so a repeated audit gives the same bits.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import onnxruntime as ort
+
+from lightbox.domain.arrays import CoalitionMatrix, FloatMap, ImageTensor, LabelMap
+from lightbox.domain.errors import ModelPackageError
+from lightbox.infer.cam_graph import CAM, cam_graph
+from lightbox.infer.graph import LOGITS
+from lightbox.infer.mask_graph import (
+    BASELINE,
+    COALITIONS,
+    IMAGE,
+    REGIONS,
+    mask_graph,
+    with_no_region,
+)
+from lightbox.infer.packages import WEIGHTS, LoadedPackage
+from lightbox.ports import Output
+
+_FATAL_ONLY = 4
+_CPU_BATCH = 16
+"""On a processor a larger batch is not faster, and the padding of a short one costs more."""
+
+
+class OnnxRuntime:
+    """One model, warm.
+
+    Parameters
+    ----------
+    loaded : LoadedPackage
+        Manifest and weights.
+    device : str
+        "auto" (CUDA where it works), "cpu" or "cuda".
+    threads : int
+        Threads of a forward pass; 0: one per core that this process may use.
+    max_batch : int
+        Largest batch.
+
+    Raises
+    ------
+    ModelPackageError
+        If the graph cannot be prepared or opened, or CUDA was demanded and does not work.
+
+    Attributes
+    ----------
+    device : str
+        "cpu" or "cuda": what really runs.
+    note : str
+        Why "auto" did not become CUDA, or "".
+    target_layer : str
+        Tensor that the CAM is of.
+    way : str
+        "closed form" or "vjp".
+    """
+
+    def __init__(
+        self, loaded: LoadedPackage, device: str = "auto", threads: int = 0, max_batch: int = 32
+    ) -> None:
+        self._thing = str(loaded.folder / WEIGHTS)
+        self._threads = threads or len(os.sched_getaffinity(0))
+        with_cam = cam_graph(loaded.weights, self._thing, loaded.package.explanation.target_layer)
+        self.target_layer = with_cam.target_layer
+        self.way = with_cam.way
+        self._network, self.device, self.note = self._open_on(with_cam.data, device)
+        self._masked = self._open(mask_graph(loaded.weights, self._thing), self.device)
+        self._input = self._network.get_inputs()[0].name
+        self._image_shape = tuple(self._network.get_inputs()[0].shape[1:])
+        self.batch = min(max_batch, _CPU_BATCH) if self.device == "cpu" else max_batch
+
+    def warm(self) -> None:
+        """Run both sessions once, so that the first patient does not wait for it."""
+        blank = np.zeros((1, *self._image_shape), dtype=np.float32)
+        self.predict(blank)
+        regions = np.zeros(self._image_shape[1:], dtype=np.int16)
+        self.value(blank[0], blank[0], regions, np.ones((1, 1), dtype=np.bool_))
+
+    def predict(self, images: ImageTensor) -> Output:
+        """Run images, shape (B, C, H, W): logits (B, classes) and Grad-CAM (B, h, w)."""
+        logits, cam = self._network.run([LOGITS, CAM], {self._input: images})
+        return Output(logits, cam)
+
+    def value(
+        self,
+        image: FloatMap,
+        baseline: FloatMap,
+        regions: LabelMap,
+        coalitions: CoalitionMatrix,
+    ) -> FloatMap:
+        """Return logits, shape (n_coalitions, classes), of masked images.
+
+        Always runs full batches (the last one is padded), so a coalition's logits do not depend on
+        how many were asked for with it. Pixels of no region (-1) always show the image.
+        """
+        fixed = {
+            IMAGE: np.ascontiguousarray(image, dtype=np.float32)[None],
+            BASELINE: np.ascontiguousarray(baseline, dtype=np.float32),
+            REGIONS: np.ascontiguousarray(regions, dtype=np.int64),
+        }
+        asked = len(coalitions)
+        padded = -(-max(asked, 1) // self.batch) * self.batch
+        bits = np.ones((padded, coalitions.shape[1] + 1), dtype=np.bool_)
+        bits[:asked] = with_no_region(coalitions)
+        parts = [
+            self._masked.run([LOGITS], {**fixed, COALITIONS: bits[first : first + self.batch]})[0]
+            for first in range(0, padded, self.batch)
+        ]
+        logits: FloatMap = np.concatenate(parts)[:asked]
+        return logits
+
+    def _open_on(self, data: bytes, device: str) -> tuple[ort.InferenceSession, str, str]:
+        if device == "cpu":
+            return self._open(data, "cpu"), "cpu", ""
+        try:
+            session = self._open(data, "cuda")
+        except ModelPackageError as error:
+            if device == "cuda":
+                raise
+            return self._open(data, "cpu"), "cpu", f"CUDA is not used: {error.reason}"
+        return session, "cuda", ""
+
+    def _open(self, data: bytes, device: str) -> ort.InferenceSession:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = _FATAL_ONLY
+        options.use_deterministic_compute = True
+        # Threads that spin between two runs steal the core from decoding and encoding.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        ort.set_default_logger_severity(
+            _FATAL_ONLY
+        )  # what fails is raised; the log would repeat it
+        try:
+            session = ort.InferenceSession(data, options, providers=_providers(device))
+        except Exception as error:  # onnxruntime raises a dozen types of its own
+            raise self._refused(str(error)) from error
+        if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+            raise self._refused("onnxruntime could not start its CUDA provider (no usable GPU)")
+        return session
+
+    def _refused(self, reason: str) -> ModelPackageError:
+        first = reason.strip().splitlines()[0]
+        return ModelPackageError(
+            self._thing, f"cannot be opened: {first}", "export it again; run `lightbox doctor`"
+        )
+
+
+_Provider = str | tuple[str, dict[str, str]]
+
+
+def _providers(device: str) -> list[_Provider]:
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    exact = {
+        "use_tf32": "0",  # ten bits of mantissa would move the map
+        "cudnn_conv_algo_search": "HEURISTIC",  # a timed search would choose anew at each start
+    }
+    return [("CUDAExecutionProvider", exact), "CPUExecutionProvider"]
