@@ -1,0 +1,298 @@
+"""The account: what became of every accepted instance, job, result and study.
+
+A fold over recorded events. It keeps facts by name and judges only when asked, so the order in
+which the chains of several processes are read does not matter, and a row applied twice changes
+nothing. Every accepted instance is delivered, listed with a reason, or in progress with an owner
+and a deadline: never none of these, never two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from lightbox.domain.events import (
+    AssociationReleased,
+    Attributed,
+    DeadLettered,
+    Delivered,
+    DeliveryDelayed,
+    InstanceListed,
+    InstanceStored,
+    JobFailed,
+    JobPlaced,
+    JobStarted,
+    NotTaken,
+    Predicted,
+    Recorded,
+    ResultsWritten,
+    ServiceMarked,
+    StudyReady,
+)
+from lightbox.domain.job_facts import JobFacts
+from lightbox.domain.jobs import Job
+from lightbox.domain.result import Disposition
+from lightbox.domain.standing import (
+    DeliveryStanding,
+    InstanceStanding,
+    JobStanding,
+    StudyStanding,
+    Totals,
+    Verdict,
+)
+from lightbox.domain.study import Instance
+from lightbox.domain.summary import summarise, verdict_of
+from lightbox.domain.urgency import Deadlines, Urgency
+
+_InstanceKey = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _InstanceFacts:
+    stored: InstanceStored | None = None
+    listed: dict[str, tuple[float, InstanceListed]] = field(default_factory=dict)
+    ready: list[StudyReady] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+
+
+class Account:
+    """Applies recorded events; answers where everything stands.
+
+    Parameters
+    ----------
+    destinations : tuple of str
+        Names of those that get results; where there is none, a result that is written is done.
+    deadlines : Deadlines
+        For units that are ready but have no job yet.
+    assemble_within : float
+        Seconds after its arrival by which an instance must belong to a unit or be listed.
+    """
+
+    def __init__(
+        self,
+        destinations: Iterable[str] = (),
+        *,
+        deadlines: Deadlines | None = None,
+        assemble_within: float = 60.0,
+    ) -> None:
+        self._destinations = tuple(destinations)
+        self._deadlines = deadlines or Deadlines()
+        self._assemble_within = assemble_within
+        self._instances: dict[_InstanceKey, _InstanceFacts] = defaultdict(_InstanceFacts)
+        self._jobs: dict[str, JobFacts] = defaultdict(JobFacts)
+        self._units: dict[str, StudyReady] = {}
+        self._studies: dict[str, list[_InstanceKey]] = defaultdict(list)
+        self._study_jobs: dict[str, list[str]] = defaultdict(list)
+        self.positions: dict[str, int] = {}
+
+    def apply(self, recorded: Recorded) -> None:
+        """Take one row in; rows may come in any order and more than once."""
+        position = self.positions.get(recorded.chain, 0)
+        self.positions[recorded.chain] = max(position, recorded.sequence)
+        event = recorded.event
+        match event:
+            case InstanceStored():
+                self._store(event)
+            case InstanceListed():
+                facts = self._instances[event.sop_instance_uid, event.sha256]
+                facts.listed[event.reason] = (recorded.at, event)
+            case StudyReady():
+                self._make_ready(event)
+            case JobPlaced():
+                self._place(event.job)
+            case Delivered() | DeliveryDelayed() | DeadLettered() | NotTaken():
+                self._jobs[event.job_id].attempt(event, recorded.at)
+            case JobStarted() | Predicted() | Attributed() | ResultsWritten() | JobFailed():
+                self._jobs[event.job_id].progress(event, recorded.at)
+            case AssociationReleased() | ServiceMarked():
+                pass
+            case _:
+                assert_never(event)
+
+    # ------------------------------------------------------------------------------ taking in
+    def _store(self, event: InstanceStored) -> None:
+        key = _key(event.instance)
+        facts = self._instances[key]
+        if facts.stored is None:
+            facts.stored = event
+            self._studies[event.study].append(key)
+
+    def _make_ready(self, event: StudyReady) -> None:
+        if event.key in self._units:
+            return
+        self._units[event.key] = event
+        for instance in event.instances:
+            self._instances[_key(instance)].ready.append(event)
+
+    def _place(self, job: Job) -> None:
+        facts = self._jobs[job.job_id]
+        if facts.job is not None:
+            return
+        facts.job = job
+        self._study_jobs[job.study_instance_uid].append(job.job_id)
+        if job.supersedes:
+            self._jobs[job.supersedes].successors.add(job.job_id)
+        for instance in job.instances:
+            self._instances[_key(instance)].jobs.append(job.job_id)
+
+    # ------------------------------------------------------------------------- at the next start
+    def waiting_instances(self, arrived_since: float = math.inf) -> tuple[InstanceStored, ...]:
+        """Return instances that belong to no unit, job or list yet: to be assembled again.
+
+        Instances that arrived at or after ``arrived_since`` come too, unless they are listed: a
+        unit of one model may be ready while that of another still waits for its quiet period.
+        """
+        return tuple(
+            facts.stored
+            for facts in self._instances.values()
+            if facts.stored is not None
+            and not facts.listed
+            and (
+                not (facts.ready or facts.jobs) or facts.stored.arrival.received_at >= arrived_since
+            )
+        )
+
+    def unplaced_units(self) -> tuple[StudyReady, ...]:
+        """Return units that are ready, have no job and are not listed: to be placed again."""
+        return tuple(unit for unit in self._units.values() if self._is_unplaced(unit))
+
+    def unplaced_jobs(self) -> tuple[Job, ...]:
+        """Return jobs without an end, in order: to be given to the queue again.
+
+        A job that a newer revision supersedes is not among them.
+        """
+        return tuple(
+            facts.job
+            for facts in self._jobs.values()
+            if facts.job is not None
+            and facts.written is None
+            and facts.failed is None
+            and not facts.successors
+        )
+
+    def undelivered(self, destination: str) -> tuple[DeliveryStanding, ...]:
+        """Return what this destination has yet to get, in the order of writing.
+
+        Results whose successor is written are not sent any more.
+        """
+        written = [facts for facts in self._jobs.values() if facts.job and facts.written]
+        written.sort(key=_written_at)
+        return tuple(
+            delivery
+            for facts in written
+            if not any(self._jobs[name].written for name in facts.successors)
+            for delivery in facts.deliveries((destination,))
+            if not delivery.state.is_end
+        )
+
+    # -------------------------------------------------------------------------- where things stand
+    def instances(self) -> tuple[InstanceStanding, ...]:
+        """Return every accepted instance with its disposition, in the order of recording."""
+        return tuple(self._each_instance())
+
+    def totals(self) -> Totals:
+        """Count instances by disposition."""
+        counts = dict.fromkeys(Disposition, 0)
+        for standing in self._each_instance():
+            counts[standing.verdict.disposition] += 1
+        return Totals(
+            sum(counts.values()),
+            counts[Disposition.DELIVERED],
+            counts[Disposition.LISTED],
+            counts[Disposition.IN_PROGRESS],
+        )
+
+    def studies(self) -> tuple[StudyStanding, ...]:
+        """Return every study that has accepted instances, in the order of recording."""
+        return tuple(self.study(uid) for uid in self._studies)
+
+    def study(self, study_instance_uid: str) -> StudyStanding:
+        """Return one study; one without instances where none is known by this UID."""
+        keys = self._studies.get(study_instance_uid, ())
+        instances = tuple(self._judge(self._instances[key]) for key in keys)
+        names = self._study_jobs.get(study_instance_uid, ())
+        return summarise(study_instance_uid, instances, tuple(self._standings(names)))
+
+    def job(self, job_id: str) -> JobStanding | None:
+        """Return one job, or None where it was never placed."""
+        return next(self._standings((job_id,)), None)
+
+    def strangers(self) -> tuple[str, ...]:
+        """Name what events speak of although it was never accepted or placed: missing rows."""
+        instances = (
+            f"instance {sop} ({sha[:12]}) has a job but was never stored"
+            for (sop, sha), facts in self._instances.items()
+            if facts.stored is None and facts.jobs
+        )
+        jobs = (
+            f"job {name} has events but was never placed"
+            for name, facts in self._jobs.items()
+            if facts.job is None
+        )
+        return (*instances, *jobs)
+
+    # -------------------------------------------------------------------------------- judging
+    def _each_instance(self) -> Iterator[InstanceStanding]:
+        return (self._judge(facts) for facts in self._instances.values() if facts.stored)
+
+    def _judge(self, facts: _InstanceFacts) -> InstanceStanding:
+        assert facts.stored is not None
+        newest: dict[tuple[str, str], Job] = {}
+        for name in facts.jobs:
+            job = self._jobs[name].job
+            assert job is not None
+            other = newest.get((job.path, job.model))
+            if other is None or _age(job) > _age(other):
+                newest[job.path, job.model] = job
+        jobs = tuple(self._standings(job.job_id for job in newest.values()))
+        verdict = verdict_of(jobs) if jobs else self._before_jobs(facts.stored, facts)
+        made = tuple(result for job in jobs for result in job.results)
+        return InstanceStanding(facts.stored.instance, facts.stored.arrival, verdict, made)
+
+    def _before_jobs(self, stored: InstanceStored, facts: _InstanceFacts) -> Verdict:
+        if facts.listed:
+            _, newest = max(facts.listed.values(), key=_listed_order)
+            return Verdict(Disposition.LISTED, newest.reason, newest.detail)
+        if facts.ready:
+            due = (u.received_at + self._deadlines.of(Urgency(u.urgency)) for u in facts.ready)
+            return Verdict(Disposition.IN_PROGRESS, owner="schedule", deadline=min(due))
+        due_at = stored.arrival.received_at + self._assemble_within
+        return Verdict(Disposition.IN_PROGRESS, owner="studies", deadline=due_at)
+
+    def _standings(self, names: Iterable[str]) -> Iterator[JobStanding]:
+        for name in names:
+            facts = self._jobs.get(name)
+            if facts is not None and facts.job is not None:
+                yield facts.standing(facts.job, self._destinations)
+
+    def _is_unplaced(self, unit: StudyReady) -> bool:
+        facts = [self._instances[_key(instance)] for instance in unit.instances]
+        if all(f.listed for f in facts):
+            return False
+        wanted = {_key(instance) for instance in unit.instances}
+        jobs = (self._jobs[name].job for name in facts[0].jobs)
+        return not any(
+            job is not None
+            and job.model == unit.model
+            and {_key(instance) for instance in job.instances} == wanted
+            for job in jobs
+        )
+
+
+def _key(instance: Instance) -> _InstanceKey:
+    return (instance.sop_instance_uid, instance.sha256)
+
+
+def _age(job: Job) -> tuple[int, float, str]:
+    return (job.revision, job.placed_at, job.job_id)
+
+
+def _listed_order(listed: tuple[float, InstanceListed]) -> tuple[float, str]:
+    return (listed[0], listed[1].reason)
+
+
+def _written_at(facts: JobFacts) -> tuple[float, str]:
+    return (facts.written_at, facts.job.job_id if facts.job else "")

@@ -1,0 +1,170 @@
+"""What is known of one job, and how far that means it has come.
+
+Facts are kept, states are derived: whatever order the events come in, the same facts give the
+same state. An attempt at delivery outweighs another by its number, a success outweighs them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from lightbox.domain.events import (
+    Attributed,
+    DeadLettered,
+    Delivered,
+    DeliveryDelayed,
+    JobFailed,
+    JobStarted,
+    NotTaken,
+    Predicted,
+    ResultsWritten,
+)
+from lightbox.domain.jobs import Job
+from lightbox.domain.result import ListedReason
+from lightbox.domain.standing import DeliveryStanding, DeliveryState, JobStanding, JobState
+
+Progress = JobStarted | Predicted | Attributed | ResultsWritten | JobFailed
+Attempt = Delivered | DeliveryDelayed | DeadLettered | NotTaken
+
+
+@dataclass(slots=True)
+class JobFacts:
+    """Collects the events of one job; ``job`` is None until it is known to be placed."""
+
+    job: Job | None = None
+    started: bool = False
+    predicted: Predicted | None = None
+    attributed: Attributed | None = None
+    written: ResultsWritten | None = None
+    written_at: float = 0.0
+    failed: JobFailed | None = None
+    failed_at: float = 0.0
+    successors: set[str] = field(default_factory=set)
+    attempts: dict[tuple[str, str], tuple[float, Attempt]] = field(default_factory=dict)
+
+    def progress(self, event: Progress, at: float) -> None:
+        """Take in that a step did its part, or that the job failed."""
+        match event:
+            case JobStarted():
+                self.started = True
+            case Predicted():
+                self.predicted = event
+            case Attributed():
+                self.attributed = event
+            case ResultsWritten():
+                self.written, self.written_at = event, at
+            case JobFailed():
+                self.failed, self.failed_at = event, at
+            case _:
+                assert_never(event)
+
+    def attempt(self, event: Attempt, at: float) -> None:
+        """Take in an attempt to deliver one of the results."""
+        name = (event.sop_instance_uid, event.destination)
+        newest = self.attempts.get(name)
+        if newest is None or _weight(event) > _weight(newest[1]):
+            self.attempts[name] = (at, event)
+
+    def deliveries(self, destinations: Iterable[str]) -> Iterator[DeliveryStanding]:
+        """Yield how each result stands at each of these destinations."""
+        if self.job is None or self.written is None:
+            return
+        names = tuple(destinations)
+        for result in self.written.results:
+            for destination in names:
+                tried = self.attempts.get((result.sop_instance_uid, destination))
+                pending = DeliveryStanding(self.job, result, destination, DeliveryState.PENDING)
+                yield _delivery(pending, *tried) if tried else pending
+
+    def standing(self, job: Job, destinations: Iterable[str]) -> JobStanding:
+        """Return the job as it stands, given who is to get its results."""
+        deliveries = tuple(self.deliveries(destinations))
+        state = self._state(deliveries)
+        reason, detail, ended_at = self._end(state, deliveries)
+        return JobStanding(
+            job=job,
+            state=state,
+            prediction=self.predicted.prediction if self.predicted else None,
+            record=self.attributed.record if self.attributed else None,
+            results=self.written.results if self.written else (),
+            deliveries=deliveries,
+            ended_at=ended_at,
+            reason=reason,
+            detail=detail,
+            is_superseded=bool(self.successors),
+        )
+
+    def _state(self, deliveries: tuple[DeliveryStanding, ...]) -> JobState:
+        if self.written is not None:
+            return _state_of_results(self.written, deliveries)
+        if self.failed is not None:
+            return JobState.FAILED
+        if self.attributed is not None:
+            return JobState.ATTRIBUTED
+        if self.predicted is not None:
+            return JobState.PREDICTED
+        return JobState.STARTED if self.started else JobState.PLACED
+
+    def _end(
+        self, state: JobState, deliveries: tuple[DeliveryStanding, ...]
+    ) -> tuple[str, str, float]:
+        if state is JobState.FAILED and self.failed:
+            return self.failed.reason, self.failed.detail, self.failed_at
+        if state is JobState.WITHHELD and self.written:
+            detail = self.written.withheld or "there was nothing to make or nobody to take it"
+            return ListedReason.WITHHELD, detail, self.written_at
+        if state is JobState.DEAD_LETTER:
+            dead = next(d for d in deliveries if d.state is DeliveryState.DEAD_LETTER)
+            return ListedReason.DEAD_LETTER, f"{dead.destination}: {dead.reason}", dead.at
+        if state is JobState.DELIVERED:
+            arrivals = (d.at for d in deliveries if d.state is DeliveryState.DELIVERED)
+            return "", "", max(arrivals, default=self.written_at)
+        return "", "", 0.0
+
+
+def _state_of_results(
+    written: ResultsWritten, deliveries: tuple[DeliveryStanding, ...]
+) -> JobState:
+    states = {delivery.state for delivery in deliveries}
+    if not written.results or states == {DeliveryState.NOT_TAKEN}:
+        return JobState.WITHHELD
+    if not all(state.is_end for state in states):
+        return JobState.WRITTEN
+    return JobState.DEAD_LETTER if DeliveryState.DEAD_LETTER in states else JobState.DELIVERED
+
+
+def _weight(event: Attempt) -> tuple[int, int]:
+    match event:
+        case Delivered():
+            return (2, event.attempt)
+        case NotTaken():
+            return (1, 0)
+        case DeadLettered() | DeliveryDelayed():
+            return (0, 2 * event.attempt + isinstance(event, DeadLettered))
+        case _:
+            assert_never(event)
+
+
+def _delivery(pending: DeliveryStanding, at: float, newest: Attempt) -> DeliveryStanding:
+    tried = replace(pending, at=at)
+    match newest:
+        case Delivered():
+            done = DeliveryState.DELIVERED
+            return replace(tried, state=done, attempt=newest.attempt, reason=newest.note)
+        case DeadLettered():
+            dead = DeliveryState.DEAD_LETTER
+            return replace(tried, state=dead, attempt=newest.attempt, reason=newest.reason)
+        case NotTaken():
+            return replace(tried, state=DeliveryState.NOT_TAKEN, reason=newest.reason)
+        case DeliveryDelayed():
+            return replace(
+                tried,
+                state=DeliveryState.DELAYED,
+                attempt=newest.attempt,
+                reason=newest.reason,
+                retry_at=newest.retry_at,
+            )
+        case _:
+            assert_never(newest)
