@@ -1,0 +1,209 @@
+"""C-STORE of files and folders, each as it is: no transcoding, no change of a byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+
+from lightbox.deliver.association import MOST_CONTEXTS, Association, Peer
+from lightbox.deliver.status import NETWORK, Action, Network, of_status
+from lightbox.domain.errors import DeliveryError, UnreadableError, UsageError
+
+Context = tuple[str, str]
+"""SOP class and transfer syntax."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one file.
+
+    Attributes
+    ----------
+    status : int or None
+        DIMSE status; None where none came.
+    stored : bool
+        Whether the peer has it: success or a warning.
+    detail : str
+        Why not, or what the peer noted; "" in the normal case.
+    """
+
+    file: Path
+    sop_instance_uid: str
+    status: int | None
+    stored: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of all files, in the order of sending."""
+
+    files: tuple[Sent, ...] = ()
+
+    @property
+    def stored(self) -> int:
+        """How many the peer has."""
+        return sum(one.stored for one in self.files)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it has all of them."""
+        return self.stored == len(self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class _Instance:
+    file: Path
+    sop_instance_uid: str
+    context: Context
+
+
+@dataclass(slots=True)
+class _Group:
+    contexts: set[Context] = field(default_factory=set)
+    instances: list[_Instance] = field(default_factory=list)
+
+
+def _nothing(_: Sent) -> None:
+    """Show nothing."""
+
+
+def files_in(paths: Iterable[Path]) -> list[Path]:
+    """Return the files of files and folders, folders sorted by name; DICOMDIR is no instance.
+
+    Raises
+    ------
+    UsageError
+        If a path does not exist.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = (f for f in path.rglob("*") if f.is_file())
+            found.extend(sorted(f for f in inside if f.name != "DICOMDIR"))
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UsageError(str(path), "does not exist", "name a DICOM file or a folder of them")
+    return found
+
+
+def send(
+    paths: Sequence[Path],
+    peer: Peer,
+    progress: Callable[[Sent], None] = _nothing,
+) -> Report:
+    """Send files and folders to one peer.
+
+    The presentation contexts proposed are exactly the pairs of SOP class and transfer syntax of
+    the files; more than 128 take several associations. A file that is not DICOM, or that the peer
+    refuses, is reported and the others go on.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files or folders.
+    peer : Peer
+        Whom to send to, and as whom.
+    progress : callable
+        Called with each file's outcome as it comes.
+
+    Raises
+    ------
+    UsageError
+        If a path does not exist, or nothing is there to send.
+    DeliveryError
+        If the peer cannot be reached at all.
+    """
+    files = files_in(paths)
+    if not files:
+        raise UsageError("nothing to send", "no file in " + ", ".join(map(str, paths)))
+    done: list[Sent] = []
+
+    def tell(sent: Sent) -> None:
+        done.append(sent)
+        progress(sent)
+
+    reached = False
+    for group in _groups(_readable(files, tell)):
+        left = iter(group.instances)
+        try:
+            for sent in _send_group(group, peer, left):
+                tell(sent)
+                reached = True
+        except DeliveryError as error:
+            if not reached:
+                raise
+            for instance in left:
+                tell(_sent(instance, None, stored=False, detail=str(error)))
+    return Report(tuple(done))
+
+
+def _readable(files: Iterable[Path], tell: Callable[[Sent], None]) -> Iterator[_Instance]:
+    for file in files:
+        try:
+            yield _instance(file)
+        except UnreadableError as error:
+            tell(Sent(file, "", None, stored=False, detail=error.reason))
+
+
+def _instance(file: Path) -> _Instance:
+    try:
+        meta = read_file_meta_info(file)
+        uid = str(meta.MediaStorageSOPInstanceUID)
+        context = (str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
+    except InvalidDicomError as error:
+        reason = "is not a DICOM file (PS3.10: no DICM prefix)"
+        raise UnreadableError(str(file), reason) from error
+    except AttributeError as error:
+        reason = "has no complete file meta information (PS3.10 7.1)"
+        raise UnreadableError(str(file), reason) from error
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or error}"
+        raise UnreadableError(str(file), reason) from error
+    return _Instance(file, uid, context)
+
+
+def _groups(instances: Iterable[_Instance]) -> list[_Group]:
+    """Divide instances, in order, so that each group needs at most 128 contexts."""
+    groups = [_Group()]
+    for instance in instances:
+        new = instance.context not in groups[-1].contexts
+        if new and len(groups[-1].contexts) == MOST_CONTEXTS:
+            groups.append(_Group())
+        groups[-1].contexts.add(instance.context)
+        groups[-1].instances.append(instance)
+    return [group for group in groups if group.instances]
+
+
+def _send_group(group: _Group, peer: Peer, left: Iterator[_Instance]) -> Iterator[Sent]:
+    """Send one group over one association; a lost one is opened again for the next file."""
+    association = Association(peer, sorted(group.contexts))
+    for instance in left:
+        try:
+            yield _send_one(association, instance)
+        except DeliveryError as error:
+            yield _sent(instance, None, stored=False, detail=str(error))
+            association = Association(peer, sorted(group.contexts))
+    association.close()
+
+
+def _send_one(association: Association, instance: _Instance) -> Sent:
+    if instance.context not in association.accepted:
+        refused = NETWORK[Network.NO_CONTEXT].meaning
+        return _sent(instance, None, stored=False, detail=refused)
+    response = association.store(instance.file)
+    answer = of_status(response.status)
+    detail = f"{answer.meaning} {response.comment}".strip()
+    if answer.action is Action.SUCCESS:
+        return _sent(instance, response.status, stored=True, detail=response.comment)
+    stored = answer.action is Action.NOTE
+    return _sent(instance, response.status, stored=stored, detail=detail)
+
+
+def _sent(instance: _Instance, status: int | None, *, stored: bool, detail: str) -> Sent:
+    return Sent(instance.file, instance.sop_instance_uid, status, stored, detail)
