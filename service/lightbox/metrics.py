@@ -7,7 +7,7 @@ met theirs can be read exactly. Labels are bounded; no UID, no name, no path is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -29,6 +29,7 @@ from lightbox.domain.events import (
     JobFailed,
     JobPlaced,
     JobStarted,
+    NotTaken,
     Predicted,
     Recorded,
     ResultsWritten,
@@ -49,11 +50,15 @@ _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 _MOST_CALLING = 50  # AE titles of strangers must not grow the registry
 
 _OfJob: TypeAlias = (
-    JobStarted | Predicted | Attributed | ResultsWritten | JobFailed | Delivered | DeadLettered
+    JobStarted
+    | Predicted
+    | Attributed
+    | ResultsWritten
+    | JobFailed
+    | Delivered
+    | NotTaken
+    | DeadLettered
 )
-
-GoesTo = Callable[[str, ResultKind], Collection[str]]
-"""(model, kind) → names of the destinations that such a result is sent to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,9 @@ class Metrics:
         Where they are registered; a fresh one for each instance.
     version : str
         Of the service.
-    goes_to : callable
-        (model, kind) → names of destinations; a job is over when all of them have its results.
+    destinations : collection of str
+        Names of those that get results; where there is none, a job is over when its results are
+        written.
     calling_aes : collection of str
         Calling AE titles that always keep a label of their own.
     """
@@ -107,12 +113,12 @@ class Metrics:
         self,
         registry: CollectorRegistry,
         version: str,
-        goes_to: GoesTo,
+        destinations: Collection[str] = (),
         calling_aes: Collection[str] = (),
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # doubles every series otherwise
         self._registry = registry
-        self._goes_to = goes_to
+        self._destinations = tuple(destinations)
         self._calling = set(calling_aes)
         self._open: dict[str, _Open] = {}
         self._auditing: set[str] = set()
@@ -200,6 +206,10 @@ class Metrics:
                 self.deadlines.labels(urgency, outcome)
         for path in JobPath:
             self.jobs_running.labels(path)
+        for kind in ResultKind:
+            for destination in self._destinations:
+                for outcome in ("delivered", "dead_letter"):
+                    self.results.labels(kind, destination, outcome)
 
     def know_model(self, name: str, version: str, sha256: str) -> None:
         """Show a model that is served, and start its series."""
@@ -209,10 +219,6 @@ class Metrics:
         self.explanation_agreement.labels(name)
         for path in JobPath:
             self.model_evaluations.labels(name, path)
-        for kind in ResultKind:
-            for destination in self._goes_to(name, kind):
-                for outcome in ("delivered", "dead_letter"):
-                    self.results.labels(kind, destination, outcome)
 
     def set_levels(self, levels: Levels, now: float) -> None:
         """Show what is so now; a job whose deadline has just passed is counted as missed."""
@@ -296,7 +302,10 @@ class Metrics:
             case ResultsWritten():
                 self._written(of, event, at)
             case Delivered():
-                self._delivered(of, event, at)
+                self._count_result(of, event.sop_instance_uid, event.destination, "delivered")
+                self._settled(of, event, at)
+            case NotTaken():
+                self._settled(of, event, at)
             case DeadLettered():
                 self._count_result(of, event.sop_instance_uid, event.destination, "dead_letter")
                 self._judge(of, "missed")
@@ -337,19 +346,21 @@ class Metrics:
             self._stage("encode", of.job, at - of.attributed_at)
         for result in event.results:
             of.kinds[result.sop_instance_uid] = result.kind
-            for destination in self._goes_to(of.job.model, result.kind):
-                of.awaited.add((result.sop_instance_uid, destination))
-        if not of.awaited:  # withheld, or nobody wants it: there is no turnaround
+            for name in self._destinations:
+                of.awaited.add((result.sop_instance_uid, name))
+        if not event.results:  # withheld: there is no turnaround
             self._over(of)
+        elif not of.awaited:
+            self._finish(of, at)
 
-    def _delivered(self, of: _Open, event: Delivered, at: float) -> None:
-        self._count_result(of, event.sop_instance_uid, event.destination, "delivered")
+    def _settled(self, of: _Open, event: Delivered | NotTaken, at: float) -> None:
         of.awaited.discard((event.sop_instance_uid, event.destination))
-        if of.awaited or not of.kinds:
-            return
+        if of.kinds and not of.awaited:
+            self._stage("deliver", of.job, at - of.written_at)
+            self._finish(of, at)
+
+    def _finish(self, of: _Open, at: float) -> None:
         job = of.job
-        if of.written_at:
-            self._stage("deliver", job, at - of.written_at)
         self.turnaround_seconds.labels(job.path, job.urgency).observe(at - job.received_at)
         self._judge(of, "met" if at <= job.deadline else "missed")
         self._over(of)
