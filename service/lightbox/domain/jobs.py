@@ -74,12 +74,16 @@ def job_identity(
 
 
 _EPOCH = 1_767_225_600  # 2026-01-01 UTC
-_LATEST = 2**31 - 1
+_BAND = 2**30
+"""Width of a class in the engine's priorities, seconds: 34 years of deadlines."""
 
 
 def priority(job: Job) -> int:
-    """Return the engine's priority, low first: the deadline in whole seconds since 2026.
+    """Return the engine's priority, low first, 1 to 2^31 - 1.
 
-    Earliest deadline first, so ageing comes free. STAT has a queue of its own.
+    STAT and HIGH go before the other classes, overdue or not; within a class the earliest
+    deadline (whole seconds since 2026) goes first, so ageing comes free.
     """
-    return max(1, min(_LATEST, int(job.deadline) - _EPOCH))
+    urgent = job.urgency in (Urgency.STAT, Urgency.HIGH)
+    seconds = max(1, min(_BAND - 1, int(job.deadline) - _EPOCH))
+    return seconds if urgent else _BAND + seconds

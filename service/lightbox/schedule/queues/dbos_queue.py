@@ -1,0 +1,356 @@
+"""The durable queue: DBOS Transact on a SQLite file (one host) or PostgreSQL (several).
+
+The only module that knows DBOS. What it guards against is measured and listed in the tests:
+
+* the poll of each queue is set, because the engine's default of 1 s also bounds its rate;
+* SQLite is switched to write-ahead logging before anything else touches the file;
+* STAT has a queue of its own, and no job is enqueued without a priority (0 would outrank all);
+* the executor's identity is stable over restarts and locked: two processes with one identity
+  would run one job twice;
+* the application version is set by hand: a hash of the source would strand jobs at an upgrade;
+* only identifiers and the steps' short texts are stored, as JSON; exceptions never reach the
+  engine, since their messages could quote a header;
+* no console, no admin server, no telemetry: nothing goes over the network but PostgreSQL.
+
+DBOS calls its SQLite store fit for development only; our kill -9 tests say that it holds on one
+host, which is all that we use it for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from dbos import error as engine
+
+from lightbox.domain.errors import CancelledError, StoppingError, UsageError
+from lightbox.domain.jobs import Job, priority
+from lightbox.domain.urgency import Urgency
+from lightbox.ports import Handler
+from lightbox.schedule.queues.identity import claim
+
+_log = logging.getLogger(__name__)
+
+_APPLICATION = "lightbox"
+_VERSION = "1"
+"""Of the order of steps in a job; bump it only when that changes."""
+_TRIES = 3
+"""Times that a job may take the process with it before it is given up."""
+_UNFINISHED = "unfinished"
+_QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One queue of the engine: its most rate is ``concurrency / poll``."""
+
+    name: str
+    concurrency: int
+    poll: float
+
+
+_STAT = _Line("stat", concurrency=4, poll=0.02)
+_FAST = _Line("fast", concurrency=2, poll=0.04)
+_AUDIT = _Line("audit", concurrency=1, poll=0.2)
+_LINES = {
+    Urgency.STAT: _STAT,
+    Urgency.HIGH: _FAST,
+    Urgency.ROUTINE: _FAST,
+    Urgency.AUDIT: _AUDIT,
+}
+
+
+def _workflow(urgency: Urgency) -> str:
+    # One name per urgency, so that the waiting ones can be counted without reading their inputs.
+    return f"job_{urgency.value.lower()}"
+
+
+_URGENCIES = {_workflow(urgency): urgency for urgency in Urgency}
+
+
+class DbosQueueClient:
+    """Places, cancels and counts jobs; executes none.
+
+    Parameters
+    ----------
+    store : Path or str
+        A SQLite file, made where it is missing, or ``postgresql://…``.
+    """
+
+    def __init__(self, store: Path | str) -> None:
+        _quiet()
+        self.url = f"sqlite:///{store}" if isinstance(store, Path) else store
+        if isinstance(store, Path):
+            store.parent.mkdir(parents=True, exist_ok=True)
+            with store.with_suffix(".setup.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._client = self._connect()
+                self._write_ahead()
+                DBOS.migrate(self.url)
+        else:
+            DBOS.migrate(self.url)
+            self._client = self._connect()
+
+    def place(self, job: Job) -> None:
+        """Enqueue; placing a job twice is placing it once. An unfinished one is revived."""
+        options = EnqueueOptions(
+            workflow_name=_workflow(job.urgency),
+            queue_name=_LINES[job.urgency].name,
+            workflow_id=job.job_id,
+            app_version=_VERSION,
+            priority=priority(job),
+        )
+        self._client.enqueue(options, job.job_id)
+        if job.job_id in self._ended_with(_UNFINISHED, [job.job_id]):
+            self._client.rewind_workflow(
+                job.job_id, start_step=1, queue_name=_LINES[job.urgency].name
+            )
+
+    def serve(self, handler: Handler) -> None:
+        """Refuse: a client executes nothing.
+
+        Raises
+        ------
+        UsageError
+            Always.
+        """
+        raise UsageError("queue client", f"cannot run {handler}", "serve with a DbosQueue")
+
+    def cancel(self, job_id: str) -> None:
+        """Let it not start, or stop it at its next step."""
+        with suppress(engine.DBOSNonExistentWorkflowError):
+            self._client.cancel_workflow(job_id)
+
+    def waiting(self) -> Mapping[str, int]:
+        """Return how many jobs wait, by urgency."""
+        counts = {urgency.value: 0 for urgency in Urgency}
+        for status in self._client.list_workflows(
+            status="ENQUEUED", load_input=False, load_output=False
+        ):
+            urgency = _URGENCIES.get(status.name)
+            if urgency is not None:
+                counts[urgency.value] += 1
+        return counts
+
+    def quarantined(self) -> tuple[str, ...]:
+        """Return the jobs that were given up because they took the process with them."""
+        return self._ended_with(_QUARANTINED)
+
+    def attempts(self, job_id: str) -> int:
+        """Return how often a job was started, this time included."""
+        found = self._client.list_workflows(
+            workflow_ids=[job_id], load_input=False, load_output=False
+        )
+        return (found[0].recovery_attempts or 0) if found else 0
+
+    def release(self, jobs: Mapping[str, str]) -> None:
+        """Give jobs that were interrupted in good order back to their lines, tries reset."""
+        for job_id, line in jobs.items():
+            self._client.resume_workflow(job_id, queue_name=line)
+
+    def forget(self, before: str) -> int:
+        """Delete the rows of jobs that ended before this moment (ISO 8601); return how many."""
+        ended = self._client.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED"],
+            completed_before=before,
+            load_input=False,
+            load_output=False,
+        )
+        self._client.delete_workflows([status.workflow_id for status in ended])
+        return len(ended)
+
+    def close(self, seconds: float) -> None:
+        """Disconnect."""
+        del seconds
+        self._client.destroy()
+
+    def register_lines(self) -> None:
+        """Write down the engine's queues with their rates."""
+        for line in (_STAT, _FAST, _AUDIT):
+            self._client.register_queue(
+                line.name, worker_concurrency=line.concurrency, polling_interval_sec=line.poll
+            )
+
+    def _connect(self) -> DBOSClient:
+        return DBOSClient(
+            system_database_url=self.url,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=_APPLICATION,
+        )
+
+    def _write_ahead(self) -> None:
+        # The engine offers no setting for it, and its default journal is 4 to 6 times slower.
+        engine = self._client._sys_db.engine  # noqa: SLF001  # dbos is pinned; a test reads the mode
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+    def _ended_with(self, mark: str, jobs: list[str] | None = None) -> tuple[str, ...]:
+        ended = self._client.list_workflows(workflow_ids=jobs, status="ERROR", load_input=False)
+        return tuple(s.workflow_id for s in ended if s.error is not None and str(s.error) == mark)
+
+
+class DbosQueue:
+    """Executes jobs too; one per process.
+
+    Parameters
+    ----------
+    store : Path or str
+        As for the client.
+    executor_id : str
+        Unique among all processes on this store and the same after each restart.
+    lock_folder : Path
+        Where the lock on the identity lives.
+    give_up : callable (job id, sentence) → None
+        Is told of each job that took the process with it too often.
+    """
+
+    def __init__(
+        self,
+        store: Path | str,
+        executor_id: str,
+        lock_folder: Path,
+        give_up: Callable[[str, str], None],
+    ) -> None:
+        self._lock = claim(executor_id, lock_folder)
+        self._executor_id = executor_id
+        self._client = DbosQueueClient(store)
+        self._give_up = give_up
+        self._changed = threading.Condition()
+        self._running: set[str] = set()
+        self._interrupted: dict[str, str] = {}
+        self._closing = False
+
+    def place(self, job: Job) -> None:
+        """Enqueue; placing a job twice is placing it once."""
+        self._client.place(job)
+
+    def cancel(self, job_id: str) -> None:
+        """Let it not start, or stop it at its next step."""
+        self._client.cancel(job_id)
+
+    def waiting(self) -> Mapping[str, int]:
+        """Return how many jobs wait, by urgency."""
+        return self._client.waiting()
+
+    def quarantined(self) -> tuple[str, ...]:
+        """Return the jobs that were given up because they took the process with them."""
+        return self._client.quarantined()
+
+    def serve(self, handler: Handler) -> None:
+        """Start executing jobs, those first that a crash interrupted; returns at once."""
+        self._client.register_lines()
+        DBOS(
+            config=DBOSConfig(
+                name=_APPLICATION,
+                system_database_url=self._client.url,
+                application_version=_VERSION,
+                executor_id=self._executor_id,
+                serializer=DBOSPortableJSONSerializer(),
+                log_level="WARNING",
+                enable_otlp=False,
+                max_executor_threads=16,
+            )
+        )
+        for urgency in Urgency:
+            self._register(urgency, handler)
+        DBOS.launch()
+
+    def close(self, seconds: float) -> None:
+        """Stop taking jobs, wait at most so long for the running ones; the others wait on."""
+        with self._changed:
+            self._closing = True
+            self._changed.wait_for(lambda: not self._running, timeout=seconds)
+        DBOS.destroy(destroy_registry=True)
+        self._client.release(self._interrupted)
+        self._client.close(0.0)
+        self._lock.close()
+
+    def _register(self, urgency: Urgency, handler: Handler) -> None:
+        def execute(job_id: str) -> str:
+            return self._execute(job_id, urgency, handler)
+
+        # Tries are counted here, not by the engine, because somebody must be told.
+        DBOS.workflow(name=_workflow(urgency), max_recovery_attempts=None)(execute)
+
+    def _execute(self, job_id: str, urgency: Urgency, handler: Handler) -> str:
+        with self._changed:
+            self._running.add(job_id)
+        try:
+            return self._handle(job_id, handler)
+        except StoppingError:
+            self._interrupted[job_id] = _LINES[urgency].name
+            raise
+        finally:
+            with self._changed:
+                self._running.discard(job_id)
+                self._changed.notify_all()
+
+    def _handle(self, job_id: str, handler: Handler) -> str:
+        if self._closing:
+            raise StoppingError(f"job {job_id}")
+        if self._client.attempts(job_id) > _TRIES:
+            self._give_up(job_id, f"it stopped the process {_TRIES} times")
+            raise _EndedError(_QUARANTINED)
+        try:
+            handler(job_id, _Steps(self, job_id))
+        except Exception as error:  # noqa: BLE001  # a message of others must not reach the tables
+            _log.error("job %s: not done, %s", job_id, type(error).__name__)
+            raise _EndedError(_UNFINISHED) from None
+        return "done"
+
+    @property
+    def closing(self) -> bool:
+        """Whether no further step may start."""
+        return self._closing
+
+
+class _EndedError(Exception):
+    """How a job ended, for the engine's tables: one of our words, no message of others."""
+
+
+class _Steps:
+    """Runs functions as steps of the engine; after a crash their stored text is returned.
+
+    A failure is not stored: its message could quote a header, and the job ends with it anyway.
+    """
+
+    def __init__(self, queue: DbosQueue, job_id: str) -> None:
+        self._queue = queue
+        self._job_id = job_id
+
+    def __call__(self, name: str, function: Callable[[], str]) -> str:
+        if self._queue.closing:
+            raise StoppingError(f"job {self._job_id}")
+        failures: list[Exception] = []
+
+        def body() -> str:
+            try:
+                return f"={function()}"
+            except Exception as error:  # noqa: BLE001  # carried past the engine, raised below
+                failures.append(error)
+                return "!"
+
+        try:
+            stored = DBOS.run_step({"name": name}, body)
+        except engine.DBOSWorkflowCancelledError:
+            raise CancelledError(f"job {self._job_id}", "was cancelled") from None
+        except Exception as error:
+            # Not the job's fault: the store is gone, or the job has another owner by now.
+            raise StoppingError(f"job {self._job_id}: {type(error).__name__}") from error
+        if failures:
+            raise failures[0]
+        return function() if stored == "!" else stored[1:]
+
+
+def _quiet() -> None:
+    """Let the engine log through our handlers, warnings and worse, without tracebacks."""
+    logger = logging.getLogger("dbos")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    logger.setLevel(logging.WARNING)
