@@ -10,14 +10,17 @@ import itertools
 import logging
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom import _config as pynetdicom_settings
 from pynetdicom.association import Association as PynetdicomAssociation
+from pynetdicom.dsutils import split_dataset
 from pynetdicom.presentation import build_context
 
 from lightbox.deliver.status import (
@@ -111,6 +114,7 @@ class Association:
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, self._on_open),
                 (evt.EVT_PDU_RECV, self._on_pdu),
+                (evt.EVT_DATA_SENT, self._on_sent),
             ],
         )
         if not self._wire.is_established:
@@ -145,8 +149,10 @@ class Association:
             If no answer came.
         """
         began = time.monotonic()
+        even = _even(instance) if isinstance(instance, Path) else nullcontext(instance)
         try:
-            answer = self._wire.send_c_store(instance, msg_id=next(self._messages))
+            with even as data_set:
+                answer = self._wire.send_c_store(data_set, msg_id=next(self._messages))
         except RuntimeError as error:
             raise self._error(NETWORK[Network.LOST]) from error
         return self._response(answer, time.monotonic() - began)
@@ -178,11 +184,14 @@ class Association:
 
     def _on_open(self, event: evt.Event) -> None:
         self._connected = True
-        wire = event.assoc.dul.socket
-        if wire is not None and wire.socket is not None:
-            # A command and its data set are two small writes: Nagle's algorithm would hold back
-            # the second one for the 40 ms of a delayed acknowledgement.
-            wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A command and its data set are two small writes: Nagle's algorithm would hold back the
+        # second one for the 40 ms of a delayed acknowledgement.
+        _set_option(event, socket.TCP_NODELAY)
+
+    def _on_sent(self, event: evt.Event) -> None:
+        # The peer's answer is two small writes as well (DCMTK, Orthanc): acknowledge the first
+        # at once. The kernel forgets this option with each exchange.
+        _set_option(event, getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY))
 
     def _on_pdu(self, event: evt.Event) -> None:
         self._abort_received |= type(event.pdu).__name__ == "A_ABORT_RQ"
@@ -212,6 +221,30 @@ class Association:
         if "our AE title" in mend:
             mend = mend.replace("our AE title", f"our AE title {self._peer.calling_ae}")
         return DestinationError(answer.action, self._peer.address, answer.meaning, mend)
+
+
+def _set_option(event: evt.Event, option: int) -> None:
+    wire = event.assoc.dul.socket
+    if wire is not None and wire.socket is not None:
+        with suppress(OSError):  # it was closed meanwhile: whoever reads from it finds out
+            wire.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
+
+
+@contextmanager
+def _even(file: Path) -> Iterator[Path]:
+    """Give a file whose data set has an even length, as every fragment on the wire must have.
+
+    A deflated one may have been stored without its padding byte (PS3.5 A.5); Orthanc answers an
+    odd fragment with silence.
+    """
+    _, offset = split_dataset(file)
+    if (file.stat().st_size - offset) % 2 == 0:
+        yield file
+        return
+    with NamedTemporaryFile(prefix="lightbox-", suffix=".dcm") as padded:
+        padded.write(file.read_bytes() + b"\0")
+        padded.flush()
+        yield Path(padded.name)
 
 
 def _resolve(peer: Peer) -> str:
