@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from lightbox.domain.errors import ModelPackageError
+from lightbox.domain.keys import complaint, nearest
 from lightbox.domain.model_package import ModelPackage
 from lightbox.infer.graph import Network
 
@@ -116,7 +115,7 @@ def manifest(path: Path) -> ModelPackage:
     Raises
     ------
     ModelPackageError
-        Naming the first wrong key, and how many more there are.
+        Naming the first wrong key, what was found, what was expected, the nearest right key.
     """
     try:
         table = tomllib.loads(_read(path).decode())
@@ -125,7 +124,9 @@ def manifest(path: Path) -> ModelPackage:
     try:
         return ModelPackage.model_validate(table)
     except ValidationError as error:
-        raise _explained(path, error.errors()) from error
+        what = complaint(error, ModelPackage, table)
+        thing = f"{path}: {what.key}" if what.key else str(path)
+        raise ModelPackageError(thing, what.reason, what.mend) from error
 
 
 def _read(path: Path) -> bytes:
@@ -136,39 +137,6 @@ def _read(path: Path) -> bytes:
         raise ModelPackageError(
             str(path), f"cannot be read: {reason}", "a package is a folder with this file in it"
         ) from error
-
-
-def _explained(path: Path, errors: list[ErrorDetails]) -> ModelPackageError:
-    first = errors[0]
-    key = ".".join(str(part) for part in first["loc"])
-    more = f"; {len(errors) - 1} more after it" if len(errors) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _siblings(first["loc"]), n=1)
-        mend = f"did you mean {near[0]!r}?" if near else "remove it"
-        return ModelPackageError(f"{path}: {key}", f"is not a key of the manifest{more}", mend)
-    if first["type"] == "missing":
-        return ModelPackageError(f"{path}: {key}", f"is missing{more}", "add it")
-    expected = first["msg"].removeprefix("Value error, ")
-    if not key:  # a rule over several keys, whose sentence names them
-        return ModelPackageError(str(path), expected + more, "correct it")
-    reason = f"found {first['input']!r}, expected: {_lower(expected)}{more}"
-    return ModelPackageError(f"{path}: {key}", reason, "correct the value")
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
-
-
-def _siblings(location: tuple[int | str, ...]) -> list[str]:
-    """Keys of the table that a wrong key stands in."""
-    table: type[BaseModel] = ModelPackage
-    for part in location[:-1]:
-        if isinstance(part, int):
-            continue
-        annotation = table.model_fields[part].annotation
-        inner = getattr(annotation, "__args__", (annotation,))[0]
-        table = cast("type[BaseModel]", inner)
-    return list(table.model_fields)
 
 
 def _agree(package: ModelPackage, network: Network, thing: str) -> None:
@@ -203,6 +171,5 @@ def _twice(folder: Path, name: str, first: Path) -> ModelPackageError:
 
 
 def _absent(root: Path, name: str, known: set[str]) -> ModelPackageError:
-    near = difflib.get_close_matches(name, sorted(known), n=1)
-    mend = f"did you mean {near[0]!r}?" if near else f"packages there: {', '.join(sorted(known))}"
+    mend = nearest(name, known) if known else "no package is there"
     return ModelPackageError(f"model {name!r}", f"is enabled, but is not under {root}", mend)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -79,8 +79,8 @@ class Predict:
                 look.at(batch)
         return look.finished()
 
-    def again(self, job: Job, key_frame: FrameRef, turn: Turn) -> Looked:
-        """Look at the key frame only: the same bits as :meth:`predict` gave for it.
+    def again(self, job: Job, prediction: Prediction, turn: Turn) -> Looked:
+        """Look at the key frame of a past prediction: the same bits as it was made of.
 
         Raises
         ------
@@ -88,9 +88,9 @@ class Predict:
             As :meth:`predict`.
         """
         look = self._look(job, turn)
-        with closing(self._frames(job, look.package, key_frame)) as frames:
+        with closing(self._frames(job, look.package, prediction.key_frame)) as frames:
             look.at(look.decoding(lambda: list(frames)))
-        return look.finished()
+        return replace(look.finished(), prediction=prediction)
 
     def _look(self, job: Job, turn: Turn) -> _Look:
         package, runtime = self._packages.get(job.model), self._runtimes.get(job.model)

@@ -45,7 +45,7 @@ class Step:
 
     def add(self, op: str, *inputs: str, **attributes: object) -> str:
         """Add a node; return its output."""
-        return self.network.add(op, *inputs, **attributes)
+        return self.network.add_outputs(op, inputs, 1, attributes)[0]
 
     def number(self, value: float) -> str:
         """Add a float32 scalar."""
