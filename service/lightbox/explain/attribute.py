@@ -90,7 +90,7 @@ class Attribute:
             estimate=estimate,
             parameters={
                 "target_layer": subject.package.explanation.target_layer or "last spatial layer",
-                "cells": f"{shape[0]} x {shape[1]}",
+                "cells": f"{shape[0]}x{shape[1]}",
             },
             temperature=subject.package.calibration.temperature,
             quality=quality,

@@ -181,15 +181,17 @@ class Audit:
 
     def _parameters(self) -> dict[str, str]:
         spec, budget = self._subject.package.explanation, self._budget
-        cells = f" over {spec.baseline_cells} cells" if spec.baseline == "blur" else ""
-        return {
-            "players": f"{spec.regions} {spec.grid[0]} x {spec.grid[1]}",
-            "baseline": spec.baseline + cells,
+        found = {
+            "regions": f"{spec.regions} {spec.grid[0]}x{spec.grid[1]}",
+            "baseline": spec.baseline,
             "link": spec.link,
             "tolerance": f"{budget.tolerance:g}",
             "max_evaluations": str(budget.max_evaluations),
             "seed": str(budget.seed),
         }
+        if spec.baseline == "blur":
+            found["baseline_cells"] = str(spec.baseline_cells)
+        return found
 
     def _cell_pixels(self) -> tuple[float, float]:
         """Rows and columns of source pixels of one region (the grid covers what is visible)."""

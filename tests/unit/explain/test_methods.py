@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from contracts.explainer import (
     ExplainerContract,
     ShapleyContract,
@@ -10,7 +11,6 @@ from contracts.explainer import (
     last_of,
     shapley_by_definition,
 )
-
 from lightbox.domain.errors import ExplanationError
 from lightbox.explain.methods import grad_cam, occlusion, shapley_exact
 from lightbox.explain.plugin import Budget
@@ -27,44 +27,44 @@ class TestOcclusion(ExplainerContract):
 
 
 @pytest.mark.parametrize("players", [1, 2, 3, 6])
-def test_enumeration_gives_what_the_definition_says(players):
+def test_enumeration_gives_what_the_definition_says(players: int) -> None:
     game = a_random_game(players, 7)
     found = last_of(shapley_exact.METHOD, game, Budget(chunk=7))
     assert found.exact
+    assert found.standard_errors is not None
     assert found.values == pytest.approx(shapley_by_definition(game), abs=1e-12)
     assert not found.standard_errors.any()
 
 
-def test_before_the_last_coalition_enumeration_claims_no_values():
+def test_before_the_last_coalition_enumeration_claims_no_values() -> None:
     *early, last = shapley_exact.METHOD.explainer(Budget(chunk=5)).refine(a_random_game(4, 0))
     assert [estimate.evaluations for estimate in early] == [5, 10, 15]
     assert all(e.values is None and not e.converged and not e.exact for e in early)
     assert last.converged
 
 
-def test_enumeration_refuses_too_many_players_and_says_what_to_do():
-    class Wide(TableGame):
-        def __init__(self):
-            self.n_players = 21
-
+def test_enumeration_refuses_too_many_players_and_says_what_to_do() -> None:
+    wide = TableGame(np.zeros(2))
+    wide.n_players = 21
     with pytest.raises(ExplanationError, match="use the method shapley"):
-        last_of(shapley_exact.METHOD, Wide(), Budget())
+        next(shapley_exact.METHOD.explainer(Budget()).refine(wide))
 
 
-def test_occlusion_is_the_fall_of_the_value_without_one_region():
+def test_occlusion_is_the_fall_of_the_value_without_one_region() -> None:
     game = a_random_game(4, 5)
     found = last_of(occlusion.METHOD, game, Budget())
     assert found.values == pytest.approx([game.table[15] - game.table[15 - 2**i] for i in range(4)])
     assert found.evaluations == 5
 
 
-def test_grad_cam_takes_the_map_of_the_graph():
+def test_grad_cam_takes_the_map_of_the_graph() -> None:
     cells = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
     found = grad_cam.METHOD.cells(Output(np.zeros((1, 2), np.float32), cells))
+    assert found.cells is not None
     assert np.array_equal(found.cells, cells[0])
     assert found.converged
 
 
-def test_grad_cam_refuses_a_graph_without_a_map():
+def test_grad_cam_refuses_a_graph_without_a_map() -> None:
     with pytest.raises(ExplanationError, match="target_layer"):
         grad_cam.METHOD.cells(Output(np.zeros((1, 2), np.float32)))
