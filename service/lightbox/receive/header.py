@@ -1,0 +1,167 @@
+"""Reads the header of a stored instance, up to its pixel data, within limits.
+
+Not on the path of receiving: nothing is decoded before the sender has its answer.
+"""
+
+from __future__ import annotations
+
+import mmap
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
+from pydicom.filereader import read_partial
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from lightbox.domain.errors import UnreadableError
+from lightbox.domain.study import Attributes
+from lightbox.receive.elements import (
+    EXPLICIT_LITTLE,
+    UNDEFINED,
+    BrokenError,
+    CutOffError,
+    Elements,
+)
+
+ALWAYS = (
+    "Modality",
+    "BodyPartExamined",
+    "StudyDescription",
+    "SeriesDescription",
+    "ProtocolName",
+    "StationName",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "InstanceNumber",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "ImageType",
+    "RequestedProcedurePriority",
+    "BurnedInAnnotation",
+)
+"""Read whatever is asked for."""
+
+_META_START = 132
+_TRANSFER_SYNTAX = 0x00020010
+_META = 0x0002
+_EQUIPMENT = 0x0018A001
+_FIRST_PIXEL_DATA = 0x7FE00008
+_PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_PATIENT_GROUP = 0x0010
+_PERSON_NAME = "PN"
+_MEND = "ask the sender to export it again"
+
+
+def describe(path: Path, keywords: Iterable[str], nesting: int) -> Attributes:
+    """Read attributes of a stored file, never the patient's.
+
+    Parameters
+    ----------
+    path : Path
+        A DICOM file (PS3.10).
+    keywords : iterable of str
+        Wanted besides :data:`ALWAYS`; names that are no keywords, of the patient module (group
+        0010), or of persons are left out.
+    nesting : int
+        Deepest nesting of sequences that is read.
+
+    Returns
+    -------
+    mapping of str to str
+        Keyword → text, several values joined by a backslash; absent attributes are absent. Also
+        ``ContributingDeviceUID`` (Device UIDs of the contributing equipment) and ``HasPixelData``
+        ("YES" or "NO").
+
+    Raises
+    ------
+    UnreadableError
+        If it is no DICOM file, is cut off, or is nested too deeply.
+    """
+    wanted = {k: BaseTag(t) for k in (*ALWAYS, *keywords) if (t := tag_for_keyword(k)) is not None}
+    wanted = {k: tag for k, tag in wanted.items() if tag.group != _PATIENT_GROUP}
+    try:
+        has_pixel_data = _walk(path, nesting)
+        header = _read(path, [*wanted.values(), BaseTag(_EQUIPMENT)])
+    except BrokenError as error:
+        raise _unreadable(path, str(error)) from error
+    except CutOffError as error:
+        raise _unreadable(path, "it is cut off") from error
+    except Exception as error:  # pydicom raises whatever its field happens to meet
+        raise _unreadable(path, f"no readable header: {_one_line(error)}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # small sins of real scanners
+        found = {keyword: text for keyword, tag in wanted.items() if (text := _text(header, tag))}
+        if devices := _devices(header):
+            found["ContributingDeviceUID"] = devices
+    found["HasPixelData"] = "YES" if has_pixel_data else "NO"
+    return found
+
+
+def _walk(path: Path, nesting: int) -> bool:
+    """Check that the file is whole and not too deep; return whether it has pixel data."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[128:132] != b"DICM":
+            raise BrokenError("it is no DICOM file (PS3.10)")
+        syntax = ""
+        meta = Elements(data, EXPLICIT_LITTLE, _META_START)
+        for element in meta.of_group(_META):
+            if element.tag == _TRANSFER_SYNTAX:
+                syntax = meta.value(element).rstrip(b"\0 ").decode("latin-1")
+        if not syntax:
+            raise BrokenError("it names no transfer syntax")
+        if syntax == DeflatedExplicitVRLittleEndian:
+            raise BrokenError("it is deflated, and could be a thousand times its size")
+        data_set = Elements(data, syntax, meta.position, nesting)
+        ends = [e for e in data_set.until(_FIRST_PIXEL_DATA) if e.tag >= _FIRST_PIXEL_DATA]
+        if not ends or ends[0].tag not in _PIXEL_DATA:
+            return False
+        if ends[0].length != UNDEFINED and ends[0].value_start + ends[0].length > len(data):
+            raise BrokenError("its pixel data is cut off")
+        return True
+
+
+def _read(path: Path, tags: list[BaseTag]) -> Dataset:
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return read_partial(
+            file, stop_when=_at_pixel_data, specific_tags=[int(tag) for tag in tags]
+        )
+
+
+def _at_pixel_data(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return int(tag) >= _FIRST_PIXEL_DATA
+
+
+def _text(header: Dataset, tag: BaseTag) -> str:
+    try:
+        element = header[tag]
+    except Exception:  # noqa: BLE001  # absent, or its value is none: then it has no text
+        return ""
+    if element.VR == _PERSON_NAME or element.value is None:
+        return ""
+    if isinstance(element.value, MultiValue):
+        return "\\".join(str(value) for value in element.value)
+    return str(element.value)
+
+
+def _devices(header: Dataset) -> str:
+    try:
+        items = header.get("ContributingEquipmentSequence", ())
+        return "\\".join(str(uid) for item in items if (uid := item.get("DeviceUID")))
+    except Exception:  # noqa: BLE001  # a damaged sequence names no device
+        return ""
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _unreadable(path: Path, reason: str) -> UnreadableError:
+    return UnreadableError(path.name, reason, _MEND)
