@@ -198,6 +198,8 @@ class StudyStanding:
     ----------
     deadline : float
         Seconds since 1970; 0 while no job exists.
+    allowed : float
+        Seconds from the last byte received to the deadline.
     turnaround : float or None
         Seconds; None until every fast job has been delivered.
     is_met : bool or None
@@ -214,6 +216,7 @@ class StudyStanding:
     finding: str = ""
     confidence: float | None = None
     deadline: float = 0.0
+    allowed: float = 0.0
     turnaround: float | None = None
     is_met: bool | None = None
     audit: AuditStanding = AuditStanding()

@@ -77,6 +77,7 @@ def summarise(
         finding=prediction.finding if prediction else "",
         confidence=prediction.confidence if prediction else None,
         deadline=leading.job.deadline,
+        allowed=leading.job.deadline - leading.job.received_at,
         turnaround=_slowest(fast),
         is_met=_is_met(fast),
         audit=audit,

@@ -10,8 +10,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, select
+from sqlalchemy import Connection, Engine, Select, select
+from sqlalchemy import Row as SqlRow
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from lightbox.domain.errors import LedgerError
@@ -20,6 +22,7 @@ from lightbox.ledger.chain import Row
 from lightbox.ledger.tables import HEAD, ROWS, chain_files, reading_engine
 
 _PAGE = 2000
+_Rows: TypeAlias = Select[tuple[Any, ...]]
 
 
 class LedgerReader:
@@ -101,8 +104,8 @@ class LedgerReader:
         """Return sequence and digest of the newest row as the file states it beside the rows."""
         with self._connection(chain) as connection:
             for found in _execute(connection, select(HEAD)):
-                if found["chain"] == chain:
-                    return found["sequence"], found["digest"]
+                if found.chain == chain:
+                    return found.sequence, found.digest
         return 0, ""
 
     def anchors(self, chain: str) -> tuple[Row, ...]:
@@ -121,9 +124,12 @@ class LedgerReader:
     def _recorded(self, chain: str, after: int) -> Iterator[Recorded]:
         return (recorded(chain, row) for row in self.rows(chain, after))
 
-    def _query(self, chain: str, statement: Select[tuple[object, ...]]) -> list[Row]:
+    def _query(self, chain: str, statement: _Rows) -> list[Row]:
         with self._connection(chain) as connection:
-            return [Row(**found) for found in _execute(connection, statement)]
+            return [
+                Row(found[0], found[1], found[2], found[3], found[4], found[5])
+                for found in _execute(connection, statement)
+            ]
 
     @contextmanager
     def _connection(self, chain: str) -> Iterator[Connection]:
@@ -170,9 +176,9 @@ def unreadable(chain: str, error: Exception) -> LedgerError:
     )
 
 
-def _execute(connection: Connection, statement: Select[tuple[object, ...]]) -> list[RowMapping]:
+def _execute(connection: Connection, statement: _Rows) -> list[SqlRow[tuple[Any, ...]]]:
     try:
-        return list(connection.execute(statement).mappings())
+        return list(connection.execute(statement))
     except OperationalError as error:
         if "no such table" in str(error.orig):  # its writer is making the file right now
             return []
