@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 
 from pydicom import config
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -68,13 +68,14 @@ def _element(header: Dataset, keyword: str) -> DataElement | None:
     """Return a valid copy of one element, or None where it cannot be read or kept."""
     try:
         element = header[keyword]
-        if element.VR == "SQ":
+        vr = dictionary_VR(element.tag)  # strangers' explicit VRs are not always right
+        if vr == "SQ":
             return _sequence(element)
-        value = _value(element.VR, element.value)
+        value = _value(vr, element.value)
         allowed = _CODES.get(keyword)
         if allowed is not None and value not in allowed:
             value = ""
-        return DataElement(element.tag, element.VR, value)
+        return DataElement(element.tag, vr, value)
     except Exception:  # noqa: BLE001  # any sin of a stranger's header costs this one attribute only
         return None
 
@@ -85,10 +86,17 @@ def _sequence(element: DataElement) -> DataElement | None:
     for item in element.value:
         keywords = [e.keyword for e in item if e.keyword and not e.tag.is_private]
         cleaned = copy_clean(item, keywords)
-        if len(cleaned) != len(keywords) or not keywords:
+        is_whole = len(cleaned) == len(keywords) > 0
+        if not is_whole or (element.keyword.endswith("CodeSequence") and not _is_code(cleaned)):
             return None
         items.append(cleaned)
     return DataElement(element.tag, "SQ", Sequence(items)) if items else None
+
+
+def _is_code(item: Dataset) -> bool:
+    """Say whether a coded entry is complete (PS3.3 8.1)."""
+    value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue")
+    return bool(value and item.get("CodingSchemeDesignator") and item.get("CodeMeaning"))
 
 
 def _value(vr: str, value: object) -> object:

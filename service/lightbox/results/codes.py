@@ -14,6 +14,74 @@ PARAMETRIC_MAP = UID("1.2.840.10008.5.1.4.1.1.30")
 ENHANCED_SR = UID("1.2.840.10008.5.1.4.1.1.88.22")
 COMPREHENSIVE_3D_SR = UID("1.2.840.10008.5.1.4.1.1.88.34")
 
+SINGLE_FRAME = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{tail}"
+    for tail in (
+        "1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1", "2", "4", "6", "6.1", "7", "128",
+        "77.1.1", "77.1.2", "77.1.3", "77.1.4",
+    )
+)  # fmt: skip
+"""Image classes without frames (PS3.3 A): references to them name no frame."""
+
+UNPAIRED = frozenset(
+    [
+        "ABDOMEN",
+        "ABDOMENPELVIS",
+        "AORTA",
+        "BLADDER",
+        "BRAIN",
+        "CAROTID",
+        "CEREBELLUM",
+        "CHEST",
+        "CHESTABDOMEN",
+        "CHESTABDPELVIS",
+        "COCCYX",
+        "COLON",
+        "CSPINE",
+        "CTSPINE",
+        "ESOPHAGUS",
+        "FACE",
+        "HEAD",
+        "HEADNECK",
+        "HEART",
+        "LARYNX",
+        "LIVER",
+        "LSPINE",
+        "LSSPINE",
+        "MEDIASTINUM",
+        "MOUTH",
+        "NECK",
+        "NECKCHEST",
+        "NECKCHESTABDOMEN",
+        "NOSE",
+        "PANCREAS",
+        "PELVIS",
+        "PENIS",
+        "PHARYNX",
+        "PROSTATE",
+        "RECTUM",
+        "SACRUM",
+        "SKULL",
+        "SPINE",
+        "SPLEEN",
+        "SSPINE",
+        "STERNUM",
+        "STOMACH",
+        "THYMUS",
+        "THYROID",
+        "TLSPINE",
+        "TONGUE",
+        "TRACHEA",
+        "TSPINE",
+        "URETHRA",
+        "UTERUS",
+        "VAGINA",
+        "WHOLEBODY",
+        "WHOLESPINE",
+    ]
+)
+"""Body Part Examined of which there is one (PS3.16 Annex L): Laterality does not apply."""
+
 SERIES_NUMBERS = {
     ResultKind.SECONDARY_CAPTURE: 9001,
     ResultKind.SEGMENTATION: 9010,

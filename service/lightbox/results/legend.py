@@ -62,6 +62,6 @@ def _signed(image: Image.Image, at: tuple[int, int], height: int, top: float) ->
     for share in (1.0, 0.5, 0.0, -0.5, -1.0):
         level = y + round((1.0 - share) / 2 * (height - 1))
         draw.line((x + _BAR, level, x + _BAR + 5, level), fill=colour.MUTED)
-        text = f"{share * top:+.2f}" if share else "0"
+        text = f"{share * top:+.2f}".replace("-", "\u2212") if share else "0"
         anchor = {1.0: "la", -1.0: "ld"}.get(share, "lm")
         Pen(draw, _SIZE, colour.TEXT).write((x + _BAR + 9, level), text, anchor)

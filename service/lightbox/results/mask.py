@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TypeAlias
 
-from lightbox.domain.arrays import Mask
+import numpy as np
+import numpy.typing as npt
+
+from lightbox.domain.arrays import Mask, PlayerValues
 from lightbox.domain.attribution import Attribution
+
+PlayerIndices: TypeAlias = npt.NDArray[np.int64]
+"""Indices of players, shape (n,)."""
 
 SHARE_OF_MAXIMUM = 0.5
 RULE = "attribution at least 50 % of its maximum"
 """For maps per pixel, for players per region; only what supports the finding."""
+
+
+def supporting_players(values: PlayerValues) -> PlayerIndices:
+    """Return the players whose value is at least half of the largest; none if none is positive."""
+    if values.size == 0 or values.max() <= 0:
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(values >= SHARE_OF_MAXIMUM * values.max())
 
 
 def region_mask(attribution: Attribution) -> Mask:
@@ -22,10 +35,7 @@ def region_mask(attribution: Attribution) -> Mask:
     """
     values, players = attribution.estimate.values, attribution.players
     if values is not None and players is not None:
-        if values.size == 0 or values.max() <= 0:
-            return np.zeros(players.shape, dtype=np.bool_)
-        chosen = np.flatnonzero(values >= SHARE_OF_MAXIMUM * values.max())
-        return np.isin(players, chosen)
+        return np.isin(players, supporting_players(values))
     source_map = attribution.source_map
     top = float(np.nanmax(source_map)) if source_map.size else 0.0
     if not np.isfinite(top) or top <= 0:

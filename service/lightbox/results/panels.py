@@ -10,12 +10,12 @@ from PIL import Image, ImageDraw
 from lightbox.domain.arrays import FloatMap, LabelMap, Mask, Picture, PlayerValues
 from lightbox.domain.attribution import Attribution
 from lightbox.results.colour import OUTLINE, blend, diverging, inferno
-from lightbox.results.mask import region_mask
+from lightbox.results.mask import SHARE_OF_MAXIMUM, supporting_players
 from lightbox.results.typeset import font, width_of
 
 PANEL = 640
 """Longest side of a panel, pixels."""
-_SHORTEST = 160
+_SHORTEST = 8
 _TRANSPARENT_UNDER = 0.15
 _OPAQUE_FROM = 0.45
 _STRONGEST = 0.62
@@ -80,7 +80,7 @@ def heat(panel: Picture, attribution: Attribution, view: View) -> Picture:
     amount = np.clip(sampled / top, 0.0, 1.0)
     alpha = np.clip((amount - _TRANSPARENT_UNDER) / (_OPAQUE_FROM - _TRANSPARENT_UNDER), 0.0, 1.0)
     mixed = blend(panel, inferno(amount), alpha * _STRONGEST)
-    return _outlined(mixed, view.sample(region_mask(attribution)))
+    return _outlined(mixed, amount >= SHARE_OF_MAXIMUM)
 
 
 def regions(panel: Picture, attribution: Attribution, view: View) -> Picture:
@@ -101,6 +101,7 @@ def regions(panel: Picture, attribution: Attribution, view: View) -> Picture:
     alpha = np.where(labels >= 0, 0.62 * np.abs(of_pixel) ** 0.7, 0.0)
     mixed = blend(panel, diverging(of_pixel), alpha)
     mixed = blend(mixed, np.full_like(mixed, 235), 0.35 * _borders(labels))
+    mixed = _outlined(mixed, np.isin(labels, supporting_players(values)))
     image = Image.fromarray(mixed)
     errors = None if attribution.estimate.exact else attribution.estimate.standard_errors
     _label(image, labels, values, errors)
@@ -115,18 +116,18 @@ def _label(
         rows, columns = np.nonzero(labels == player)
         if rows.size == 0:
             continue
-        lines = [f"{value:+.2f}"]
+        lines = [_signed(value)]
         if errors is not None:
             lines.append(f"\u00b1 {errors[player]:.2f}")
         room = (np.ptp(columns) + 1, np.ptp(rows) + 1)
         for size in (22, 18, 15, 12):
-            wide = max(width_of(line, size) for line in lines)
+            wide = max(width_of(line, size, bold=True) for line in lines)
             if wide + 8 <= room[0] and len(lines) * size + 8 <= room[1]:
                 centre = (float(columns.mean()), float(rows.mean()))
                 draw.multiline_text(
                     centre,
                     "\n".join(lines),
-                    font=font(size),
+                    font=font(size, bold=True),
                     fill=(255, 255, 255),
                     anchor="mm",
                     align="center",
@@ -134,6 +135,12 @@ def _label(
                     stroke_fill=(0, 0, 0),
                 )
                 break
+
+
+def _signed(value: float) -> str:
+    """Return a value with its sign; nothing has none."""
+    text = f"{value:+.2f}".replace("-", "\u2212")
+    return text[1:] if text[1:] == "0.00" else text
 
 
 def _borders(labels: np.ndarray) -> FloatMap:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from lightbox.results import codes
 from lightbox.results.plane import Plane
 from lightbox.results.source import Source
 
@@ -27,8 +28,10 @@ def plane_image(source: Source, shape: tuple[int, ...], plane: Plane | None = No
     image.StudyInstanceUID = source.patient_study.StudyInstanceUID
     image.SeriesInstanceUID = source.series_instance_uid
     image.SOPInstanceUID = source.sop_instance_uid
-    image.SOPClassUID = source.sop_class_uid
-    image.Modality = source.text("Modality") or "OT"
+    image.SOPClassUID = (
+        codes.SECONDARY_CAPTURE
+    )  # any single-frame class: the true one is put on later
+    image.Modality = "OT"
     image.Rows, image.Columns = shape[0], shape[1]
     image.FrameOfReferenceUID = plane.frame_of_reference_uid
     image.ImagePositionPatient = [_ds(v) for v in plane.position]

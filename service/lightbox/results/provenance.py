@@ -201,7 +201,7 @@ def source_reference(source: Source, *, same_pixels: bool) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = source.sop_class_uid
     item.ReferencedSOPInstanceUID = source.sop_instance_uid
-    if source.frames > 1:
+    if source.has_frames:
         item.ReferencedFrameNumber = source.frame
     item.PurposeOfReferenceCodeSequence = [codes.code_item(codes.SOURCE_IMAGE)]
     item.SpatialLocationsPreserved = "YES" if same_pixels else "NO"

@@ -23,6 +23,7 @@ _GAP = 28
 _SMALLEST_WIDTH = 1240
 _TOP = 118
 _CAPTION = 32
+_CAPTION_WIDTH = 220
 _TEXT = 20
 _KEY_WIDTH = 132
 _TABLE_SHARE = 0.66
@@ -43,7 +44,8 @@ def render(explained: Explained, source: Source) -> Picture:
     has_regions = attribution.players is not None and attribution.estimate.values is not None
     right = regions(left, attribution, view) if has_regions else heat(left, attribution, view)
     panel_width, panel_height = view.size
-    content = 2 * panel_width + _GAP + BAR_WIDTH
+    gap = max(_GAP, _CAPTION_WIDTH - panel_width)
+    content = 2 * panel_width + gap + BAR_WIDTH
     width = max(_SMALLEST_WIDTH, content + 2 * _MARGIN)
     table = _wrapped(_rows(explained, source), round(width * _TABLE_SHARE) - _KEY_WIDTH)
     panel_top = _TOP + _CAPTION
@@ -54,7 +56,7 @@ def render(explained: Explained, source: Source) -> Picture:
     draw = ImageDraw.Draw(image)
     _head(draw, width, explained)
     start = (width - content) // 2
-    second = start + panel_width + _GAP
+    second = start + panel_width + gap
     for x, panel, caption in (
         (start, left, "Original"),
         (second, right, _caption(explained)),
@@ -72,22 +74,21 @@ def render(explained: Explained, source: Source) -> Picture:
 def _head(draw: ImageDraw.ImageDraw, width: int, explained: Explained) -> None:
     """Draw the warning and the finding, centred."""
     size = 24
-    half = width_of(NOT_FOR_DIAGNOSIS, size) / 2 + 22
+    half = width_of(NOT_FOR_DIAGNOSIS, size, bold=True) / 2 + 22
     box = (width / 2 - half, 16, width / 2 + half, 56)
     draw.rounded_rectangle(box, radius=6, fill=colour.WARNING)
     pen = Pen(draw, size, colour.WARNING_TEXT, bold=True)
     pen.write((width / 2, 36), NOT_FOR_DIAGNOSIS, "mm")
     text = wording.headline(explained)
-    size = next((s for s in (30, 26, 22, 18) if width_of(text, s) <= 0.62 * width), 18)
+    size = next((s for s in (30, 26, 22, 18) if width_of(text, s, bold=True) <= 0.62 * width), 18)
     lines = wrap(text, size, round(0.62 * width))
     Pen(draw, size, colour.TEXT, bold=True).write((width / 2, 86), lines[0], "mm")
 
 
 def _caption(explained: Explained) -> str:
-    label = explained.package.finding(explained.attribution.target).label
     if explained.attribution.estimate.values is not None:
-        return f"What each region did for: {label}"
-    return f"Where the model looked for: {label}"
+        return "What each region did"
+    return "Where the model looked"
 
 
 def _rows(explained: Explained, source: Source) -> list[Row]:

@@ -75,9 +75,9 @@ def _describe(dataset: Dataset, explained: Explained, source: Source) -> None:
 def _carry_over(dataset: Dataset, source: Source) -> None:
     """Copy what stays true of a picture of the source."""
     dataset.PatientOrientation = None  # a composite has none
-    dataset.Laterality = source.text("Laterality") or None
-    if dataset.Laterality is None and dataset.get("BodyPartExamined"):
-        del dataset.Laterality  # type 2C: an unpaired part needs none
+    side = source.text("Laterality")
+    if side or dataset.get("BodyPartExamined") not in codes.UNPAIRED:
+        dataset.Laterality = side or None  # type 2C: empty is unknown
     burned = source.text("BurnedInAnnotation")
     dataset.BurnedInAnnotation = "YES" if burned == "YES" else "NO"
     visible = source.text("RecognizableVisualFeatures")

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 
 from lightbox.domain.errors import ResultError
 from lightbox.domain.explained import Explained
+from lightbox.results import codes
 from lightbox.results.cleaning import copy_clean
 from lightbox.results.plane import Plane, plane_of
 
@@ -159,6 +160,11 @@ class Source:
         """Series Instance UID of the source."""
         return str(self.image.SeriesInstanceUID)
 
+    @property
+    def has_frames(self) -> bool:
+        """Say whether references to the source must name a frame."""
+        return self.frames > 1 and self.sop_class_uid not in codes.SINGLE_FRAME
+
     def text(self, keyword: str) -> str:
         """Return an image attribute as text, "" where it is missing."""
         value = self.image.get(keyword)
@@ -204,6 +210,13 @@ def all_headers(explained: Explained) -> Iterator[Dataset]:
         yield read_header(data)
 
 
+def _without_empty(dataset: Dataset) -> Dataset:
+    for element in list(dataset):
+        if element.is_empty:
+            del dataset[element.tag]
+    return dataset
+
+
 def read_source(header: Dataset, explained: Explained, frame: int) -> Source:
     """Clean a header and find the plane of one frame."""
     rows, columns = explained.frame.geometry.source_shape
@@ -211,7 +224,12 @@ def read_source(header: Dataset, explained: Explained, frame: int) -> Source:
     for keyword in _EMPTY_IF_MISSING:
         if keyword not in patient_study:
             setattr(patient_study, keyword, "")
-    image = copy_clean(header, _IMAGE)
+    if patient_study.get("PatientIdentityRemoved") == "YES" and not any(
+        patient_study.get(keyword)
+        for keyword in ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
+    ):
+        patient_study.DeidentificationMethod = "Not stated by the source"
+    image = _without_empty(copy_clean(header, _IMAGE))
     instance = next(
         i
         for i in explained.job.instances

@@ -1,9 +1,14 @@
-"""Letters: one TrueType face (Pillow's own, so it is everywhere the same), wrapping, drawing."""
+"""Letters: one face of our own, so that a picture is the same on every machine; wrapping, drawing.
+
+The face (DejaVu Sans Condensed, ``fonts/``) has the letters of Latin-1 and Latin Extended-A.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
+from io import BytesIO
 
 from PIL import ImageDraw, ImageFont
 
@@ -11,17 +16,17 @@ from lightbox.results.colour import Rgb
 
 
 @lru_cache(maxsize=32)
-def font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Return the face in ``size`` pixels."""
-    face = ImageFont.load_default(size)
-    if not isinstance(face, ImageFont.FreeTypeFont):
-        raise TypeError("Pillow was built without FreeType: no scalable font")
-    return face
+    name = "DejaVuSansCondensed-Bold.ttf" if bold else "DejaVuSansCondensed.ttf"
+    data = files("lightbox.results").joinpath("fonts", name).read_bytes()
+    # The basic engine is in every build of Pillow; Raqm would lay out differently where it is.
+    return ImageFont.truetype(BytesIO(data), size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def width_of(text: str, size: int) -> int:
+def width_of(text: str, size: int, *, bold: bool = False) -> int:
     """Return the advance of one line, pixels."""
-    return round(font(size).getlength(text))
+    return round(font(size, bold=bold).getlength(text))
 
 
 def line_height(size: int) -> int:
@@ -66,13 +71,5 @@ class Pen:
 
     def write(self, at: tuple[float, float], text: str, anchor: str = "la") -> None:
         """Draw one line; ``anchor`` as in Pillow ("la": left and top, "mm": centred)."""
-        stroke = 0.5 if self.bold else 0.0
-        self.draw.text(
-            at,
-            text,
-            font=font(self.size),
-            fill=self.colour,
-            anchor=anchor,
-            stroke_width=stroke,
-            stroke_fill=self.colour,
-        )
+        face = font(self.size, bold=self.bold)
+        self.draw.text(at, text, font=face, fill=self.colour, anchor=anchor)

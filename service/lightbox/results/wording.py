@@ -52,7 +52,7 @@ def percent(confidence: float) -> str:
 def headline(explained: Explained) -> str:
     """Return finding and calibrated confidence."""
     label = explained.package.finding(explained.prediction.target).label
-    return f"{label}, confidence {percent(explained.prediction.confidence)}"
+    return f"{label}, calibrated confidence {percent(explained.prediction.confidence)}"
 
 
 def confidence_remark(explained: Explained) -> str:
@@ -65,7 +65,7 @@ def confidence_remark(explained: Explained) -> str:
             "not counted as present"
         )
     if prediction.confidence < package.calibration.audit_below:
-        return f"Low confidence: under {percent(package.calibration.audit_below)}"
+        return f"Low confidence: under this model's limit of {percent(package.calibration.audit_below)}"
     return ""
 
 
@@ -75,9 +75,16 @@ def where(players: LabelMap, player: int) -> str:
     if rows.size == 0:
         return "outer"
     height, width = players.shape
-    vertical = ("upper", "", "lower")[min(2, int(3 * (rows.mean() + 0.5) / height))]
-    across = ("left", "", "right")[min(2, int(3 * (columns.mean() + 0.5) / width))]
-    return f"{vertical} {across}".strip() or "central"
+    vertical = _third((rows.mean() + 0.5) / height, ("upper", "", "lower"))
+    across = _third((columns.mean() + 0.5) / width, ("left", "", "right"))
+    if not across:
+        return f"{vertical} central".strip()
+    return f"{vertical} {across}".strip()
+
+
+def _third(share: float, names: tuple[str, str, str]) -> str:
+    """Name a place along one axis: the middle fifth is the middle."""
+    return names[0] if share < 0.4 else names[1] if share <= 0.6 else names[2]
 
 
 def audit_sentence(explained: Explained) -> str:
