@@ -63,7 +63,7 @@ def test_what_storescu_sends_is_on_disk_byte_for_byte(running: Running) -> None:
     assert stored.instance.study_instance_uid == original.StudyInstanceUID
     assert stored.instance.size_bytes == file.stat().st_size
     assert stored.arrival.calling_ae == "MODALITY"
-    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.stat().st_mode & 0o777 == 0o400
     running.wait_for_status("released")
     running.listener.drain(5)
     (released,) = running.released

@@ -20,6 +20,7 @@ from lightbox.ports import Clock, Ledger
 from lightbox.receive.file_meta import file_meta
 from lightbox.receive.identify import Head
 from lightbox.receive.stored_file import holds
+from lightbox.receive.sweep import sweep
 from lightbox.storage.files import Files, Part
 from lightbox.storage.pool import Blank, Pool
 from lightbox.storage.reserve import Reserve
@@ -68,6 +69,11 @@ class Store:
         Gives the time of arrival.
     reserve : Reserve
         Says when the disk is too full to take more.
+
+    Attributes
+    ----------
+    swept : Swept
+        What a crash had left behind.
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class Store:
         self._reserve = reserve
         self._failed = threading.Event()
         files.make_folder(root)
+        self.swept = sweep(root, files, ledger)
         self._pool = Pool(root, files, clock)
 
     def accept(self, incoming: Incoming) -> Intake:
@@ -203,6 +210,7 @@ class Intake:
         recorded = self._record(mine)
         if recorded.instance.path == mine.instance.path:
             self._open = False
+            self._store.files.seal(self._blank.descriptor)
             self._store.files.close(self._blank.descriptor)
         else:
             self._settle_duplicate(recorded.instance)
@@ -260,6 +268,7 @@ class Intake:
         except OSError as error:
             raise _out_of_resources(str(error), "look at the disk") from error
         self._open = False
+        files.seal(self._blank.descriptor)
         files.close(self._blank.descriptor)
 
     def _instance(self) -> Instance:

@@ -127,6 +127,10 @@ class Files:
         finally:
             os.close(descriptor)
 
+    def seal(self, file: int | Path) -> None:
+        """Make a file read-only: a mark, not synced, that its content is acknowledged."""
+        os.chmod(file, 0o400)  # noqa: PTH101  # descriptors too
+
     def close(self, descriptor: int) -> None:
         """Close."""
         os.close(descriptor)
