@@ -55,7 +55,7 @@ def why_audit(
     doubt, the modality, the random sample.
     """
     if job.audit:
-        return job.rule if job.rule.startswith(("rule ", "called AE ")) else "requested"
+        return job.rule
     found = package.finding(prediction.target)
     if found.critical and prediction.confidence >= found.threshold:
         return f"critical finding {found.name}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from lightbox.domain.errors import ConfigurationError
 from lightbox.domain.study import Arrival, Attributes
 
 
@@ -48,7 +49,13 @@ class Rule:
     """A site's rule: where every condition of ``when`` holds, the urgency is this.
 
     ``when`` maps a DICOM keyword, ``called_ae`` or ``calling_ae`` to regular expressions, any of
-    which must be found; one with a leading ``~`` must not be found.
+    which must be found; one with a leading ``~`` must not be found. Of an attribute with several
+    values each is looked at.
+
+    Raises
+    ------
+    ConfigurationError
+        If one of them is not a regular expression.
     """
 
     name: str
@@ -56,6 +63,18 @@ class Rule:
     urgency: Urgency | None = None
     models: tuple[str, ...] = ()
     audit: bool = False
+
+    def __post_init__(self) -> None:
+        for key, patterns in self.when.items():
+            for pattern in patterns:
+                try:
+                    re.compile(pattern.removeprefix("~"))
+                except re.error as error:
+                    raise ConfigurationError(
+                        f"rules.{self.name}.when.{key}",
+                        f"{pattern!r} is not a regular expression: {error}",
+                        "escape special characters with a backslash",
+                    ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +97,16 @@ def matches(rule: Rule, arrival: Arrival, attributes: Attributes) -> bool:
             text = arrival.calling_ae
         else:
             text = attributes.get(key, "")
+        texts = [text, *text.split("\\")] if "\\" in text else [text]
         refused = [p[1:] for p in patterns if p.startswith("~")]
         wanted = [p for p in patterns if not p.startswith("~")]
-        if any(re.search(p, text) for p in refused):
-            return False
-        if wanted and not any(re.search(p, text) for p in wanted):
+        if _found(refused, texts) or (wanted and not _found(wanted, texts)):
             return False
     return True
+
+
+def _found(patterns: Sequence[str], texts: Sequence[str]) -> bool:
+    return any(re.search(pattern, text) for pattern in patterns for text in texts)
 
 
 _PROCEDURE_PRIORITY = {"STAT": Urgency.STAT, "HIGH": Urgency.HIGH}
@@ -98,22 +120,35 @@ def decide(rules: Sequence[Rule], arrival: Arrival, attributes: Attributes) -> D
     urgency adds its models and audit and lets the next source decide the urgency.
     """
     models: tuple[str, ...] = ()
-    audit = False
+    # An AE title for audits asks for one, whatever rule decides the urgency.
+    audit = arrival.called_ae.endswith("_AUDIT")
+    helpers: list[str] = []
     for rule in rules:
         if not matches(rule, arrival, attributes):
             continue
         models, audit = models or rule.models, audit or rule.audit
         if rule.urgency is not None:
-            return Decision(rule.urgency, f"rule {rule.name}", models, audit)
+            told = _told(f"rule {rule.name}", helpers)
+            return Decision(rule.urgency, told, models, audit)
+        helpers.append(rule.name)
+    urgency, source = _without_rule(arrival, attributes)
+    return Decision(urgency, _told(source, helpers), models, audit)
+
+
+def _told(source: str, helpers: Sequence[str]) -> str:
+    """Name what decided, and the rules that added models or an audit to it."""
+    return ", ".join([source, *(f"with rule {name}" for name in helpers)])
+
+
+def _without_rule(arrival: Arrival, attributes: Attributes) -> tuple[Urgency, str]:
     called = arrival.called_ae
     if called.endswith("_STAT"):
-        return Decision(Urgency.STAT, f"called AE {called}", models, audit)
+        return Urgency.STAT, f"called AE {called}"
     if called.endswith("_AUDIT"):
-        return Decision(Urgency.ROUTINE, f"called AE {called}", models, audit=True)
+        return Urgency.ROUTINE, f"called AE {called}"
     if arrival.priority == _DIMSE_HIGH:
-        return Decision(Urgency.HIGH, "DIMSE priority HIGH", models, audit)
+        return Urgency.HIGH, "DIMSE priority HIGH"
     procedure = attributes.get("RequestedProcedurePriority", "").strip().upper()
     if procedure in _PROCEDURE_PRIORITY:
-        urgency = _PROCEDURE_PRIORITY[procedure]
-        return Decision(urgency, f"Requested Procedure Priority {procedure}", models, audit)
-    return Decision(Urgency.ROUTINE, "default", models, audit)
+        return _PROCEDURE_PRIORITY[procedure], f"Requested Procedure Priority {procedure}"
+    return Urgency.ROUTINE, "default"
