@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from lightbox.domain.attribution import AttributionRecord
 from lightbox.domain.events import InstanceStored, JobPlaced, Predicted, ResultsWritten, StudyReady
@@ -211,3 +215,30 @@ def a_written(job: Job, *kinds: ResultKind, withheld: str = "") -> ResultsWritte
 def renamed(job: Job, job_id: str) -> Job:
     """Return the same job under another identifier."""
     return replace(job, job_id=JobId(job_id))
+
+
+def a_result_file(
+    root: Path, name: str = "1", kind: ResultKind = ResultKind.SECONDARY_CAPTURE, study: str = ""
+) -> Result:
+    """Write a small DICOM object of this kind under ``root`` and return it as a result.
+
+    It has the right SOP class and is no complete IOD: enough for archives, which check neither.
+    """
+    uid = derived_uid("result file", name, kind)
+    header = Dataset()
+    header.SOPClassUID = _RESULT_CLASSES[kind]
+    header.SOPInstanceUID = uid
+    header.StudyInstanceUID = study or a_uid("study")
+    header.SeriesInstanceUID = a_uid("series", study, kind)
+    header.PatientID = "TEST"
+    header.PatientName = "Test^Nobody"
+    header.Modality = "OT"
+    header.InstanceNumber = 1
+    path = root / "results" / f"{uid}.dcm"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header.save_as(path, enforce_file_format=True)
+    data = path.read_bytes()
+    digest = sha256(data).hexdigest()
+    return Result(kind, header.SOPClassUID, uid, f"results/{uid}.dcm", digest, len(data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lightbox.deliver.cstore import CStore
+from lightbox.deliver.stow import Stow
 from lightbox.ports import Destination
 from lightbox.settings import DestinationSettings
 
@@ -21,4 +22,6 @@ def destination(settings: DestinationSettings, calling_ae: str, root: Path) -> D
     root : Path
         Data directory: the paths of results are relative to it.
     """
+    if settings.stow:
+        return Stow(settings, root)
     return CStore(settings, calling_ae, root)
