@@ -1,0 +1,119 @@
+"""Who may read the console: whoever has the token, or sits at this machine where there is none."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import secrets
+from collections import OrderedDict
+from urllib.parse import parse_qs, quote
+
+from fastapi import Request
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+COOKIE = "lightbox_session"
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/login"})
+"""Paths that need no token; files under ``/static/`` need none either."""
+
+_MOST_SESSIONS = 100
+_LONGEST_FORM = 4096
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class Access:
+    """Checks tokens and sessions; sessions live in memory and end with the process.
+
+    Parameters
+    ----------
+    token : str
+        Empty: none is asked for, and only requests that name this machine are answered, so that a
+        foreign web page cannot read the console through its visitor's browser (DNS rebinding).
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._sessions: OrderedDict[str, None] = OrderedDict()
+
+    async def __call__(self, request: Request, go_on: RequestResponseEndpoint) -> Response:
+        """Answer or refuse one request; every answer carries the headers that protect it."""
+        path = request.url.path
+        if not self._token and not _names_this_machine(request.url.hostname or ""):
+            response: Response = JSONResponse({"detail": "unknown host"}, 421)
+        elif path in OPEN_PATHS or path.startswith("/static/") or self._admits(request):
+            response = await go_on(request)
+        elif path.startswith("/api/") and path != "/api/docs":
+            response = JSONResponse(
+                {"detail": "a token is needed: Authorization: Bearer TOKEN"},
+                401,
+                {"WWW-Authenticate": "Bearer"},
+            )
+        else:
+            response = RedirectResponse(f"/login?next={quote(path)}", 303)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    async def log_in(self, request: Request) -> Response | None:
+        """Read the form of ``/login``; return the answer that starts a session, None if wrong."""
+        form = parse_qs(await _body(request))
+        if not self._is_token(form.get("token", [""])[0]):
+            return None
+        session = secrets.token_urlsafe(32)
+        self._sessions[session] = None
+        while len(self._sessions) > _MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+        wanted = form.get("next", ["/"])[0]
+        is_ours = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
+        response = RedirectResponse(wanted if is_ours else "/", 303)
+        response.set_cookie(
+            COOKIE,
+            session,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return response
+
+    def log_out(self, request: Request) -> Response:
+        """End the session."""
+        self._sessions.pop(request.cookies.get(COOKIE, ""), None)
+        response = RedirectResponse("/login", 303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    def _admits(self, request: Request) -> bool:
+        if not self._token or request.cookies.get(COOKIE, "") in self._sessions:
+            return True
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and self._is_token(given.strip())
+
+    def _is_token(self, given: str) -> bool:
+        return bool(self._token) and hmac.compare_digest(given.encode(), self._token.encode())
+
+
+def _names_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _body(request: Request) -> str:
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > _LONGEST_FORM:
+            return ""
+    return data.decode(errors="replace")

@@ -1,0 +1,112 @@
+"""The web application, and the thread that serves it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.staticfiles import StaticFiles
+
+from lightbox.console.access import Access
+from lightbox.console.api import api
+from lightbox.console.pages import pages
+from lightbox.console.sources import ConsoleSources
+from lightbox.domain.errors import ConfigurationError, LightboxError
+from lightbox.settings import Web
+from lightbox.version import __version__
+
+_BACKLOG = 64
+_DRAIN = 2  # seconds for open requests at the end
+
+
+def create_app(sources: ConsoleSources, web: Web) -> FastAPI:
+    """Return the application.
+
+    Parameters
+    ----------
+    sources : ConsoleSources
+        All that it may ask.
+    web : Web
+        The section of the configuration; its token guards all but health and metrics.
+    """
+    app = FastAPI(
+        title="Lightbox",
+        version=__version__,
+        description="DICOM inference that explains itself. Times are seconds since 1970 (UTC).",
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # its pages load scripts from elsewhere; ours is /api/docs
+        redoc_url=None,
+    )
+    access = Access(web.token)
+    app.add_middleware(BaseHTTPMiddleware, dispatch=access)
+    app.add_exception_handler(LightboxError, _plainly)
+    app.include_router(api(sources))
+    app.include_router(pages(sources, access))
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    return app
+
+
+class RunningServer:
+    """A server in a thread of this process.
+
+    Attributes
+    ----------
+    port : int
+        The one that was asked for, or the free one that was taken for 0.
+    """
+
+    def __init__(self, server: uvicorn.Server, listening: socket.socket) -> None:
+        self.port: int = listening.getsockname()[1]
+        self._server = server
+        self._thread = threading.Thread(
+            target=server.run, args=([listening],), name="console", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finish open requests, two seconds at most, and stop listening."""
+        self._server.should_exit = True
+        self._thread.join(_DRAIN + 3)
+
+
+def serve(app: FastAPI, host: str, port: int) -> RunningServer:
+    """Listen, and serve in a thread; connections are accepted when this returns.
+
+    Raises
+    ------
+    ConfigurationError
+        If the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ConfigurationError(
+            f"web.port {port}",
+            f"cannot listen on {host}: {(error.strerror or str(error)).lower()}",
+            "stop the program that holds it, or choose another port",
+        ) from None
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        limit_concurrency=_BACKLOG,
+        timeout_graceful_shutdown=_DRAIN,
+    )
+    return RunningServer(uvicorn.Server(config), listening)
+
+
+def _plainly(_request: Request, error: Exception) -> JSONResponse:
+    """Answer with the one line that the error has for people."""
+    return JSONResponse({"detail": str(error)}, 500)

@@ -1,0 +1,89 @@
+"""What the console is told: callables that the control role gives it.
+
+Each is called from several threads at once and must answer quickly: a page waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+Record = Mapping[str, object]
+"""A JSON object of the contract (DESIGN §3.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One light: a part of the service that works or does not.
+
+    Attributes
+    ----------
+    name : str
+        Short, for the lamp: "DICOM listener".
+    words : str
+        What is so: "listening on 127.0.0.1:11112", or what is wrong and what to do.
+    """
+
+    name: str
+    is_ok: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Listener bound, ledger writable, models loaded, free disk above the reserve."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def is_ready(self) -> bool:
+        """True where every check is."""
+        return all(check.is_ok for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of the configuration as it is in force; secrets are never among them."""
+
+    key: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSources:
+    """All that the console can ask.
+
+    Attributes
+    ----------
+    metrics : callable
+        Prometheus' text format.
+    ready : callable
+        The lights.
+    queue : callable
+        Jobs waiting, by urgency.
+    studies : callable
+        (search text, most rows) → studies as in ``demo --json``, newest first, with
+        ``received_at``.
+    study : callable
+        Study Instance UID → the same with ``timeline`` (a list of ``at, step, event, values``),
+        or None.
+    ledger : callable
+        Totals as in ``demo --json``, ``proved`` (bool) and ``findings`` (sentences).
+    preview : callable
+        SOP Instance UID of a result → PNG, or None.
+    settings : callable
+        The configuration with the source of each value.
+    now : callable
+        Seconds since 1970.
+    """
+
+    metrics: Callable[[], bytes]
+    ready: Callable[[], Readiness]
+    queue: Callable[[], Mapping[str, int]]
+    studies: Callable[[str, int], Sequence[Record]]
+    study: Callable[[str], Record | None]
+    ledger: Callable[[], Record]
+    preview: Callable[[str], bytes | None]
+    settings: Callable[[], Sequence[Setting]]
+    now: Callable[[], float]

@@ -1,0 +1,251 @@
+"""The console: what is open, what is guarded, and what a page says."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from builders import NOON, a_uid
+from lightbox.console.server import create_app, serve
+from lightbox.console.sources import Check, ConsoleSources, Readiness, Setting
+from lightbox.domain.errors import ConfigurationError, LedgerError
+from lightbox.settings import Web
+
+HERE = "http://127.0.0.1:8080"
+PNG = b"\x89PNG\r\n\x1a\n..."
+STUDY: Mapping[str, object] = {
+    "name": "",
+    "study_instance_uid": a_uid("study"),
+    "received_at": NOON,
+    "modality": "MR",
+    "urgency": "STAT",
+    "rule": "called AE LIGHTBOX_STAT",
+    "model": "brain_tumour_mri",
+    "finding": "glioma",
+    "confidence": 0.93,
+    "deadline_s": 2.0,
+    "turnaround_s": 1.43,
+    "met": True,
+    "audit": {"state": "done", "reason": "modality MR", "evaluations": 4096, "exact": True},
+    "results": [
+        {
+            "kind": "sc",
+            "path": "fast",
+            "sop_instance_uid": a_uid("result"),
+            "preview": "results/a.png",
+            "stored": True,
+        }
+    ],
+    "timeline": [
+        {
+            "at": NOON,
+            "step": "receive",
+            "event": "instance_stored",
+            "values": {"calling_ae": "<script>alert(1)</script>"},
+        }
+    ],
+}
+SOURCES = ConsoleSources(
+    metrics=lambda: b"lightbox_dead_letters 0.0\n",
+    ready=lambda: Readiness((Check("DICOM listener", is_ok=True, words="on port 11112"),)),
+    queue=lambda: {"STAT": 3},
+    studies=lambda search, _limit: [STUDY] if search in ("", "glioma") else [],
+    study=lambda uid: STUDY if uid == STUDY["study_instance_uid"] else None,
+    ledger=lambda: {
+        "accepted": 3,
+        "delivered": 1,
+        "listed": 1,
+        "in_progress": 1,
+        "proved": True,
+        "findings": [],
+    },
+    preview=lambda uid: PNG if uid == a_uid("result") else None,
+    settings=lambda: [Setting("dicom.port", "11112", "default")],
+    now=lambda: NOON,
+)
+
+
+class Client:
+    """A browser without a socket; it keeps cookies and follows redirects."""
+
+    def __init__(self, sources: ConsoleSources, token: str, base: str) -> None:
+        transport = httpx.ASGITransport(create_app(sources, Web(token=token)))
+        self._client = httpx.AsyncClient(transport=transport, base_url=base, follow_redirects=True)
+
+    def get(self, path: str, **how: Any) -> httpx.Response:
+        return asyncio.run(self._client.get(path, **how))
+
+    def post(self, path: str, **how: Any) -> httpx.Response:
+        return asyncio.run(self._client.post(path, **how))
+
+
+def a_client(sources: ConsoleSources = SOURCES, token: str = "", base: str = HERE) -> Client:
+    return Client(sources, token, base)
+
+
+def test_health_and_metrics_answer() -> None:
+    client = a_client()
+    assert client.get("/healthz").text == "ok\n"
+    assert client.get("/readyz").json()["ready"] is True
+    metrics = client.get("/metrics")
+    assert metrics.text == "lightbox_dead_letters 0.0\n"
+    assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+def test_what_is_not_ready_is_said_with_503() -> None:
+    checks = (Check("free disk", is_ok=False, words="2 GB left, 5 GB are reserved: make room"),)
+    client = a_client(replace(SOURCES, ready=lambda: Readiness(checks)))
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"][0]["words"] == checks[0].words
+    assert "not ready" in client.get("/").text
+
+
+def test_the_api_lists_studies_shows_one_and_accounts_for_all() -> None:
+    client = a_client()
+    assert client.get("/api/studies").json()[0]["finding"] == "glioma"
+    assert client.get("/api/studies", params={"search": "normal"}).json() == []
+    assert client.get(f"/api/studies/{a_uid('study')}").json()["timeline"][0]["step"] == "receive"
+    assert client.get("/api/ledger").json()["accepted"] == 3
+
+
+@pytest.mark.parametrize("path", ["/api/studies/1.2.3", "/api/studies/..%2f..%2fetc", "/studies/9"])
+def test_an_unknown_study_is_404(path: str) -> None:
+    assert a_client().get(path).status_code == 404
+
+
+def test_a_preview_is_a_png() -> None:
+    client = a_client()
+    answer = client.get(f"/api/results/{a_uid('result')}/preview.png")
+    assert (answer.content, answer.headers["content-type"]) == (PNG, "image/png")
+    assert client.get("/api/results/1.2.3/preview.png").status_code == 404
+
+
+def test_the_overview_shows_lights_queue_and_studies_in_words() -> None:
+    text = a_client().get("/").text
+    for words in ("DICOM listener", "on port 11112", "STAT", "glioma", "93%", "1.43 s", "in time"):
+        assert words in text
+
+
+def test_the_study_page_tells_the_story_and_escapes_what_strangers_sent() -> None:
+    text = a_client().get(f"/studies/{a_uid('study')}").text
+    assert "called AE LIGHTBOX_STAT" in text
+    assert f"/api/results/{a_uid('result')}/preview.png" in text
+    assert "instance stored" in text
+    assert "<script>alert" not in text
+
+
+def test_the_ledger_page_states_the_sum() -> None:
+    text = a_client().get("/ledger").text
+    assert "proved" in text
+    assert "<b>3</b> accepted" in text
+
+
+def test_settings_show_where_each_value_comes_from() -> None:
+    text = a_client().get("/settings").text
+    assert "dicom.port" in text
+    assert "default" in text
+
+
+def test_the_api_describes_itself_without_the_internet() -> None:
+    client = a_client()
+    text = client.get("/api/docs").text
+    assert "GET /api/studies/{uid}" in text
+    assert "https://" not in text
+    assert client.get("/api/openapi.json").json()["info"]["title"] == "Lightbox"
+
+
+@pytest.mark.parametrize("path", ["/", "/ledger", "/settings", "/api/docs", "/login"])
+def test_pages_load_nothing_from_elsewhere(path: str) -> None:
+    answer = a_client().get(path)
+    assert "//cdn" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert " style=" not in answer.text
+    assert " onclick=" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_probes_need_no_token(path: str) -> None:
+    assert a_client(token="secret").get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/studies", "/api/ledger", "/api/openapi.json"])
+def test_the_api_needs_the_token(path: str) -> None:
+    client = a_client(token="secret")
+    assert client.get(path).status_code == 401
+    wrong = {"Authorization": "Bearer wrong"}
+    assert client.get(path, headers=wrong).status_code == 401
+    right = {"Authorization": "Bearer secret"}
+    assert client.get(path, headers=right).status_code == 200
+
+
+def test_a_person_logs_in_once_and_out_again() -> None:
+    client = a_client(token="secret")
+    page = f"/studies/{a_uid('study')}"
+    answer = client.get(page)
+    assert answer.url.path == "/login"
+    assert client.post("/login", data={"token": "wrong"}).status_code == 403
+    answer = client.post("/login", data={"token": "secret", "next": page})
+    assert answer.url.path == page
+    assert "glioma" in answer.text
+    assert client.get("/api/studies").status_code == 200
+    client.post("/logout")
+    assert client.get("/api/studies").status_code == 401
+
+
+def test_the_session_cookie_cannot_be_read_or_sent_by_others() -> None:
+    client = a_client(token="secret")
+    answer = client.post("/login", data={"token": "secret"}, follow_redirects=False)
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert "secret" not in cookie
+
+
+@pytest.mark.parametrize("elsewhere", ["//evil.example", "https://evil.example", "/\\evil.example"])
+def test_a_login_never_leads_elsewhere(elsewhere: str) -> None:
+    form = {"token": "secret", "next": elsewhere}
+    answer = a_client(token="secret").post("/login", data=form, follow_redirects=False)
+    assert answer.headers["location"] == "/"
+
+
+def test_without_a_token_only_this_machine_is_answered() -> None:
+    assert a_client(base="http://rebound.example").get("/api/studies").status_code == 421
+    assert a_client(base="http://localhost:8080").get("/api/studies").status_code == 200
+    assert a_client(base="http://[::1]:8080").get("/api/studies").status_code == 200
+
+
+def test_an_error_of_ours_is_one_line() -> None:
+    def broken() -> dict[str, object]:
+        raise LedgerError("ledger chain work", "cannot be read", "check the disk")
+
+    answer = a_client(replace(SOURCES, ledger=broken)).get("/api/ledger")
+    assert answer.status_code == 500
+    assert answer.json() == {"detail": "ledger chain work: cannot be read (check the disk)"}
+
+
+def test_it_serves_on_a_free_port_and_closes() -> None:
+    server = serve(create_app(SOURCES, Web()), "127.0.0.1", 0)
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{server.port}/healthz", timeout=5)
+        assert answer.text == "ok\n"
+        assert "server" not in answer.headers
+    finally:
+        server.close()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{server.port}/healthz", timeout=5)
+
+
+def test_a_port_in_use_is_said_in_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"web.port {port}: cannot listen on"):
+            serve(create_app(SOURCES, Web()), "127.0.0.1", port)
