@@ -11,10 +11,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import os
 import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol, TextIO
 
 import structlog
@@ -80,9 +83,17 @@ class Logger(Protocol):
         ...
 
 
-def new_key() -> bytes:
-    """Return a key for :func:`configure`; the service keeps one per data directory."""
-    return secrets.token_bytes(_KEY_BYTES)
+def key_of(folder: Path) -> bytes:
+    """Return the key that this data directory's hashes are made with; the first call makes it."""
+    path = folder / "log.key"
+    if not path.exists():
+        draft = folder / f"log.key.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_bytes(secrets.token_bytes(_KEY_BYTES))
+        with suppress(FileExistsError):  # another process was first: its key is the key
+            os.link(draft, path)
+        draft.unlink()
+    return path.read_bytes()
 
 
 def hashed(uid: str, key: bytes) -> str:
@@ -102,7 +113,7 @@ def configure(
     role : str
         Stands in every line: receive, control, work …
     key : bytes or None
-        Of the keyed hashes; None: one of this process only.
+        Of the keyed hashes (:func:`key_of`); None: one of this process only.
     stream : TextIO or None
         Where lines go; None: stderr.
     """
@@ -120,7 +131,7 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _adder(role),
         structlog.processors.format_exc_info,
-        cleaner(key or new_key(), hide_uids=settings.uids == "hashed"),
+        cleaner(key or secrets.token_bytes(_KEY_BYTES), hide_uids=settings.uids == "hashed"),
     ]
     structlog.configure(
         processors=[*before, ends],

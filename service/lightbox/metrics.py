@@ -88,7 +88,6 @@ class _Open:
     kinds: dict[str, ResultKind] = field(default_factory=dict)
     awaited: set[tuple[str, str]] = field(default_factory=set)
     judged: bool = False  # its deadline has been counted
-    during_audit: bool = False  # it was placed while an audit ran
 
 
 class Metrics:
@@ -121,7 +120,6 @@ class Metrics:
         self._destinations = tuple(destinations)
         self._calling = set(calling_aes)
         self._open: dict[str, _Open] = {}
-        self._auditing: set[str] = set()
         self._define(registry)
         self.build_info.labels(version).set(1)
         self._begin()
@@ -169,7 +167,7 @@ class Metrics:
         self.delivery_retries = counter("delivery_retries_total", "Deliveries put off.")
         self.dead_letters = gauge("dead_letters", "Results given up and not revived.")
         self.preemption_seconds = histogram(
-            "preemption_seconds", "Wait of an urgent job that came while an audit ran.", _SHORT
+            "preemption_seconds", "Wait of an urgent job for a running audit to yield.", _SHORT
         )
         self.model_evaluations = counter(
             "model_evaluations_total", "Images that a network was run on.", "model", "path"
@@ -257,6 +255,10 @@ class Metrics:
             self.received_bytes.inc(size_bytes)
             self.receive_seconds.observe(max(0.0, seconds))
 
+    def count_preemption(self, seconds: float) -> None:
+        """Take in how long an urgent job waited at the gate for an audit's chunk to end."""
+        self.preemption_seconds.observe(max(0.0, seconds))
+
     def observe_event(self, recorded: Recorded, job: Job | None = None) -> None:
         """Move the metrics by one event of the ledger; each event is to be given once.
 
@@ -288,13 +290,13 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _placed(self, job: Job) -> None:
-        self._open[job.job_id] = _Open(job, during_audit=bool(self._auditing))
+        self._open[job.job_id] = _Open(job)
         self._stage("receive", job, job.placed_at - job.received_at)
 
     def _of_job(self, of: _Open, event: _OfJob, at: float) -> None:
         match event:
             case JobStarted():
-                self._started(of, at)
+                self._stage("wait", of.job, at - of.job.placed_at)
             case Predicted():
                 self._predicted(of, event)
             case Attributed():
@@ -313,13 +315,6 @@ class Metrics:
                 if event.reason is ListedReason.FAILED:
                     self._judge(of, "missed")
                 self._over(of)
-
-    def _started(self, of: _Open, at: float) -> None:
-        if of.job.path is JobPath.AUDIT:
-            self._auditing.add(of.job.job_id)
-        self._stage("wait", of.job, at - of.job.placed_at)
-        if of.during_audit and of.job.urgency in (Urgency.STAT, Urgency.HIGH):
-            self.preemption_seconds.observe(max(0.0, at - of.job.placed_at))
 
     def _predicted(self, of: _Open, event: Predicted) -> None:
         prediction, job = event.prediction, of.job
@@ -341,7 +336,6 @@ class Metrics:
 
     def _written(self, of: _Open, event: ResultsWritten, at: float) -> None:
         of.written_at = at
-        self._auditing.discard(of.job.job_id)
         if of.attributed_at:
             self._stage("encode", of.job, at - of.attributed_at)
         for result in event.results:
@@ -366,7 +360,6 @@ class Metrics:
         self._over(of)
 
     def _over(self, of: _Open) -> None:
-        self._auditing.discard(of.job.job_id)
         del self._open[of.job.job_id]
 
     def _judge(self, of: _Open, outcome: Literal["met", "missed"]) -> None:

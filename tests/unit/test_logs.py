@@ -6,13 +6,14 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
 from builders import NOON, a_job, a_uid
 from lightbox.domain.events import AssociationReleased
-from lightbox.logs import configure, hashed, log_association, log_job, logger
+from lightbox.logs import configure, hashed, key_of, log_association, log_job, logger
 from lightbox.settings import Logging
 
 KEY = b"k" * 32
@@ -129,3 +130,11 @@ def test_warnings_of_libraries_go_the_same_way() -> None:
     line = json.loads(stream.getvalue())
     assert line["event"] == f"odd value in {hashed(a_uid('study'), KEY)}"
     assert line["level"] == "warning"
+
+
+def test_a_data_directory_keeps_its_key_and_nobody_else_may_read_it(tmp_path: Path) -> None:
+    key = key_of(tmp_path)
+    assert len(key) == 32
+    assert key_of(tmp_path) == key
+    assert [path.name for path in tmp_path.iterdir()] == ["log.key"]
+    assert (tmp_path / "log.key").stat().st_mode & 0o077 == 0

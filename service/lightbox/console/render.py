@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from fastapi.responses import HTMLResponse
@@ -11,6 +12,7 @@ from lightbox.version import __version__
 
 _MINUTE = 60
 _HOUR = 3600
+_LONGEST = 120  # characters of a value on a page; the JSON has all of it
 _NOTHING = "\N{EN DASH}"
 
 
@@ -24,7 +26,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(moment=moment, span=span, percent=percent)
+        self._environment.filters.update(moment=moment, span=span, percent=percent, flat=flat)
 
     def page(self, name: str, status: int = 200, **values: object) -> HTMLResponse:
         """Return the page ``name`` with these values."""
@@ -53,3 +55,15 @@ def span(seconds: object) -> str:
 def percent(share: object) -> str:
     """Write a share from 0 to 1 in per cent."""
     return f"{share:.0%}" if isinstance(share, int | float) else _NOTHING
+
+
+def flat(values: object, above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each value of nested tables with its name in words; what is empty is left out."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from flat(value, f"{above} {key}".strip())
+    elif isinstance(values, list | tuple) and any(isinstance(v, Mapping | list) for v in values):
+        yield above.replace("_", " "), f"{len(values)}"
+    elif values not in ("", None, [], ()):
+        text = ", ".join(map(str, values)) if isinstance(values, list | tuple) else str(values)
+        yield above.replace("_", " "), text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

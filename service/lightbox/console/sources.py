@@ -63,13 +63,11 @@ class ConsoleSources:
     queue : callable
         Jobs waiting, by urgency.
     studies : callable
-        (search text, most rows) → studies as in ``demo --json``, newest first, with
-        ``received_at``.
+        (search text, most rows) → studies as in ``studies --json``, newest first.
     study : callable
-        Study Instance UID → the same with ``timeline`` (a list of ``at, step, event, values``),
-        or None.
+        Study Instance UID → as in ``studies UID --json`` (with ``events``), or None.
     ledger : callable
-        Totals as in ``demo --json``, ``proved`` (bool) and ``findings`` (sentences).
+        As in ``ledger prove --json``; ``ok`` is None where the chains were not recomputed.
     preview : callable
         SOP Instance UID of a result → PNG, or None.
     settings : callable

@@ -42,12 +42,12 @@ STUDY: Mapping[str, object] = {
             "stored": True,
         }
     ],
-    "timeline": [
+    "events": [
         {
             "at": NOON,
             "step": "receive",
-            "event": "instance_stored",
-            "values": {"calling_ae": "<script>alert(1)</script>"},
+            "kind": "instance_stored",
+            "values": {"arrival": {"calling_ae": "<script>alert(1)</script>"}},
         }
     ],
 }
@@ -62,8 +62,9 @@ SOURCES = ConsoleSources(
         "delivered": 1,
         "listed": 1,
         "in_progress": 1,
-        "proved": True,
-        "findings": [],
+        "ok": True,
+        "problems": [],
+        "chains": {"receive": 3},
     },
     preview=lambda uid: PNG if uid == a_uid("result") else None,
     settings=lambda: [Setting("dicom.port", "11112", "default")],
@@ -111,7 +112,7 @@ def test_the_api_lists_studies_shows_one_and_accounts_for_all() -> None:
     client = a_client()
     assert client.get("/api/studies").json()[0]["finding"] == "glioma"
     assert client.get("/api/studies", params={"search": "normal"}).json() == []
-    assert client.get(f"/api/studies/{a_uid('study')}").json()["timeline"][0]["step"] == "receive"
+    assert client.get(f"/api/studies/{a_uid('study')}").json()["events"][0]["step"] == "receive"
     assert client.get("/api/ledger").json()["accepted"] == 3
 
 
@@ -138,6 +139,7 @@ def test_the_study_page_tells_the_story_and_escapes_what_strangers_sent() -> Non
     assert "called AE LIGHTBOX_STAT" in text
     assert f"/api/results/{a_uid('result')}/preview.png" in text
     assert "instance stored" in text
+    assert "arrival calling ae" in text
     assert "<script>alert" not in text
 
 
