@@ -118,6 +118,11 @@ class Assemble:
         """Return when the next series will be ready, seconds since 1970; None if none waits."""
         return min((at for _, at in self._moments()), default=None)
 
+    @property
+    def remembered(self) -> int:
+        """How many units are held in memory."""
+        return len(self._units)
+
     def _moments(self) -> list[tuple[UnitKey, float]]:
         return [
             (key, unit.due_at(self._settings, self._closed)) for key, unit in self._open.items()

@@ -73,12 +73,17 @@ class Unit:
         """
         uid, sha256 = member.instance.sop_instance_uid, member.instance.sha256
         held = self._members.get(uid)
-        if held is not None and held.instance.sha256 != sha256:
+        if held is None:
+            self._take_in(member)
+            return None
+        if held.instance.sha256 != sha256:
             if member.received_at < held.received_at:
                 return member.instance
             self._take_in(member)
             return held.instance
-        self._take_in(member)
+        if not held.association:
+            # Recalled without its header: now it is known where it belongs.
+            self._members[uid] = member
         return None
 
     def associations_before(self, moment: float) -> set[str]:
