@@ -1,0 +1,180 @@
+"""Proof that a model package does what it says: one line per question, in the order of a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lightbox.domain.errors import ExplanationError, ModelPackageError, UnreadableError
+from lightbox.infer.cam_graph import cam_graph
+from lightbox.infer.confidence import probabilities
+from lightbox.infer.decode import DecodePool
+from lightbox.infer.decode_wire import FramesRequest
+from lightbox.infer.graph import Network
+from lightbox.infer.packages import CARD, EXPECTED, MANIFEST, SAMPLES, WEIGHTS, LoadedPackage, load
+from lightbox.ports import Output, Runtime
+
+_LARGE = 200 * 2**20
+"""Bytes of weights above which a package is a burden for a repository and a start."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """The answer to one question.
+
+    Attributes
+    ----------
+    question : str
+        What was looked at.
+    passed : bool
+        False: the package must not be served so.
+    answer : str
+        What was found; for a failure also what was expected and what to do.
+    """
+
+    question: str
+    passed: bool
+    answer: str
+
+
+class ExpectedSample(BaseModel):
+    """What the model says about one sample."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    finding: str
+    scores: dict[str, float]
+
+
+class Expected(BaseModel):
+    """``expected.json``: calibrated scores of every sample."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tolerance: float = Field(default=1e-3, gt=0)
+    samples: dict[str, ExpectedSample] = Field(min_length=1)
+
+
+def check(
+    folder: Path, start: Callable[[LoadedPackage], Runtime], decode: DecodePool
+) -> list[CheckLine]:
+    """Ask everything that can be asked of a package without other data.
+
+    Parameters
+    ----------
+    folder : Path
+        The package.
+    start : callable
+        Opens a runtime on it.
+    decode : DecodePool
+        Decodes its samples.
+    """
+    try:
+        loaded = load(folder)
+    except ModelPackageError as error:
+        return [CheckLine("package", passed=False, answer=str(error))]
+    lines = [*_papers(loaded), *_graph(loaded)]
+    if all(line.passed for line in lines if line.question == "target layer"):
+        lines += _behaviour(loaded, start, decode)
+    return lines
+
+
+def _papers(loaded: LoadedPackage) -> Iterator[CheckLine]:
+    package, size = loaded.package, len(loaded.weights)
+    yield CheckLine("digest", passed=True, answer=f"{WEIGHTS} is {package.sha256}, as stated")
+    yield CheckLine("size", size <= _LARGE, f"{size / 2**20:.1f} MiB of at most {_LARGE >> 20} MiB")
+    for key in ("licence", "citation", "intended_use"):
+        stated = str(getattr(package, key)).strip()
+        mend = f"state {key} in {MANIFEST}: nobody may run a model without it"
+        yield CheckLine(key.replace("_", " "), bool(stated), stated or mend)
+    words = len(loaded.card.split())
+    found = f"{CARD}, {words} words" if words else f"write {CARD}: data, split, figures, limits"
+    yield CheckLine("card", words > 0, found)
+
+
+def _graph(loaded: LoadedPackage) -> Iterator[CheckLine]:
+    thing, package = str(loaded.folder / WEIGHTS), loaded.package
+    network = Network.read(loaded.weights, thing)
+    shape = " x ".join(str(length) for length in network.input_shape)
+    names = ", ".join(finding.name for finding in package.findings)
+    yield CheckLine("shapes", passed=True, answer=f"image {shape}; {network.classes}: {names}")
+    try:
+        cam = cam_graph(loaded.weights, thing, package.explanation.target_layer)
+    except ModelPackageError as error:
+        yield CheckLine("target layer", passed=False, answer=str(error))
+        return
+    chosen = "as named" if package.explanation.target_layer else "found"
+    cells = f"{cam.cells[0]} x {cam.cells[1]} cells"
+    answer = f"{cam.target_layer} ({chosen}), {cells}, {cam.way}"
+    yield CheckLine("target layer", passed=True, answer=answer)
+
+
+def _behaviour(
+    loaded: LoadedPackage, start: Callable[[LoadedPackage], Runtime], decode: DecodePool
+) -> Iterator[CheckLine]:
+    try:
+        runtime = start(loaded)
+    except ModelPackageError as error:
+        yield CheckLine("runtime", passed=False, answer=str(error))
+        return
+    path = loaded.folder / EXPECTED
+    try:
+        expected = Expected.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        mend = f"write {EXPECTED}: the calibrated scores of a few files under {SAMPLES}/"
+        yield CheckLine("expected", passed=False, answer=mend)
+        return
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        yield CheckLine("expected", passed=False, answer=f"{EXPECTED}: {where}: {first['msg']}")
+        return
+    for name, sample in expected.samples.items():
+        yield _reproduced(loaded, runtime, decode, (name, sample, expected.tolerance))
+
+
+def _reproduced(
+    loaded: LoadedPackage,
+    runtime: Runtime,
+    decode: DecodePool,
+    asked: tuple[str, ExpectedSample, float],
+) -> CheckLine:
+    name, sample, tolerance = asked
+    package, path = loaded.package, loaded.folder / SAMPLES / name
+    request = FramesRequest(str(path.absolute()), "", package.preprocessing, (1,))
+    try:
+        with closing(decode.frames(request)) as frames:
+            output = runtime.predict(next(frames).tensor)
+        scores = dict(
+            zip(
+                (finding.name for finding in package.findings),
+                (float(p) for p in probabilities(package, output.logits)[0]),
+                strict=True,
+            )
+        )
+    except (UnreadableError, ExplanationError) as error:
+        return CheckLine(f"sample {name}", passed=False, answer=str(error))
+    return CheckLine(f"sample {name}", *_compared(sample, scores, tolerance, output))
+
+
+def _compared(
+    sample: ExpectedSample,
+    scores: dict[str, float],
+    tolerance: float,
+    output: Output,
+) -> tuple[bool, str]:
+    if set(sample.scores) != set(scores):
+        return False, f"expected scores of {sorted(sample.scores)}, found {sorted(scores)}"
+    worst = max(abs(scores[name] - value) for name, value in sample.scores.items())
+    finding = max(scores, key=lambda name: scores[name])
+    if finding != sample.finding or worst > tolerance:
+        said = f"{finding} {scores[finding]:.4f}"
+        return False, f"{said}, expected {sample.finding}; off by {worst:.2g} of {tolerance:g}"
+    if output.cam is not None and not (np.isfinite(output.cam).all() and output.cam.any()):
+        return False, f"{finding} {scores[finding]:.4f}, but its map is empty or not finite"
+    return True, f"{finding} {scores[finding]:.4f}, off by {worst:.1g}"
