@@ -48,6 +48,11 @@ class Head:
         self._try_at = 1
         self.uids: Uids | None = None
 
+    @property
+    def held(self) -> int:
+        """Bytes that were collected so far."""
+        return len(self._data)
+
     def add(self, piece: memoryview) -> bool:
         """Take the next bytes; return whether the UIDs are known now.
 

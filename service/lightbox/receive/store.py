@@ -1,57 +1,21 @@
 """The door of receive: an instance is acknowledged when file, folder and ledger row are on disk.
 
 A blank of the pool already has its name on the disk, so an instance waits for two syncs only: its
-own bytes, then its ledger row.
+own bytes, then its ledger row. The row comes second, so every row has its file, whatever happens.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 from lightbox.domain.errors import RefusalReason, RefusedError
-from lightbox.domain.events import InstanceStored
 from lightbox.domain.identity import is_uid
-from lightbox.domain.study import Arrival, Instance
 from lightbox.ports import Clock, Ledger
-from lightbox.receive.file_meta import file_meta
-from lightbox.receive.identify import Head
-from lightbox.receive.stored_file import holds
+from lightbox.receive.intake import Incoming, Intake, Shelf, out_of_resources
 from lightbox.receive.sweep import sweep
-from lightbox.storage.files import Files, Part
-from lightbox.storage.pool import Blank, Pool
+from lightbox.storage.files import Files
+from lightbox.storage.pool import Pool
 from lightbox.storage.reserve import Reserve
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_WRITE_BACK_FROM = 4 * 2**20
-_WRITE_BACK_EVERY = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """What is known of an instance before its first byte.
-
-    Attributes
-    ----------
-    peer : str
-        Address of the sender.
-    association : str
-        Identifier, ours.
-    priority : int
-        DIMSE Priority (0000,0700).
-    """
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    calling_ae: str
-    called_ae: str
-    peer: str
-    association: str
-    priority: int = 0
 
 
 class Store:
@@ -79,15 +43,10 @@ class Store:
     def __init__(
         self, root: Path, files: Files, ledger: Ledger, clock: Clock, reserve: Reserve
     ) -> None:
-        self.root = root
-        self.files = files
-        self.ledger = ledger
-        self.clock = clock
-        self._reserve = reserve
-        self._failed = threading.Event()
         files.make_folder(root)
         self.swept = sweep(root, files, ledger)
-        self._pool = Pool(root, files, clock)
+        self._reserve = reserve
+        self._shelf = Shelf(root, files, ledger, clock, Pool(root, files, clock))
 
     def accept(self, incoming: Incoming) -> Intake:
         """Begin to take an instance.
@@ -100,207 +59,16 @@ class Store:
         for uid in (incoming.sop_class_uid, incoming.sop_instance_uid):
             if not is_uid(uid):
                 raise RefusedError(RefusalReason.CANNOT_UNDERSTAND, "command", f"no UID: {uid!r}")
-        if self._failed.is_set():
-            raise _out_of_resources("a write to the disk failed", "see the log, then restart")
+        if self._shelf.failed.is_set():
+            raise out_of_resources("a write to the disk failed", "see the log, then restart")
         try:
             if not self._reserve.ok():
-                raise _out_of_resources("the disk is full up to the reserve", "free some space")
-            blank = self._pool.take()
+                raise out_of_resources("the disk is full up to the reserve", "free some space")
+            blank = self._shelf.pool.take()
         except OSError as error:
-            raise _out_of_resources(str(error), "free some space") from error
-        return Intake(self, incoming, blank)
+            raise out_of_resources(str(error), "free some space") from error
+        return Intake(self._shelf, incoming, blank)
 
     def close(self) -> None:
         """Remove the files that were made in advance."""
-        self._pool.close()
-
-    def discard(self, blank: Blank) -> None:
-        """Remove a file that holds no acknowledged instance."""
-        try:
-            self._pool.discard(blank)
-        except OSError:
-            return  # the next start sweeps it
-
-    def disk_failed(self) -> None:
-        """Take nothing more until a restart: what the disk lost must not be called safe."""
-        self._failed.set()
-
-
-class Intake:
-    """One instance on its way to the disk. Use from one thread; end by ``finish`` or ``abandon``.
-
-    Parameters
-    ----------
-    store : Store
-        Where it goes.
-    incoming : Incoming
-        What its command says.
-    blank : Blank
-        Its file.
-    """
-
-    def __init__(self, store: Store, incoming: Incoming, blank: Blank) -> None:
-        self._store = store
-        self._incoming = incoming
-        self._blank = blank
-        self._head = Head(incoming.transfer_syntax_uid)
-        self._hash = hashlib.sha256()
-        self._pending: list[Part] = [
-            file_meta(
-                incoming.sop_class_uid,
-                incoming.sop_instance_uid,
-                incoming.transfer_syntax_uid,
-                incoming.calling_ae,
-            )
-        ]
-        self._size = 0
-        self._written_back = 0
-        self._open = True
-
-    def add(self, piece: memoryview) -> None:
-        """Take the next bytes of the data set; ``piece`` must stay valid until :meth:`flush`.
-
-        Raises
-        ------
-        RefusedError
-            If the data set is not what the command says. Then :meth:`abandon`.
-        """
-        self._hash.update(piece)
-        self._pending.append(piece)
-        if self._head.uids is None and self._head.add(piece):
-            self._check_agreement()
-
-    def flush(self) -> None:
-        """Write what was taken.
-
-        Raises
-        ------
-        RefusedError
-            If the disk is full or fails. Then :meth:`abandon`.
-        """
-        if not self._pending:
-            return
-        try:
-            self._size += self._store.files.write(self._blank.descriptor, self._pending)
-        except OSError as error:
-            raise _out_of_resources(str(error), "free some space") from error
-        self._pending.clear()
-        behind = self._size - self._written_back
-        if self._size >= _WRITE_BACK_FROM and behind >= _WRITE_BACK_EVERY:
-            self._store.files.start_writing_back(self._blank.descriptor, self._written_back, behind)
-            self._written_back = self._size
-
-    def finish(self) -> InstanceStored:
-        """Make it durable and record it; it may be acknowledged when this returns.
-
-        The same bytes under the same UID again give the event of the first time.
-
-        Raises
-        ------
-        RefusedError
-            If it is not durable. Then :meth:`abandon`.
-        """
-        received_at = self._store.clock.now()
-        if self._head.uids is None:
-            self._head.end()
-            self._check_agreement()
-        self.flush()
-        self._sync()
-        mine = InstanceStored(self._instance(), self._arrival(received_at))
-        recorded = self._record(mine)
-        if recorded.instance.path == mine.instance.path:
-            self._open = False
-            self._store.files.seal(self._blank.descriptor)
-            self._store.files.close(self._blank.descriptor)
-        else:
-            self._settle_duplicate(recorded.instance)
-        return recorded
-
-    def abandon(self) -> None:
-        """Remove what was written; does nothing after :meth:`finish`."""
-        if self._open:
-            self._open = False
-            self._pending.clear()
-            self._store.discard(self._blank)
-
-    def _check_agreement(self) -> None:
-        uids = self._head.uids
-        assert uids is not None
-        said = (self._incoming.sop_class_uid, self._incoming.sop_instance_uid)
-        if (uids.sop_class_uid, uids.sop_instance_uid) != said:
-            raise RefusedError(
-                RefusalReason.DATA_SET_DISAGREES,
-                "data set",
-                "SOP class or instance UID differ from the command's",
-            )
-
-    def _sync(self) -> None:
-        try:
-            self._store.files.sync(self._blank.descriptor)
-        except OSError as error:
-            if error.errno not in _FULL:
-                self._store.disk_failed()
-            raise _out_of_resources(str(error), "free some space, or look at the disk") from error
-
-    def _record(self, mine: InstanceStored) -> InstanceStored:
-        ledger = self._store.ledger
-        try:
-            recorded = ledger.record(mine)[0].event
-        except Exception as error:
-            if not _surely_unknown(ledger, mine.key):  # the sweep at the next start decides
-                self._open = False
-                self._store.files.close(self._blank.descriptor)
-            raise _out_of_resources(f"the ledger: {error}", "see the log") from error
-        assert isinstance(recorded, InstanceStored)
-        return recorded
-
-    def _settle_duplicate(self, first: Instance) -> None:
-        """Keep one file: the first, or ours in its place where that one was lost since."""
-        files, old = self._store.files, self._store.root / first.path
-        try:
-            if holds(old, first):
-                files.sync_path(old)
-                self.abandon()
-                return
-            files.make_folder(old.parent)
-            files.rename(self._store.root / self._blank.path, old)
-            files.sync_folder(old.parent)
-        except OSError as error:
-            raise _out_of_resources(str(error), "look at the disk") from error
-        self._open = False
-        files.seal(self._blank.descriptor)
-        files.close(self._blank.descriptor)
-
-    def _instance(self) -> Instance:
-        uids = self._head.end()
-        return Instance(
-            sop_instance_uid=uids.sop_instance_uid,
-            sop_class_uid=uids.sop_class_uid,
-            study_instance_uid=uids.study_instance_uid,
-            series_instance_uid=uids.series_instance_uid,
-            transfer_syntax_uid=self._incoming.transfer_syntax_uid,
-            path=self._blank.path,
-            sha256=self._hash.hexdigest(),
-            size_bytes=self._size,
-        )
-
-    def _arrival(self, received_at: float) -> Arrival:
-        return Arrival(
-            received_at=received_at,
-            calling_ae=self._incoming.calling_ae,
-            called_ae=self._incoming.called_ae,
-            peer=self._incoming.peer,
-            association=self._incoming.association,
-            priority=self._incoming.priority,
-        )
-
-
-def _surely_unknown(ledger: Ledger, key: str) -> bool:
-    try:
-        return ledger.find(key) is None
-    except Exception:  # noqa: BLE001  # whatever it is, we do not know
-        return False
-
-
-def _out_of_resources(reason: str, mend: str) -> RefusedError:
-    return RefusedError(RefusalReason.OUT_OF_RESOURCES, "storage", reason, mend)
+        self._shelf.pool.close()

@@ -1,4 +1,7 @@
-"""A stored file, looked at again: whether it is what the ledger says."""
+"""A stored file: what we write before the data set, and whether it still is what it was.
+
+Preamble and File Meta Information are ours (PS3.10 7.1), the data set is the sender's.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,42 @@ import struct
 from pathlib import Path
 
 from lightbox.domain.study import Instance
+from lightbox.version import __version__
+
+IMPLEMENTATION_CLASS_UID = "2.25.315232821734414382038690006923167313102"
+"""Ours, in negotiation (PS3.7 D.3.3.2) and in files; drawn once (PS3.5 B.2)."""
+
+IMPLEMENTATION_VERSION_NAME = f"LIGHTBOX_{__version__}"[:16]
 
 _META_LENGTH = struct.Struct("<L")
 _META_START = 144  # preamble, DICM, and (0002,0000) itself
 _CHUNK = 2**20
+_SHORT = struct.Struct("<HH2sH")
+_LONG = struct.Struct("<HH2sHL")
+
+
+def _element(element: int, vr: bytes, text: str) -> bytes:
+    value = text.encode("ascii", "replace")
+    if len(value) % 2:
+        value += b"\0" if vr == b"UI" else b" "
+    return _SHORT.pack(2, element, vr, len(value)) + value
+
+
+def file_meta(
+    sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, calling_ae: str
+) -> bytes:
+    """Return what stands before the data set: zeros, "DICM", group 0002."""
+    body = (
+        _LONG.pack(2, 0x0001, b"OB", 0, 2)
+        + b"\0\1"
+        + _element(0x0002, b"UI", sop_class_uid)
+        + _element(0x0003, b"UI", sop_instance_uid)
+        + _element(0x0010, b"UI", transfer_syntax_uid)
+        + _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
+        + _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME)
+        + _element(0x0016, b"AE", calling_ae)
+    )
+    return bytes(128) + b"DICM" + _SHORT.pack(2, 0, b"UL", 4) + _META_LENGTH.pack(len(body)) + body
 
 
 def data_set_sha256(path: Path) -> str | None:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never
 
+from lightbox.domain.errors import LightboxError
 from lightbox.domain.events import AssociationReleased
+from lightbox.logs import log_association, logger
 from lightbox.ports import Clock, Ledger
 from lightbox.receive.limits import Admission, Memory
 from lightbox.receive.observation import Observation
@@ -75,33 +77,36 @@ class Association:
 
     def run(self) -> None:
         """Talk until the end; raises nothing that the peer can cause."""
-        entered = False
         try:
-            entered = self._open()
+            self._open()
             while self._state is State.ESTABLISHED:
                 self._step()
         except ProtocolError as error:
             self._how = "aborted"
+            logger().warning("protocol broken", peer=self._peer, reason=str(error))
             self._say(pdu.abort(error.reason))
         except SilentError:
             self._on_local(Event.TIMEOUT)
         except ClosedError:
             self._on_local(Event.DRAIN if self._draining else Event.CLOSED)
+        except Exception as error:  # noqa: BLE001  # one peer must not take the service with it
+            logger().error("association handler", peer=self._peer, exc_info=error)
+            self._on_local(Event.DRAIN)
         finally:
             self._tidy_up()
             self._wire.close()
-            if entered:
-                self._left()
+            if self._services is not None:
+                self._left(self._services.stored)
 
     # ---- begin
 
-    def _open(self) -> bool:
-        """Negotiate; return whether there is an association now."""
+    def _open(self) -> None:
+        """Negotiate."""
         deadline = self._began + self._limits.handshake
         kind, length = self._wire.first_header(deadline)
         action, self._state = TABLE[self._state, event_of(kind)]
         if action is Action.CLOSE:
-            return False
+            return
         if action is not Action.NEGOTIATE:
             raise _unexpected(kind)
         if length > self._limits.associate:
@@ -109,25 +114,28 @@ class Association:
         head = bytes((kind, 0)) + length.to_bytes(4, "big")
         body = self._wire.body(length, deadline)
         request, version = negotiate.decode(head + body, self._limits.contexts)
+        self._agreement, answer = negotiate.accept(request, self._limits.pdu)
         rejection = negotiate.refuse(request, version, self._peer, self._shared.settings)
         if rejection is None and not self._shared.admission.enter(self._peer):
             rejection = Rejection.LOCAL_LIMIT
-        self._agreement, answer = negotiate.accept(request, self._limits.pdu)
         if rejection is not None:
             self._state = State.AWAITING_CLOSE
             self._observe("rejected")
+            logger().warning(
+                "association rejected",
+                reason=rejection.name.lower(),
+                peer=self._peer,
+                calling_ae=self._agreement.calling_ae,
+                called_ae=self._agreement.called_ae,
+            )
             self._say(negotiate.reject(request, rejection))
-            return False
+            return
         self._services = Services(
             self._agreement, self._peer, self._identifier, self._shared.store, self._limits
         )
         self._wire.before_reuse = self._flush
         self._observe("opened")
-        try:
-            self._wire.send(answer)
-        except ClosedError:
-            self._state = State.AWAITING_CLOSE
-        return True
+        self._wire.send(answer)
 
     # ---- the loop
 
@@ -183,6 +191,14 @@ class Association:
             self._wire.send(piece)
         if answer.status:
             self._observe(answer.status, answer.seconds, answer.bytes)
+        if answer.refused:
+            logger().warning(
+                "instance refused",
+                status=answer.status,
+                reason=answer.refused,
+                calling_ae=self._agreement.calling_ae,
+                peer=self._peer,
+            )
 
     def _flush(self) -> None:
         if self._message is not None:
@@ -212,12 +228,23 @@ class Association:
         if message is not None:
             message.abandon()
 
-    def _left(self) -> None:
+    def _left(self, stored: int) -> None:
         self._shared.admission.leave(self._peer)
-        self._observe(self._how, time.monotonic() - self._began)
-        stored = self._services.stored if self._services else 0
+        seconds = time.monotonic() - self._began
+        self._observe(self._how, seconds)
+        released = AssociationReleased(self._identifier, stored, self._how)
+        log_association(
+            released,
+            calling_ae=self._agreement.calling_ae,
+            called_ae=self._agreement.called_ae,
+            peer=self._peer,
+            seconds=seconds,
+        )
         if stored:
-            self._shared.ledger.record(AssociationReleased(self._identifier, stored, self._how))
+            try:
+                self._shared.ledger.record(released)
+            except LightboxError as error:  # its series become ready at force_after instead
+                logger().error("end of association not recorded", reason=str(error))
 
     def _observe(self, status: str, seconds: float = 0.0, count: int = 0) -> None:
         self._shared.observe(

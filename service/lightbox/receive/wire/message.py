@@ -9,8 +9,9 @@ from types import MappingProxyType
 
 from lightbox.domain.errors import RefusalReason, RefusedError
 from lightbox.receive import status
+from lightbox.receive.intake import Incoming, Intake
 from lightbox.receive.limits import Memory
-from lightbox.receive.store import Incoming, Intake, Store
+from lightbox.receive.store import Store
 from lightbox.receive.wire import command
 from lightbox.receive.wire.command import Command
 from lightbox.receive.wire.negotiate import Agreement, is_storage
@@ -28,12 +29,15 @@ class Answer:
     ----------
     status : str
         As :class:`Observation` has it; "" where there is nothing to count.
+    refused : str
+        Why, if it was refused.
     """
 
     command_set: bytes
     status: str = ""
     seconds: float = 0.0
     bytes: int = 0
+    refused: str = ""
 
 
 class Services:
@@ -113,6 +117,7 @@ class Message:
         self._intake: Intake | None = None
         self._refused: RefusedError | None = None
         self._bytes = 0
+        self._held = 0
         self._began = time.monotonic()
         self._in_command = True
         self.context_id = 0
@@ -137,6 +142,10 @@ class Message:
             return
         if len(self._command_set) + pdv.length > _COMMAND_SET_AT_MOST:
             raise ProtocolError(AbortReason.INVALID_PARAMETER, "command set too long")
+        try:
+            self._hold(len(self._command_set) + pdv.length)
+        except RefusedError as error:
+            raise ProtocolError(AbortReason.NOT_SPECIFIED, str(error)) from error
 
     def add(self, piece: memoryview) -> None:
         """Take bytes of the fragment; they stay valid until :meth:`flush`.
@@ -160,6 +169,7 @@ class Message:
             return
         try:
             self._intake.add(piece)
+            self._hold(self._intake.held)
         except RefusedError as error:
             self._refuse(error)
 
@@ -186,6 +196,7 @@ class Message:
             return True
         self._in_command = False
         request = self._request = command.parse(bytes(self._command_set), self.context_id)
+        self._hold(0)
         if request.field == command.C_STORE_RQ:
             try:
                 self._intake = self._services.intake(request)
@@ -203,9 +214,20 @@ class Message:
 
     def abandon(self) -> None:
         """Leave nothing behind: the association ended in the middle of it."""
+        self._hold(0)
         intake, self._intake = self._intake, None
         if intake is not None:
             intake.abandon()
+
+    def _hold(self, count: int) -> None:
+        """Account for ``count`` bytes in memory, no more and no less."""
+        if count == self._held:
+            return
+        if count > self._held:
+            self._memory.take(count - self._held)
+        else:
+            self._memory.give_back(self._held - count)
+        self._held = count
 
     def _refuse(self, error: RefusedError) -> None:
         self.abandon()
@@ -232,6 +254,7 @@ class Message:
             status.text(code),
             time.monotonic() - self._began,
             self._bytes,
+            comment,
         )
 
 

@@ -23,7 +23,7 @@ from pynetdicom.presentation import (
     negotiate_as_acceptor,
 )
 
-from lightbox.receive.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from lightbox.receive.stored_file import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from lightbox.receive.wire.pdu import AbortReason, ProtocolError
 from lightbox.settings import Dicom
 

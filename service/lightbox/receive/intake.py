@@ -1,0 +1,259 @@
+"""One instance on its way to the disk: written as it comes, checked, hashed, made durable."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lightbox.domain.errors import RefusalReason, RefusedError
+from lightbox.domain.events import InstanceStored
+from lightbox.domain.study import Arrival, Instance
+from lightbox.ports import Clock, Ledger
+from lightbox.receive.identify import Head
+from lightbox.receive.stored_file import file_meta, holds
+from lightbox.storage.files import Files, Part
+from lightbox.storage.pool import Blank, Pool
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_WRITE_BACK_FROM = 4 * 2**20
+_WRITE_BACK_EVERY = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What is known of an instance before its first byte.
+
+    Attributes
+    ----------
+    peer : str
+        Address of the sender.
+    association : str
+        Identifier, ours.
+    priority : int
+        DIMSE Priority (0000,0700).
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae: str
+    called_ae: str
+    peer: str
+    association: str
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where instances go.
+
+    Attributes
+    ----------
+    failed : threading.Event
+        Set when the disk lost something: nothing more is taken until a restart, because a second
+        sync of what was lost would report success.
+    """
+
+    root: Path
+    files: Files
+    ledger: Ledger
+    clock: Clock
+    pool: Pool
+    failed: threading.Event = field(default_factory=threading.Event)
+
+    def discard(self, blank: Blank) -> None:
+        """Remove a file that holds no acknowledged instance."""
+        with suppress(OSError):  # the next start sweeps it
+            self.pool.discard(blank)
+
+
+class Intake:
+    """One instance on its way to the disk. Use from one thread; end by ``finish`` or ``abandon``.
+
+    Parameters
+    ----------
+    shelf : Shelf
+        Where it goes.
+    incoming : Incoming
+        What its command says.
+    blank : Blank
+        Its file.
+    """
+
+    def __init__(self, shelf: Shelf, incoming: Incoming, blank: Blank) -> None:
+        self._shelf = shelf
+        self._incoming = incoming
+        self._blank = blank
+        self._head = Head(incoming.transfer_syntax_uid)
+        self._hash = hashlib.sha256()
+        self._pending: list[Part] = [
+            file_meta(
+                incoming.sop_class_uid,
+                incoming.sop_instance_uid,
+                incoming.transfer_syntax_uid,
+                incoming.calling_ae,
+            )
+        ]
+        self._size = 0
+        self._written_back = 0
+        self._open = True
+
+    def add(self, piece: memoryview) -> None:
+        """Take the next bytes of the data set; ``piece`` must stay valid until :meth:`flush`.
+
+        Raises
+        ------
+        RefusedError
+            If the data set is not what the command says. Then :meth:`abandon`.
+        """
+        self._hash.update(piece)
+        self._pending.append(piece)
+        if self._head.uids is None and self._head.add(piece):
+            self._check_agreement()
+
+    @property
+    def held(self) -> int:
+        """Bytes that are kept in memory."""
+        return self._head.held
+
+    def flush(self) -> None:
+        """Write what was taken.
+
+        Raises
+        ------
+        RefusedError
+            If the disk is full or fails. Then :meth:`abandon`.
+        """
+        if not self._pending:
+            return
+        try:
+            self._size += self._shelf.files.write(self._blank.descriptor, self._pending)
+        except OSError as error:
+            raise out_of_resources(str(error), "free some space") from error
+        self._pending.clear()
+        behind = self._size - self._written_back
+        if self._size >= _WRITE_BACK_FROM and behind >= _WRITE_BACK_EVERY:
+            self._shelf.files.start_writing_back(self._blank.descriptor, self._written_back, behind)
+            self._written_back = self._size
+
+    def finish(self) -> InstanceStored:
+        """Make it durable and record it; it may be acknowledged when this returns.
+
+        The same bytes under the same UID again give the event of the first time.
+
+        Raises
+        ------
+        RefusedError
+            If it is not durable. Then :meth:`abandon`.
+        """
+        received_at = self._shelf.clock.now()
+        if self._head.uids is None:
+            self._head.end()
+            self._check_agreement()
+        self.flush()
+        self._sync()
+        mine = InstanceStored(self._instance(), self._arrival(received_at))
+        recorded = self._record(mine)
+        if recorded.instance.path == mine.instance.path:
+            self._keep()
+        else:
+            self._settle_duplicate(recorded.instance)
+        return recorded
+
+    def abandon(self) -> None:
+        """Remove what was written; does nothing after :meth:`finish`."""
+        if self._open:
+            self._open = False
+            self._pending.clear()
+            self._shelf.discard(self._blank)
+
+    def _check_agreement(self) -> None:
+        uids = self._head.uids
+        assert uids is not None
+        said = (self._incoming.sop_class_uid, self._incoming.sop_instance_uid)
+        if (uids.sop_class_uid, uids.sop_instance_uid) != said:
+            raise RefusedError(
+                RefusalReason.DATA_SET_DISAGREES,
+                "data set",
+                "SOP class or instance UID differ from the command's",
+            )
+
+    def _sync(self) -> None:
+        try:
+            self._shelf.files.sync(self._blank.descriptor)
+        except OSError as error:
+            if error.errno not in _FULL:
+                self._shelf.failed.set()
+            raise out_of_resources(str(error), "free some space, or look at the disk") from error
+
+    def _record(self, mine: InstanceStored) -> InstanceStored:
+        ledger = self._shelf.ledger
+        try:
+            recorded = ledger.record(mine)[0].event
+        except Exception as error:
+            if not _surely_unknown(ledger, mine.key):  # the sweep at the next start decides
+                self._open = False
+                self._shelf.files.close(self._blank.descriptor)
+            raise out_of_resources(f"the ledger: {error}", "see the log") from error
+        assert isinstance(recorded, InstanceStored)
+        return recorded
+
+    def _keep(self) -> None:
+        self._open = False
+        with suppress(OSError):  # durable already: the mark can be set by the next sweep
+            self._shelf.files.seal(self._blank.descriptor)
+        self._shelf.files.close(self._blank.descriptor)
+
+    def _settle_duplicate(self, first: Instance) -> None:
+        """Keep one file: the first, or ours in its place where that one was lost since."""
+        files, old = self._shelf.files, self._shelf.root / first.path
+        try:
+            if holds(old, first):
+                files.sync_path(old)
+                self.abandon()
+                return
+            files.make_folder(old.parent)
+            files.rename(self._shelf.root / self._blank.path, old)
+            files.sync_folder(old.parent)
+        except OSError as error:
+            raise out_of_resources(str(error), "look at the disk") from error
+        self._keep()
+
+    def _instance(self) -> Instance:
+        uids = self._head.end()
+        return Instance(
+            sop_instance_uid=uids.sop_instance_uid,
+            sop_class_uid=uids.sop_class_uid,
+            study_instance_uid=uids.study_instance_uid,
+            series_instance_uid=uids.series_instance_uid,
+            transfer_syntax_uid=self._incoming.transfer_syntax_uid,
+            path=self._blank.path,
+            sha256=self._hash.hexdigest(),
+            size_bytes=self._size,
+        )
+
+    def _arrival(self, received_at: float) -> Arrival:
+        return Arrival(
+            received_at=received_at,
+            calling_ae=self._incoming.calling_ae,
+            called_ae=self._incoming.called_ae,
+            peer=self._incoming.peer,
+            association=self._incoming.association,
+            priority=self._incoming.priority,
+        )
+
+
+def _surely_unknown(ledger: Ledger, key: str) -> bool:
+    try:
+        return ledger.find(key) is None
+    except Exception:  # noqa: BLE001  # whatever it is, we do not know
+        return False
+
+
+def out_of_resources(reason: str, mend: str) -> RefusedError:
+    """Return the refusal after which a sender tries again later."""
+    return RefusedError(RefusalReason.OUT_OF_RESOURCES, "storage", reason, mend)
