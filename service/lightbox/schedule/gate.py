@@ -29,7 +29,6 @@ class _Ticket:
     urgency: Urgency
     deadline: float
     number: int
-    since: float
 
     @property
     def order(self) -> tuple[int, float, int]:
@@ -49,6 +48,7 @@ class Turn:
         self._gate = gate
         self._urgency = urgency
         self._deadline = deadline
+        self._held = False
         self.waited = 0.0
 
     def give_way(self) -> bool:
@@ -62,10 +62,13 @@ class Turn:
     def enter(self) -> None:
         """Wait for the gate and take it."""
         self.waited += self._gate.acquire(self._urgency, self._deadline)
+        self._held = True
 
     def leave(self) -> None:
-        """Give the gate back."""
-        self._gate.release()
+        """Give the gate back, if it is held."""
+        if self._held:
+            self._held = False
+            self._gate.release()
 
 
 class Gate:
@@ -94,7 +97,7 @@ class Gate:
         self._numbers = itertools.count()
         self._waiting: list[_Ticket] = []
         self._holder: _Ticket | None = None
-        self._taken_at = 0.0
+        self._settled_at = 0.0
         self._credit = 0.0
 
     @contextmanager
@@ -110,8 +113,8 @@ class Gate:
     def urgent_waiting(self, urgency: Urgency) -> bool:
         """Say whether somebody else would go first if a holder of this urgency gave way now."""
         with self._changed:
-            credit = self._credit + self._earned()
-            return any(self._goes_first(t.urgency, urgency, credit) for t in self._waiting)
+            self._settle()
+            return any(self._goes_first(t.urgency, urgency) for t in self._waiting)
 
     def waiting(self) -> tuple[Urgency, ...]:
         """Return the urgencies that wait, in the order in which they came."""
@@ -121,59 +124,59 @@ class Gate:
     def acquire(self, urgency: Urgency, deadline: float) -> float:
         """Wait for the device and take it; return the seconds waited."""
         with self._changed:
+            self._settle()
             since = self._clock.monotonic()
-            ticket = _Ticket(urgency, deadline, next(self._numbers), since)
+            ticket = _Ticket(urgency, deadline, next(self._numbers))
             self._waiting.append(ticket)
             self._changed.notify_all()
             try:
                 while self._holder is not None or self._next() is not ticket:
                     self._changed.wait()
             finally:
+                self._settle()
                 self._waiting.remove(ticket)
             self._holder = ticket
-            self._taken_at = self._clock.monotonic()
-            waited = self._taken_at - since
+            waited = self._clock.monotonic() - since
         self._observe(urgency, waited)
         return waited
 
     def release(self) -> None:
         """Give the device back and settle what audits and fast jobs owe each other."""
         with self._changed:
-            earned = self._credit + self._earned()
-            self._credit = max(-_MOST_CREDIT, min(_MOST_CREDIT, earned))
+            self._settle()
             self._holder = None
             self._changed.notify_all()
 
     def _next(self) -> _Ticket:
         first = min(self._waiting, key=lambda ticket: ticket.order)
         audits = [t for t in self._waiting if t.urgency is Urgency.AUDIT]
-        if audits and self._goes_first(Urgency.AUDIT, first.urgency, self._credit):
+        if audits and self._goes_first(Urgency.AUDIT, first.urgency):
             return min(audits, key=lambda ticket: ticket.order)
         return first
 
-    @staticmethod
-    def _goes_first(one: Urgency, other: Urgency, credit: float) -> bool:
-        """Say whether ``one`` goes before ``other`` where audits have this credit."""
+    def _goes_first(self, one: Urgency, other: Urgency) -> bool:
+        """Say whether ``one`` goes before ``other`` with what audits are owed now."""
         if Urgency.STAT in (one, other):
-            return one is Urgency.STAT and other is not Urgency.STAT
+            return one is not other and one is Urgency.STAT
         if one is Urgency.AUDIT:
-            return other is not Urgency.AUDIT and credit > 0
+            return other is not Urgency.AUDIT and self._credit > 0
         if other is Urgency.AUDIT:
-            return credit <= 0
+            return self._credit <= 0
         return one.rank < other.rank
 
-    def _earned(self) -> float:
-        """Return what audits earned (or spent) since the holder took the device, seconds.
+    def _settle(self) -> None:
+        """Count the time since the last change: what audits earned, or spent.
 
         Only time that both sides want counts: an idle device owes nobody anything.
         """
-        if self._holder is None:
-            return 0.0
-        held = self._clock.monotonic() - self._taken_at
+        now = self._clock.monotonic()
+        held, self._settled_at = now - self._settled_at, now
+        if self._holder is None or self._holder.urgency is Urgency.STAT:
+            return
         wanted = {ticket.urgency for ticket in self._waiting}
-        if self._holder.urgency is Urgency.AUDIT:
-            fast = wanted & {Urgency.HIGH, Urgency.ROUTINE}
-            return -(1.0 - self._min_share) * held if fast else 0.0
-        if self._holder.urgency is Urgency.STAT:
-            return 0.0
-        return self._min_share * held if Urgency.AUDIT in wanted else 0.0
+        earned = 0.0
+        if self._holder.urgency is not Urgency.AUDIT:
+            earned = self._min_share * held if Urgency.AUDIT in wanted else 0.0
+        elif wanted & {Urgency.HIGH, Urgency.ROUTINE}:
+            earned = -(1.0 - self._min_share) * held
+        self._credit = max(-_MOST_CREDIT, min(_MOST_CREDIT, self._credit + earned))
