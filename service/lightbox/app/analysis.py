@@ -1,0 +1,141 @@
+"""The worker's part of the road: one job from prediction to written results.
+
+fast    predict → attribute (the CAM came out of the same pass) → write
+audit   predict the key frame again → Shapley values, a chunk at a time → write
+
+Between two chunks the device is free for whoever is more urgent: the gate decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from lightbox.domain.attribution import Attribution, AttributionRecord
+from lightbox.domain.errors import NotApplicableError
+from lightbox.domain.events import Attributed, Predicted, ResultsWritten
+from lightbox.domain.explained import Explained
+from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.model_package import ModelPackage
+from lightbox.domain.prediction import Prediction
+from lightbox.domain.urgency import Urgency
+from lightbox.explain.attribute import Attribute
+from lightbox.explain.audit import AuditPlan, Subject
+from lightbox.infer.looked import Looked
+from lightbox.infer.predict import Predict
+from lightbox.ports import Ledger, Runtime, Step
+from lightbox.results.write import Write
+
+Turn = Callable[[Urgency, float], AbstractContextManager[object]]
+"""(urgency, deadline) → the device, when it is ours."""
+
+
+class Analysis:
+    """Does jobs. Every step's event is in the ledger before the next step begins."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        turn: Turn,
+        predict: Predict,
+        attribute: Attribute,
+        write: Write,
+        packages: Mapping[str, ModelPackage],
+        runtimes: Mapping[str, Runtime],
+        headers: Callable[[str], bytes],
+        values: Path,
+        chunk: int,
+        woke: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._turn = turn
+        self._predict = predict
+        self._attribute = attribute
+        self._write = write
+        self._packages = packages
+        self._runtimes = runtimes
+        self._headers = headers
+        self._values = values
+        self._chunk = chunk
+        self._woke = woke
+
+    def run(self, job: Job, _step: Step) -> None:
+        """Do one job to its end; errors are the worker's to record."""
+        package = self._packages.get(job.model)
+        if package is None or package.sha256 != job.model_sha256:
+            raise NotApplicableError(
+                f"model {job.model}",
+                "is not served any more with the weights that this job names",
+                "put the package back, or cancel the job",
+            )
+        if job.path is JobPath.FAST:
+            self._fast(job, package)
+        else:
+            self._audit(job, package)
+
+    def _fast(self, job: Job, package: ModelPackage) -> None:
+        looked = self._predict.predict(job, lambda: self._turn(job.urgency, job.deadline))
+        study, job_id = job.study_instance_uid, job.job_id
+        self._ledger.record(Predicted(study, job_id, looked.prediction))
+        self._woke()
+        subject = Subject(package, looked.frame, looked.prediction)
+        attribution = self._attribute.fast(subject, looked.output, job.method)
+        self._ledger.record(Attributed(study, job_id, AttributionRecord.of(attribution)))
+        self._finish(job, package, looked, attribution, None)
+
+    def _audit(self, job: Job, package: ModelPackage) -> None:
+        prediction = self._prediction_of(job)
+        looked = self._predict.again(
+            job, prediction, lambda: self._turn(job.urgency, job.deadline)
+        )
+        subject = Subject(package, looked.frame, prediction)
+        fast = self._attribute.fast(subject, looked.output)
+        chunks = self._attribute.audit(
+            subject,
+            self._runtimes[job.model],
+            fast,
+            AuditPlan(job.method, self._chunk, self._values / f"{job.job_id}.values"),
+        )
+        while True:
+            with self._turn(job.urgency, job.deadline):
+                try:
+                    next(chunks)
+                except StopIteration as end:
+                    attribution: Attribution = end.value
+                    break
+        record = AttributionRecord.of(attribution)
+        self._ledger.record(Attributed(job.study_instance_uid, job.job_id, record))
+        self._finish(job, package, looked, attribution, fast)
+
+    def _prediction_of(self, job: Job) -> Prediction:
+        """Find what the fast path said: an audit explains that, not a new prediction."""
+        fast = job_identity(JobPath.FAST, job.instances, job.model_sha256, "grad_cam")
+        found = self._ledger.find(f"predicted:{fast}")
+        if found is None or not isinstance(found.event, Predicted):
+            raise NotApplicableError(
+                f"audit {job.job_id}", "has no prediction to explain", "send the study again"
+            )
+        return found.event.prediction
+
+    def _finish(
+        self,
+        job: Job,
+        package: ModelPackage,
+        looked: Looked,
+        attribution: Attribution,
+        fast: Attribution | None,
+    ) -> None:
+        explained = Explained(
+            job=job,
+            package=package,
+            prediction=looked.prediction,
+            attribution=attribution,
+            frame=looked.frame,
+            sources=tuple(self._headers(instance.path) for instance in job.instances),
+            fast=fast,
+        )
+        results = self._write.write(explained)
+        self._ledger.record(ResultsWritten(job.study_instance_uid, job.job_id, results))
+        self._woke()

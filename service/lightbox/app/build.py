@@ -1,0 +1,172 @@
+"""Settings become the values and parts that the roles are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightbox.app.catalogue import writer
+from lightbox.deliver.cstore import CStore
+from lightbox.domain.audit import AuditPolicy
+from lightbox.domain.errors import ConfigurationError, ModelPackageError
+from lightbox.domain.jobs import Job
+from lightbox.domain.model_package import ModelPackage
+from lightbox.domain.result import Result, ResultKind
+from lightbox.domain.urgency import Deadlines, Rule, Urgency
+from lightbox.infer.packages import LoadedPackage, find
+from lightbox.ports import Destination, ResultWriter
+from lightbox.settings import DestinationSettings, ResultSettings, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are in the data directory."""
+
+    root: Path
+
+    @property
+    def ledger(self) -> Path:
+        """Folder of the hash chains."""
+        return self.root / "ledger"
+
+    @property
+    def queue(self) -> Path:
+        """The queue's own database."""
+        return self.root / "queue.sqlite"
+
+    @property
+    def values(self) -> Path:
+        """Folder of the audits' v(S), for resume and replay."""
+        return self.root / "jobs"
+
+
+def layout(settings: Settings) -> Layout:
+    """Return the places of this configuration; makes the folder where it is missing."""
+    root = Path(settings.data_dir).expanduser().resolve()
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(
+            f"data_dir {root}", error.strerror or str(error), "name a folder that can be written"
+        ) from error
+    return Layout(root)
+
+
+def rules(settings: Settings) -> tuple[Rule, ...]:
+    """Return the site's rules, in order."""
+    return tuple(
+        Rule(
+            name=rule.name,
+            when=dict(rule.when),
+            urgency=Urgency(rule.urgency) if rule.urgency else None,
+            models=rule.models,
+            audit=rule.audit,
+        )
+        for rule in settings.rules
+    )
+
+
+def rule_keywords(settings: Settings) -> frozenset[str]:
+    """Return the DICOM keywords that rules look at."""
+    asked = {key for rule in settings.rules for key in rule.when}
+    return frozenset(asked - {"called_ae", "calling_ae"})
+
+
+def deadlines(settings: Settings) -> Deadlines:
+    """Return the seconds that each urgency allows."""
+    given = settings.deadlines
+    return Deadlines(stat=given.STAT, high=given.HIGH, routine=given.ROUTINE, audit=given.AUDIT)
+
+
+def audit_policy(settings: Settings) -> AuditPolicy:
+    """Return what the site wants audited."""
+    given, models = settings.audit, settings.models.__pydantic_extra__
+    return AuditPolicy(
+        below_confidence=given.below_confidence,
+        modalities=given.modalities,
+        sample=given.sample,
+        audit_below={
+            name: own.audit_below for name, own in models.items() if own.audit_below is not None
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Packages:
+    """The models that are served, and why others are not."""
+
+    loaded: tuple[LoadedPackage, ...]
+    problems: tuple[ModelPackageError, ...]
+
+    @property
+    def by_name(self) -> Mapping[str, ModelPackage]:
+        """Manifest of each served model."""
+        return {each.package.name: each.package for each in self.loaded}
+
+
+def packages(settings: Settings) -> Packages:
+    """Load every package that the configuration enables.
+
+    Raises
+    ------
+    ConfigurationError
+        If none can be served.
+    """
+    root = Path(settings.models.path).expanduser().resolve()
+    found = find(root, settings.models.enabled)
+    if not found.packages:
+        why = "; ".join(str(problem) for problem in found.problems) or "no package was found"
+        raise ConfigurationError(f"models.path {root}", why, "see lightbox models check")
+    return Packages(found.packages, found.problems)
+
+
+def destination(given: DestinationSettings, settings: Settings, root: Path) -> Destination:
+    """Return the part that talks to one destination.
+
+    Raises
+    ------
+    ConfigurationError
+        If it has neither an AE title nor a STOW address.
+    """
+    if given.stow:
+        from lightbox.deliver.stow import Stow
+
+        return Stow(given, root)
+    if not given.ae_title:
+        raise ConfigurationError(
+            f"destinations.{given.name}", "has neither ae_title nor stow", "add one of the two"
+        )
+    return CStore(given, settings.dicom.ae_title, root)
+
+
+def writers(results: ResultSettings) -> tuple[ResultWriter, ...]:
+    """Return the writers of the kinds that the site wants, the picture first."""
+    wanted = {
+        "secondary_capture": results.secondary_capture,
+        "segmentation": results.segmentation,
+        "structured_report": results.structured_report,
+        "parametric_map": results.parametric_map,
+    }
+    return tuple(writer(name)() for name, on in wanted.items() if on)
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Which destination gets which result."""
+
+    settings: Settings
+
+    def goes_to(self, model: str, kind: ResultKind) -> tuple[str, ...]:
+        """Return the names of the destinations that get this kind of this model."""
+        own = self.settings.models.__pydantic_extra__.get(model)
+        only = own.destinations if own is not None else ()
+        return tuple(
+            each.name
+            for each in self.settings.destinations
+            if kind.value in each.kinds and (not only or each.name in only)
+        )
+
+    def wants(self, job: Job, result: Result, destination: str) -> bool:
+        """Say whether this destination is to get this result."""
+        return destination in self.goes_to(job.model, result.kind)

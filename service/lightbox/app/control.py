@@ -1,0 +1,179 @@
+"""The ``control`` role: reads every chain as it grows and leads each event on.
+
+The account (where everything stands), the metrics and the road are fed by the same rows, in the
+same order, so what a person sees is what the service acts on.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lightbox.app.doorbell import Doorbell
+from lightbox.app.road import Road
+from lightbox.deliver.outbox import still_to_send
+from lightbox.deliver.send import Send
+from lightbox.domain.account import Account
+from lightbox.domain.events import (
+    DeadLettered,
+    Delivered,
+    DeliveryDelayed,
+    JobFailed,
+    JobStarted,
+    Recorded,
+    ResultsWritten,
+)
+from lightbox.domain.jobs import Job
+from lightbox.domain.result import Result
+from lightbox.ledger.sqlite_ledger import SqliteLedger
+from lightbox.logs import log_job
+from lightbox.metrics import Levels, Metrics
+from lightbox.ports import Clock, Queue
+from lightbox.settings import Settings
+
+_LOOK_ANYWAY = 0.25
+
+
+class Control:
+    """One thread that follows the ledger; other threads read the account under its lock."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        root: Path,
+        ledger: SqliteLedger,
+        queue: Queue,
+        account: Account,
+        metrics: Metrics,
+        road: Road,
+        sends: Mapping[str, Send],
+        free_bytes: Callable[[], int],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._queue = queue
+        self.account = account
+        self._metrics = metrics
+        self._road = road
+        self._sends = sends
+        self._free_bytes = free_bytes
+        self._clock = clock
+        self._bell = Doorbell(root, "control")
+        self.lock = threading.RLock()
+        self._associations = 0
+        self._running: dict[str, Job] = {}
+        self._dead: set[tuple[str, str]] = set()
+        self.results: dict[str, Result] = {}
+
+    def resume(self, arrived_within: float) -> None:
+        """Take in the whole ledger, then lead on whatever the last run left behind."""
+        history = self._ledger.since({})
+        for recorded in history:
+            self._take_in(recorded)
+        for given in self._settings.destinations:
+            for parcel in still_to_send(history, given):
+                self._sends[given.name].resume(parcel)
+        self._road.resume(self.account, history, self._clock.now() - arrived_within)
+
+    def run(self, stopping: threading.Event) -> None:
+        """Follow the ledger until told to stop."""
+        due: float | None = None
+        while not stopping.is_set():
+            patience = _LOOK_ANYWAY
+            if due is not None:
+                patience = min(patience, max(0.0, due - self._clock.now()))
+            self._hear(self._bell.wait(patience))
+            while rows := self._ledger.since(self.account.positions):
+                self._follow(rows)
+            due = self._road.tick()
+
+    def close(self) -> None:
+        """Stop hearing."""
+        self._bell.close()
+
+    def exposition(self) -> bytes:
+        """Return the metrics as they are now."""
+        with self.lock:
+            self._metrics.set_levels(self._levels(), self._clock.now())
+            return self._metrics.exposition()
+
+    def _follow(self, rows: Sequence[Recorded]) -> None:
+        for recorded in rows:
+            with self.lock:
+                job = self._take_in(recorded)
+            self._log(recorded, job)
+            self._road.follow(recorded, job)
+
+    def _take_in(self, recorded: Recorded) -> Job | None:
+        """Feed account, counts and metrics with one row; return the job that it belongs to."""
+        self.account.apply(recorded)
+        job = self._job_of(recorded)
+        self._keep_count(recorded, job)
+        self._metrics.observe_event(recorded, job)
+        return job
+
+    def _job_of(self, recorded: Recorded) -> Job | None:
+        job_id = getattr(recorded.event, "job_id", None)
+        standing = self.account.job(job_id) if job_id else None
+        return standing.job if standing else None
+
+    def _hear(self, messages: list[bytes]) -> None:
+        """Take in what other processes count: what is not in the ledger, such as refusals."""
+        for message in messages:
+            if not message:
+                continue
+            try:
+                said: Mapping[str, object] = json.loads(message)
+            except ValueError:
+                continue
+            with self.lock:
+                self._count(said)
+
+    def _count(self, said: Mapping[str, object]) -> None:
+        active, status = said.get("associations_active"), said.get("status")
+        if isinstance(active, int):
+            self._associations = active
+        refused = isinstance(status, str) and status.startswith("0x") and status != "0x0000"
+        if refused:
+            self._metrics.count_received(str(said.get("calling_ae", "")), int(str(status), 16), 0, 0)
+
+    def _levels(self) -> Levels:
+        running = Counter(job.path.value for job in self._running.values())
+        return Levels(
+            associations_active=self._associations,
+            storage_free_bytes=self._free_bytes(),
+            jobs_waiting=self._queue.waiting(),
+            jobs_running=running,
+            dead_letters=len(self._dead),
+        )
+
+    def _keep_count(self, recorded: Recorded, job: Job | None) -> None:
+        """Know which jobs run and which results are dead letters, without asking the account."""
+        match recorded.event:
+            case JobStarted() as event if job is not None:
+                self._running[event.job_id] = job
+            case ResultsWritten() as event:
+                self._running.pop(event.job_id, None)
+                self.results.update({r.sop_instance_uid: r for r in event.results})
+            case JobFailed() as event:
+                self._running.pop(event.job_id, None)
+            case DeadLettered() as event:
+                self._dead.add((event.sop_instance_uid, event.destination))
+            case Delivered() | DeliveryDelayed() as event:
+                self._dead.discard((event.sop_instance_uid, event.destination))
+            case _:
+                pass
+
+    def _log(self, recorded: Recorded, job: Job | None) -> None:
+        """Write the one canonical line of a job, when it ends."""
+        if job is None or not isinstance(recorded.event, Delivered | JobFailed | DeadLettered):
+            return
+        with self.lock:
+            standing = self.account.job(job.job_id)
+        if standing is not None and standing.state.is_end:
+            log_job(job, standing.state, recorded.at, reason=standing.reason)

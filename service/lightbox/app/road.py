@@ -1,0 +1,162 @@
+"""The road of a study: which event leads to which door. Steps meet here and in ``analysis.py``.
+
+======================  ================  ==================================================
+event in the ledger     written by        next door
+======================  ================  ==================================================
+InstanceStored          receive.store     studies.assemble
+AssociationReleased     receive.listener  studies.assemble
+StudyReady              studies.assemble  schedule.place
+JobPlaced               schedule.place    the worker: infer.predict, explain.attribute,
+                                          results.write (``analysis.py`` beside this)
+Predicted               infer.predict     schedule.place again, where an audit is due
+ResultsWritten          results.write     deliver.send, once per destination
+Delivered, DeadLettered deliver.send      the end
+InstanceListed,         any door          the end
+JobFailed
+======================  ================  ==================================================
+
+A door commits its event before it returns, and the road reads what was written: so after a crash
+each study goes on from its last event, by the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from lightbox.deliver.send import Send
+from lightbox.domain.account import Account
+from lightbox.domain.audit import AuditPolicy, why_audit
+from lightbox.domain.errors import UnreadableError
+from lightbox.domain.events import (
+    AssociationReleased,
+    Event,
+    InstanceListed,
+    InstanceStored,
+    NotTaken,
+    Predicted,
+    Recorded,
+    ResultsWritten,
+    ServiceMarked,
+    StudyReady,
+)
+from lightbox.domain.jobs import Job, JobPath
+from lightbox.domain.model_package import ModelPackage
+from lightbox.domain.result import ListedReason, Result
+from lightbox.domain.study import Attributes, Described
+from lightbox.ports import Ledger
+from lightbox.schedule.place import Place
+from lightbox.studies.assemble import Assemble
+
+Wants = Callable[[Job, Result, str], bool]
+"""Whether a destination (by name) is to get this result of this job."""
+
+Describe = Callable[[str], Attributes]
+"""Path of a stored file, relative to the data directory → its header attributes."""
+
+
+class Road:
+    """Leads events to the doors of studies, schedule and deliver (the ``control`` process)."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        describe: Describe,
+        assemble: Assemble,
+        place: Place,
+        sends: Mapping[str, Send],
+        wants: Wants,
+        packages: Mapping[str, ModelPackage],
+        audits: AuditPolicy,
+    ) -> None:
+        self._ledger = ledger
+        self._describe = describe
+        self._assemble = assemble
+        self._place = place
+        self._sends = sends
+        self._wants = wants
+        self._packages = packages
+        self._audits = audits
+
+    def follow(self, recorded: Recorded, job: Job | None) -> None:
+        """Lead one event to its next door; ``job`` is the one that the event belongs to."""
+        match recorded.event:
+            case InstanceStored() as event:
+                self._record(self._take(event))
+            case AssociationReleased() as event:
+                self._record(self._assemble.released(event))
+            case ServiceMarked(role="receive", what="started") as event:
+                self._assemble.restarted(event)
+            case StudyReady() as event:
+                self._place.place(event)
+            case Predicted() as event if job is not None and job.path is JobPath.FAST:
+                self._audit_where_due(event, job)
+            case ResultsWritten() as event if job is not None:
+                self._send(event, job)
+            case _:
+                pass
+
+    def tick(self) -> float | None:
+        """Close the series that are due; return when the next one will be (or None)."""
+        self._record(self._assemble.due())
+        return self._assemble.next_due()
+
+    def resume(self, account: Account, history: Sequence[Recorded], arrived_since: float) -> None:
+        """After a start: lead on what the last run left behind, from the ledger alone.
+
+        Doing again what was done already changes nothing: every door derives its names.
+        """
+        for recorded in history:
+            if isinstance(recorded.event, StudyReady):
+                self._assemble.recall(recorded.event)
+        for waiting in account.waiting_instances(arrived_since):
+            self._record(self._take(waiting))
+        for recorded in history:
+            if isinstance(recorded.event, ServiceMarked):
+                self.follow(recorded, None)
+        for unit in account.unplaced_units():
+            self._place.place(unit)
+        for recorded in history:
+            if isinstance(recorded.event, Predicted):
+                standing = account.job(recorded.event.job_id)
+                if standing is not None and not standing.is_superseded:
+                    self.follow(recorded, standing.job)
+        self._place.again(account.unplaced_jobs())
+
+    def _take(self, event: InstanceStored) -> tuple[Event, ...]:
+        instance = event.instance
+        try:
+            attributes = self._describe(instance.path)
+        except UnreadableError as error:
+            return (
+                InstanceListed(
+                    instance.study_instance_uid,
+                    instance.sop_instance_uid,
+                    instance.sha256,
+                    ListedReason.UNREADABLE,
+                    str(error),
+                ),
+            )
+        return self._assemble.take(Described(instance, event.arrival, attributes))
+
+    def _send(self, event: ResultsWritten, job: Job) -> None:
+        for name, send in self._sends.items():
+            for result in event.results:
+                if self._wants(job, result, name):
+                    send.take(event.job_id, event.study, result, job.urgency)
+                else:
+                    why = "the configuration does not send this here"
+                    uid = result.sop_instance_uid
+                    self._record((NotTaken(event.study, event.job_id, uid, name, why),))
+
+    def _audit_where_due(self, event: Predicted, job: Job) -> None:
+        package = self._packages.get(job.model)
+        if package is None:
+            return
+        reason = why_audit(event.prediction, package, job, self._audits)
+        if reason is not None:
+            self._place.audit(job, reason)
+
+    def _record(self, events: Sequence[Event]) -> None:
+        if events:
+            self._ledger.record(*events)

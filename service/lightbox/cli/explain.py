@@ -1,0 +1,73 @@
+"""``lightbox explain``: files in, predictions and explanations out, without a network."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from lightbox.cli.invocation import Invocation
+from lightbox.tools.explain import Offline, Wish, files_of, loaded, read_mask
+
+
+@click.command(epilog="Example: lightbox explain slice.dcm --model brain_tumour_mri --out pictures")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--model", required=True, help="Name of a model package.")
+@click.option("--method", default="grad_cam", show_default=True, help="See lightbox methods.")
+@click.option("--target", default="", help="Finding to explain; else the winning one.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and objects.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the answers here.")
+@click.option("--evaluate", is_flag=True, help="Measure the map with an audit's evaluations too.")
+@click.option("--mask", type=click.Path(exists=True, path_type=Path), help="Where the finding is.")
+@click.pass_obj
+def explain(
+    invocation: Invocation,
+    files: tuple[Path, ...],
+    model: str,
+    method: str,
+    target: str,
+    out: Path | None,
+    json_file: Path | None,
+    mask: Path | None,
+    *,
+    evaluate: bool,
+) -> int:
+    """Explain images offline. Exit 1 if one was refused."""
+    settings = invocation.settings()
+    wish = Wish(method, target, out, evaluate, None if mask is None else read_mask(mask))
+    names = list(files_of(files))
+    screen = Console(stderr=True)
+    with Offline(settings, loaded(settings, model)) as offline:
+        answers = [
+            offline.explain(name, wish)
+            for name in track(names, "explaining", console=screen, disable=not sys.stderr.isatty())
+        ]
+    if json_file is not None:
+        json_file.write_text(json.dumps(answers, indent=2) + "\n")
+    _show(answers)
+    return 1 if any(answer["refused"] for answer in answers) else 0
+
+
+def _show(answers: list[dict[str, Any]]) -> None:
+    table = Table()
+    for name in ("file", "finding", "confidence", "method", "evaluations", "seconds"):
+        table.add_column(name)
+    for answer in answers:
+        if answer["refused"]:
+            table.add_row(Path(answer["file"]).name, f"refused: {answer['refused']}")
+            continue
+        table.add_row(
+            Path(answer["file"]).name,
+            answer["finding"].replace("_", " "),
+            f"{100 * answer['confidence']:.1f} %",
+            answer["method"],
+            f"{answer['evaluations']}{' (exact)' if answer['exact'] else ''}",
+            f"{sum(answer['seconds'].values()):.2f}",
+        )
+    Console().print(table)

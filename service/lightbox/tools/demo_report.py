@@ -1,0 +1,131 @@
+"""What the demo shows: a table for a person, JSON for a program, a PNG of every result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lightbox.domain.jobs import JobPath
+from lightbox.domain.standing import AuditState, StudyStanding
+from lightbox.tools.demo import Demo, Shown
+from lightbox.tools.previews import source_picture, write_previews
+from lightbox.version import __version__
+
+
+def previews(demo: Demo, root: Path, out: Path) -> Mapping[str, Path]:
+    """Write a PNG of every result of the demo; return SOP Instance UID → file."""
+    out.mkdir(parents=True, exist_ok=True)
+    made: dict[str, Path] = {}
+    for shown in demo.studies:
+        standing = shown.standing
+        picture = source_picture((root / standing.instances[0].instance.path).read_bytes())
+        for path in JobPath:
+            results = tuple(r.result for r in standing.results if r.path is path)
+            made |= write_previews(root, results, picture, out, f"{shown.name}_{path}")
+    return made
+
+
+def as_json(demo: Demo, root: Path, made: Mapping[str, Path]) -> str:
+    """Return the demo as ``demo --json`` writes it."""
+    proof = demo.proof
+    content = {
+        "ok": demo.ok,
+        "version": __version__,
+        "problems": list(demo.problems),
+        "archive": demo.archive,
+        "start_seconds": round(demo.start_seconds, 3),
+        "stat_p95_s": demo.stat_p95(),
+        "studies": [_study(shown, root, made) for shown in demo.studies],
+        "ledger": {
+            "accepted": proof.accepted,
+            "delivered": proof.delivered,
+            "listed": proof.listed,
+            "in_progress": proof.in_progress,
+            "unaccounted": proof.unaccounted,
+        },
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _study(shown: Shown, root: Path, made: Mapping[str, Path]) -> dict[str, Any]:
+    at = shown.standing
+    return {
+        "name": shown.name,
+        "study_instance_uid": at.study_instance_uid,
+        "modality": at.modality,
+        "urgency": at.urgency,
+        "rule": at.rule,
+        "model": at.model,
+        "finding": at.finding,
+        "confidence": at.confidence,
+        "deadline_s": round(at.deadline - at.received_at, 3) if at.deadline else None,
+        "turnaround_s": at.turnaround,
+        "met": at.is_met,
+        "audit": {
+            "state": at.audit.state.value,
+            "reason": at.audit.reason,
+            "evaluations": at.audit.evaluations,
+            "exact": at.audit.exact,
+            "turnaround_s": at.audit.turnaround,
+            "agreement": at.audit.agreement,
+        },
+        "results": [
+            {
+                "kind": one.result.kind.value,
+                "path": one.path.value,
+                "sop_class_uid": one.result.sop_class_uid,
+                "sop_instance_uid": one.result.sop_instance_uid,
+                "file": str(root / one.result.path),
+                "preview": str(made.get(one.result.sop_instance_uid, "")) or None,
+                "stored": one.result.sop_instance_uid in shown.stored,
+                "committed": False,  # storage commitment is not asked for yet
+            }
+            for one in at.results
+        ],
+    }
+
+
+def show(demo: Demo, console: Console) -> None:
+    """Print the table and the sentence below it."""
+    table = Table(title="What came back", title_justify="left")
+    for name in ("study", "urgency", "finding", "confidence", "turnaround", "deadline", "audit"):
+        right = name in {"confidence", "turnaround", "deadline"}
+        table.add_column(name, justify="right" if right else "left")
+    for shown in demo.studies:
+        at = shown.standing
+        table.add_row(
+            shown.name,
+            at.urgency,
+            at.finding.replace("_", " ") or "-",
+            "-" if at.confidence is None else f"{100 * at.confidence:.0f} %",
+            "-" if at.turnaround is None else f"{at.turnaround:.2f} s",
+            "-" if not at.deadline else f"{at.deadline - at.received_at:.0f} s",
+            _audit(at),
+        )
+    console.print(table)
+    if (p95 := demo.stat_p95()) is not None:
+        console.print(
+            f"emergencies: p95 {p95:.2f} s from the last byte received to stored in the archive, "
+            f"audits running ({len(demo.stat_turnarounds())} studies)"
+        )
+    proof = demo.proof
+    console.print(
+        f"ledger: {proof.accepted} accepted = {proof.delivered} delivered + {proof.listed} listed "
+        f"+ {proof.in_progress} in progress; {'proven' if proof.ok else 'NOT PROVEN'}"
+    )
+    for problem in demo.problems:
+        console.print(f"problem: {problem}", style="bold red")
+
+
+def _audit(at: StudyStanding) -> str:
+    audit = at.audit
+    if audit.state is not AuditState.DONE:
+        return f"{audit.state} ({audit.reason})" if audit.reason else str(audit.state)
+    agreement = "" if audit.agreement is None else f", agreement {audit.agreement:.2f}"
+    how = "exact" if audit.exact else "estimated"
+    return f"done: {audit.evaluations} evaluations, {how}{agreement}"

@@ -1,0 +1,337 @@
+"""``lightbox explain``: predictions and explanations of files, without network, ledger or queue.
+
+The same doors as in the service do the work: what is measured here is what is sent there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image
+
+from lightbox.app import build
+from lightbox.app.catalogue import methods
+from lightbox.app.clock import SystemClock
+from lightbox.domain.arrays import Mask
+from lightbox.domain.attribution import Attribution
+from lightbox.domain.errors import LightboxError, NotApplicableError, UsageError
+from lightbox.domain.explained import Explained
+from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.study import Arrival, Described, Instance
+from lightbox.domain.urgency import Urgency
+from lightbox.explain.attribute import Attribute
+from lightbox.explain.audit import AuditPlan, Subject
+from lightbox.explain.plugin import MapMethod
+from lightbox.explain.quality.localisation import Plausibility, plausibility
+from lightbox.infer.decode import DecodePool
+from lightbox.infer.looked import Looked
+from lightbox.infer.packages import LoadedPackage
+from lightbox.infer.predict import Predict
+from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+from lightbox.receive.header import describe
+from lightbox.tools.instance_file import instance_of
+from lightbox.results.header_bytes import header_of
+from lightbox.results.write import Write
+from lightbox.settings import Settings
+from lightbox.storage.files import Files
+from lightbox.storage.folder import FolderStorage
+from lightbox.studies.match import match
+from lightbox.tools.arrays_file import write_arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked of every file.
+
+    Attributes
+    ----------
+    target : str
+        Finding to explain; "": the winning one.
+    out : Path or None
+        Folder for arrays, pictures and DICOM objects; None: nothing is written.
+    evaluate : bool
+        Measure the map by an audit's evaluations too.
+    mask : array or None
+        Where the finding is, in source pixels.
+    """
+
+    method: str = "grad_cam"
+    target: str = ""
+    out: Path | None = None
+    evaluate: bool = False
+    mask: Mask | None = None
+
+
+def read_mask(path: Path) -> Mask:
+    """Read a mask: every pixel that is not 0 is inside.
+
+    Raises
+    ------
+    UsageError
+        If it is no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            mask: Mask = np.asarray(image.convert("L")) > 0
+    except OSError as error:
+        raise UsageError(f"mask {path}", str(error), "give a PNG of the source's size") from error
+    return mask
+
+
+class Offline:
+    """A model with everything around it, for many files.
+
+    Parameters
+    ----------
+    settings : Settings
+        Audit, worker and result sections are used.
+    loaded : LoadedPackage
+        The model.
+    """
+
+    def __init__(self, settings: Settings, loaded: LoadedPackage) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._package = loaded.package
+        given = settings.worker
+        self._runtime = OnnxRuntime(loaded, given.device, given.threads, given.max_batch)
+        self._decode = DecodePool(1, settings.dicom.limits)
+        name = loaded.package.name
+        self._methods = methods()
+        self._attribute = Attribute(self._methods, settings.audit, self._clock)
+        self._predict = Predict(
+            {name: self._runtime},
+            {name: loaded.package},
+            self._decode,
+            Path("/"),
+            self._clock,
+            given.max_batch,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._decode.close()
+
+    def explain(self, file: Path, wish: Wish) -> dict[str, Any]:
+        """Explain one file; what cannot be explained comes back refused, with the reason."""
+        answer: dict[str, Any] = {
+            "file": str(file.resolve()),
+            "sop_instance_uid": None,
+            "frame": None,
+            "model": self._package.name,
+            "version": self._package.version,
+            "finding": None,
+            "confidence": None,
+            "scores": {},
+            "method": wish.method,
+            "target": None,
+            "refused": None,
+            "files": {},
+        }
+        try:
+            instance = instance_of(file)
+            answer["sop_instance_uid"] = instance.sop_instance_uid
+            job = self._job(instance, file, wish)
+            looked = self._predict.predict(job, nullcontext)
+            answer |= _predicted(looked)
+            target = self._target(looked, wish)
+            answer["target"] = self._package.finding(target).name
+            looked = replace(looked, prediction=replace(looked.prediction, target=target))
+            attribution, fast = self._explain(looked, wish)
+            answer |= _explained(looked, attribution)
+            if wish.mask is not None:
+                answer["plausibility"] = _as_dict(plausibility(attribution.source_map, wish.mask))
+            if wish.out is not None:
+                answer["files"] = self._write(job, file, looked, (attribution, fast), wish.out)
+        except UsageError:
+            raise
+        except LightboxError as error:
+            answer["refused"] = str(error)
+        return answer
+
+    def _job(self, instance: Instance, file: Path, wish: Wish) -> Job:
+        now = self._clock.now()
+        attributes = describe(file, (), self._settings.dicom.limits.nesting)
+        here = Described(instance, Arrival(now, "", "", "", ""), attributes)
+        found = match((self._package,), here)[0]
+        if found.refused is not None:
+            raise NotApplicableError(str(file), found.reason, "use a model made for such images")
+        path = JobPath.FAST if isinstance(self._method(wish.method), MapMethod) else JobPath.AUDIT
+        return Job(
+            job_id=job_identity(path, (instance,), self._package.sha256, wish.method),
+            path=path,
+            study_instance_uid=instance.study_instance_uid,
+            series_instance_uid=instance.series_instance_uid,
+            instances=(instance,),
+            model=self._package.name,
+            model_sha256=self._package.sha256,
+            method=wish.method,
+            urgency=Urgency.ROUTINE,
+            rule="lightbox explain",
+            received_at=now,
+            placed_at=now,
+            deadline=now,
+            caveat=found.caveat,
+            modality=attributes.get("Modality", ""),
+        )
+
+    def _method(self, name: str) -> object:
+        if name not in self._methods:
+            raise UsageError(
+                f"method {name!r}", "is not known", f"known: {', '.join(sorted(self._methods))}"
+            )
+        return self._methods[name]
+
+    def _target(self, looked: Looked, wish: Wish) -> int:
+        names = [finding.name for finding in self._package.findings]
+        if not wish.target:
+            return looked.prediction.target
+        if wish.target not in names:
+            raise UsageError(
+                f"target {wish.target!r}", "is not a finding of this model", f"use {names}"
+            )
+        return names.index(wish.target)
+
+    def _explain(self, looked: Looked, wish: Wish) -> tuple[Attribution, Attribution | None]:
+        """Return the attribution asked for, and the fast one where it is something else."""
+        subject = Subject(self._package, looked.frame, looked.prediction)
+        if isinstance(self._method(wish.method), MapMethod):
+            fast = self._attribute.fast(subject, looked.output, wish.method)
+            if wish.evaluate:
+                audit = self._audit(subject, fast, "shapley")
+                extra = {f"audit_{key}": value for key, value in audit.quality.items()}
+                fast = replace(fast, quality={**fast.quality, **extra})
+            return fast, None
+        winner = int(np.argmax(looked.output.logits[0]))
+        compare = (
+            self._attribute.fast(subject, looked.output)
+            if winner == looked.prediction.target
+            else None
+        )
+        return self._audit(subject, compare, wish.method), compare
+
+    def _audit(self, subject: Subject, fast: Attribution | None, method: str) -> Attribution:
+        plan = AuditPlan(method, self._settings.worker.max_batch)
+        chunks = self._attribute.audit(subject, self._runtime, fast, plan)
+        while True:
+            try:
+                next(chunks)
+            except StopIteration as end:
+                attribution: Attribution = end.value
+                return attribution
+
+    def _write(
+        self,
+        job: Job,
+        file: Path,
+        looked: Looked,
+        explanations: tuple[Attribution, Attribution | None],
+        out: Path,
+    ) -> Mapping[str, str]:
+        """Write arrays, picture and DICOM objects under names that say what they are."""
+        attribution, fast = explanations
+        out = out.resolve()
+        out.mkdir(parents=True, exist_ok=True)
+        stem = f"{file.stem}.{attribution.method}"
+        written = {"npz": str(write_arrays(out / f"{stem}.npz", looked.frame, attribution))}
+        explained = Explained(
+            job=job,
+            package=self._package,
+            prediction=looked.prediction,
+            attribution=attribution,
+            frame=looked.frame,
+            sources=(header_of(file),),
+            fast=fast,
+        )
+        results = Write(build.writers(self._settings.results), FolderStorage(out, Files())).write(
+            explained
+        )
+        for result in results:
+            written[result.kind] = str((out / result.path).rename(out / f"{stem}.{result.kind}.dcm"))
+            if result.preview:
+                written["png"] = str((out / result.preview).rename(out / f"{stem}.png"))
+        for folder in sorted(out.glob("results/*"), reverse=True):
+            folder.rmdir()
+        if (out / "results").exists():
+            (out / "results").rmdir()
+        return written
+
+
+def _predicted(looked: Looked) -> dict[str, Any]:
+    prediction = looked.prediction
+    return {
+        "frame": prediction.key_frame.frame,
+        "finding": prediction.finding,
+        "confidence": prediction.confidence,
+        "scores": dict(prediction.scores),
+    }
+
+
+def _explained(looked: Looked, attribution: Attribution) -> dict[str, Any]:
+    estimate, errors = attribution.estimate, attribution.estimate.standard_errors
+    return {
+        "evaluations": estimate.evaluations,
+        "exact": estimate.exact,
+        "tolerance": attribution.parameters.get("tolerance"),
+        "standard_error_max": None if errors is None else float(errors.max()),
+        "completeness_residual": None if errors is None else attribution.completeness_residual,
+        "seconds": {
+            "decode": looked.prediction.decode_seconds,
+            "infer": looked.prediction.infer_seconds,
+            "explain": attribution.seconds,
+        },
+        "quality": dict(attribution.quality),
+        "warnings": list(attribution.warnings),
+    }
+
+
+def _as_dict(found: Plausibility) -> dict[str, float]:
+    return {"pointing_game": found.pointing_game, "iou": found.iou, "mass": found.mass}
+
+
+def files_of(paths: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield files; folders are searched for ``.dcm`` files.
+
+    Raises
+    ------
+    UsageError
+        If a folder holds none.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(path.rglob("*.dcm"))
+        if not found:
+            raise UsageError(f"folder {path}", "holds no .dcm file", "name DICOM files")
+        yield from found
+
+
+def loaded(settings: Settings, name: str) -> LoadedPackage:
+    """Return a served model.
+
+    Raises
+    ------
+    UsageError
+        If there is none of this name.
+    """
+    served = build.packages(settings)
+    for each in served.loaded:
+        if each.package.name == name:
+            return each
+    problems = [str(problem) for problem in served.problems if name in str(problem)]
+    known = ", ".join(served.by_name)
+    raise UsageError(f"model {name!r}", problems[0] if problems else "is not served", f"served: {known}")

@@ -1,0 +1,39 @@
+"""A DICOM file on disk as an instance, as if it had been received."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pydicom
+
+from lightbox.domain.errors import UnreadableError
+from lightbox.domain.study import Instance
+from lightbox.receive.stored_file import data_set_sha256
+
+
+def instance_of(path: Path) -> Instance:
+    """Describe a file; its path is absolute.
+
+    Raises
+    ------
+    UnreadableError
+        If it is no DICOM file, or has no SOP Instance UID.
+    """
+    path = path.resolve()
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        meta = header.file_meta
+        return Instance(
+            sop_instance_uid=str(header.SOPInstanceUID),
+            sop_class_uid=str(header.SOPClassUID),
+            study_instance_uid=str(header.get("StudyInstanceUID", "")),
+            series_instance_uid=str(header.get("SeriesInstanceUID", "")),
+            transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
+            path=str(path),
+            sha256=data_set_sha256(path) or hashlib.sha256(path.read_bytes()).hexdigest(),
+            size_bytes=path.stat().st_size,
+        )
+    except Exception as error:
+        why = str(error) or type(error).__name__
+        raise UnreadableError(str(path), why, "give a DICOM file (PS3.10)") from error
