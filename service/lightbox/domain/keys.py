@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from lightbox.domain.errors import ConfigurationError
 Location = tuple[str | int, ...]
 """Keys and list positions from the top of the file."""
 
+_SHOULD = re.compile(r"^\w+ should ")
 _LONGEST = 60  # characters of a wrong value that are repeated
 
 
@@ -221,7 +223,9 @@ _WORDS = {
 def _expected(details: ErrorDetails) -> str:
     if details["type"] in _WORDS:
         return _WORDS[details["type"]]
-    return details["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ", 1)
+    sentence = details["msg"].removeprefix("Value error, ")
+    sentence = sentence.replace("Input should be ", "expected ", 1)
+    return _SHOULD.sub("expected to ", sentence, count=1)  # such as "String should match …"
 
 
 def _found(details: ErrorDetails) -> str:
