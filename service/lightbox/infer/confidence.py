@@ -25,13 +25,13 @@ def probabilities(package: ModelPackage, logits: FloatMap) -> FloatMap:
             "answered with numbers that are not finite: the result is withheld",
             "check the image and the model (`lightbox models check`)",
         )
-    if logits.shape[1] > 1 and (np.ptp(logits, axis=1) == 0).any():
+    scaled = logits.astype(np.float64) / package.calibration.temperature
+    if logits.shape[1] > 1 and (np.ptp(scaled, axis=1) == 0).any():
         raise ExplanationError(
             f"model {package.name}",
             "gave every finding the same score: the result is withheld",
             "check the image and the model (`lightbox models check`)",
         )
-    scaled = logits.astype(np.float64) / package.calibration.temperature
     weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     calibrated: FloatMap = weights / weights.sum(axis=1, keepdims=True)
     return calibrated

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.runtime import RuntimeContract, some_coalitions, some_images, some_regions
+from lightbox.domain.errors import ModelPackageError
+from lightbox.infer.packages import LoadedPackage
+from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+from lightbox.ports import Runtime
+from networks import run
+from packages import a_loaded_package
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> LoadedPackage:
+    return a_loaded_package(tmp_path)
+
+
+class TestOnnxRuntime(RuntimeContract):
+    """On the processor, one thread."""
+
+    @pytest.fixture(autouse=True)
+    def _package(self, loaded: LoadedPackage) -> None:
+        self._loaded = loaded
+
+    def runtime(self) -> Runtime:
+        return OnnxRuntime(self._loaded, device="cpu", threads=1, max_batch=8)
+
+
+def test_logits_are_those_of_the_bare_file_bit_for_bit(loaded: LoadedPackage) -> None:
+    images = some_images(3)
+    output = OnnxRuntime(loaded, device="cpu", threads=1).predict(images)
+
+    np.testing.assert_array_equal(output.logits, run(loaded.weights, ["logits"], image=images)[0])
+
+
+def test_the_batch_is_never_larger_than_asked_for(loaded: LoadedPackage) -> None:
+    assert OnnxRuntime(loaded, device="cpu", threads=1, max_batch=4).batch == 4
+
+
+def test_values_of_no_coalition_are_empty(loaded: LoadedPackage) -> None:
+    image, baseline = some_images(2)
+    runtime = OnnxRuntime(loaded, device="cpu", threads=1)
+
+    logits = runtime.value(image, baseline, some_regions(), some_coalitions(0))
+
+    assert logits.shape == (0, 3)
+
+
+def test_a_runtime_can_be_warmed(loaded: LoadedPackage) -> None:
+    OnnxRuntime(loaded, device="cpu", threads=1).warm()
+
+
+def test_auto_says_why_it_runs_on_the_processor(loaded: LoadedPackage) -> None:
+    runtime = OnnxRuntime(loaded, device="auto", threads=1)
+
+    assert (runtime.device == "cuda") == (runtime.note == "")
+    if runtime.device == "cpu":
+        assert runtime.note.startswith("CUDA is not used: ")
+
+
+def test_a_demanded_gpu_that_is_not_there_is_refused(loaded: LoadedPackage) -> None:
+    if OnnxRuntime(loaded, device="auto", threads=1).device == "cuda":
+        pytest.skip("there is a GPU")
+
+    with pytest.raises(ModelPackageError, match="CUDA"):
+        OnnxRuntime(loaded, device="cuda", threads=1)

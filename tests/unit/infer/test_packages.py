@@ -1,0 +1,142 @@
+"""A package is right, or one line says which key of which file is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lightbox.domain.errors import ModelPackageError
+from lightbox.infer.packages import MANIFEST, WEIGHTS, digest, find, load
+from networks import a_pooled_classifier
+from packages import a_manifest, a_package_folder
+
+
+def replace_in_manifest(folder: Path, old: str, new: str) -> None:
+    path = folder / MANIFEST
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(ModelPackageError) as caught:
+        load(folder)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert str(folder) in text
+    return text
+
+
+def test_a_package_is_loaded_with_weights_and_card(tmp_path: Path) -> None:
+    loaded = load(a_package_folder(tmp_path, name="small"))
+
+    assert loaded.package.name == "small"
+    assert digest(loaded.weights) == loaded.package.sha256
+    assert loaded.card.startswith("# A small network")
+
+
+def test_a_misspelt_key_is_answered_with_the_right_one(tmp_path: Path) -> None:
+    folder = a_package_folder(tmp_path)
+    replace_in_manifest(folder, "temperature =", "temprature =")
+
+    said = refusal(folder)
+
+    assert "model.toml: calibration.temprature: is not a known key" in said
+    assert "did you mean temperature?" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("temperature = 2.0", "temperature = 0.0", "calibration.temperature: found 0.0, expected"),
+        ("temperature = 2.0", 'temperature = "warm"', "found 'warm', expected a number"),
+        ('licence = "Apache-2.0"\n', "", "licence: is missing"),
+        ('name = "small"', 'name = "No Name"', "name: found 'No Name', "),
+        ("size = [16, 16]", "size = [16]", "preprocessing.size"),
+        ("channels = 1", "channels = 1\nmean = [0.1, 0.2]", "expected 1 or 1 numbers, found 2"),
+        ('name = "tumour"', 'name = "normal"', "findings: names must differ"),
+        ("[accepts]", "[accepts", "is not TOML"),
+    ],
+)
+def test_a_wrong_value_names_the_key_and_what_was_found(
+    tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    folder = a_package_folder(tmp_path)
+    replace_in_manifest(folder, old, new)
+
+    assert expected in refusal(folder)
+
+
+def test_changed_weights_are_refused(tmp_path: Path) -> None:
+    folder = a_package_folder(tmp_path)
+    (folder / WEIGHTS).write_bytes(a_pooled_classifier(seed=9))
+
+    assert "weights.onnx: was changed: its SHA-256 is" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, WEIGHTS])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    folder = a_package_folder(tmp_path)
+    (folder / name).unlink()
+
+    assert f"{name}: cannot be read: no such file or directory" in refusal(folder)
+
+
+def test_a_size_that_is_not_the_networks_is_refused(tmp_path: Path) -> None:
+    folder = a_package_folder(tmp_path)
+    replace_in_manifest(folder, "size = [16, 16]", "size = [16, 24]")
+
+    assert "are (1, 16, 24), the network's input is (1, 16, 16)" in refusal(folder)
+
+
+def test_findings_must_be_as_many_as_outputs(tmp_path: Path) -> None:
+    folder = a_package_folder(tmp_path)
+    weights = a_pooled_classifier(classes=2)
+    (folder / WEIGHTS).write_bytes(weights)
+    (folder / MANIFEST).write_text(a_manifest(weights))
+
+    assert "findings: found 3, the network has 2 outputs" in refusal(folder)
+
+
+def test_a_bad_package_is_reported_and_the_others_are_served(tmp_path: Path) -> None:
+    a_package_folder(tmp_path, name="good")
+    bad = a_package_folder(tmp_path, name="bad")
+    replace_in_manifest(bad, "[calibration]", "[calibrations]")
+    (tmp_path / "training").mkdir()
+
+    found = find(tmp_path)
+
+    assert [each.package.name for each in found.packages] == ["good"]
+    assert [str(problem) for problem in found.problems] == [
+        f"{bad / MANIFEST}: calibrations: is not a known key (did you mean calibration?)"
+    ]
+
+
+def test_only_enabled_packages_are_read(tmp_path: Path) -> None:
+    a_package_folder(tmp_path, name="one")
+    a_package_folder(tmp_path, name="two")
+
+    found = find(tmp_path, ["two"])
+
+    assert [each.package.name for each in found.packages] == ["two"]
+    assert found.problems == ()
+
+
+def test_an_enabled_package_that_is_not_there_is_reported(tmp_path: Path) -> None:
+    a_package_folder(tmp_path, name="chest_xray")
+
+    found = find(tmp_path, ["chest_xrai"])
+
+    assert found.packages == ()
+    assert "did you mean chest_xray?" in str(found.problems[0])
+
+
+def test_two_packages_with_one_name_are_not_both_served(tmp_path: Path) -> None:
+    a_package_folder(tmp_path / "a", name="same").rename(tmp_path / "first")
+    a_package_folder(tmp_path / "b", name="same").rename(tmp_path / "second")
+
+    found = find(tmp_path)
+
+    assert len(found.packages) == 1
+    assert "'same' is also the name of" in str(found.problems[0])
