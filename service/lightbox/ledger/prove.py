@@ -68,7 +68,7 @@ def check(
     destinations: Iterable[str] = (),
     kept_since: float = 0.0,
 ) -> Proof:
-    """Prove, then hash every stored file again.
+    """Prove, then check the pages of the chains' files and hash every stored file again.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def check(
     """
     proof, account = _prove(folder, destinations)
     files, problems = file_problems(account, storage_root, kept_since)
-    found = proof.problems + tuple(problems)
+    found = (*proof.problems, *_damaged_pages(folder), *problems)
     return replace(proof, ok=not found, problems=found, files=files)
 
 
@@ -117,6 +117,20 @@ def _prove(folder: Path, destinations: Iterable[str]) -> tuple[Proof, Account]:
         problems=tuple(problems),
     )
     return proof, account
+
+
+def _damaged_pages(folder: Path) -> Iterator[str]:
+    reader = LedgerReader(folder)
+    try:
+        for chain in reader.chains():
+            try:
+                damage = reader.integrity(chain)
+            except LedgerError as error:
+                yield str(error)
+            else:
+                yield from (f"chain {chain}: {what}" for what in damage)
+    finally:
+        reader.close()
 
 
 class _Walk:

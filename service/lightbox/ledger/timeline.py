@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,6 +22,7 @@ from lightbox.ledger.chain import Row
 from lightbox.ledger.tables import HEAD, ROWS, chain_files, reading_engine
 
 _PAGE = 2000
+_MOST_FOUND = 5
 _Rows: TypeAlias = Select[tuple[Any, ...]]
 
 
@@ -114,6 +115,12 @@ class LedgerReader:
         marked = ROWS.c.key.between(prefix, prefix + "\uffff")
         return tuple(self._query(chain, select(ROWS).where(marked).order_by(ROWS.c.sequence)))
 
+    def integrity(self, chain: str) -> tuple[str, ...]:
+        """Return what SQLite finds wrong with pages and indexes of a chain's file."""
+        with self._connection(chain) as connection:
+            found = connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST_FOUND})")
+            return tuple(row[0] for row in found if row[0] != "ok")
+
     def close(self) -> None:
         """Close all files."""
         with self._lock:
@@ -126,10 +133,7 @@ class LedgerReader:
 
     def _query(self, chain: str, statement: _Rows) -> list[Row]:
         with self._connection(chain) as connection:
-            return [
-                Row(found[0], found[1], found[2], found[3], found[4], found[5])
-                for found in _execute(connection, statement)
-            ]
+            return [_row(found) for found in _execute(connection, statement)]
 
     @contextmanager
     def _connection(self, chain: str) -> Iterator[Connection]:
@@ -183,6 +187,10 @@ def _execute(connection: Connection, statement: _Rows) -> list[SqlRow[tuple[Any,
         if "no such table" in str(error.orig):  # its writer is making the file right now
             return []
         raise
+
+
+def _row(found: Sequence[Any]) -> Row:
+    return Row(found[0], found[1], found[2], found[3], found[4], found[5])
 
 
 def _time(row: Recorded) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,3 +64,39 @@ def test_a_file_that_is_no_database_is_refused_with_its_mend(tmp_path: Path) -> 
     (tmp_path / "receive.sqlite").write_bytes(b"not a database" * 1000)
     with pytest.raises(LedgerError, match=r"receive.*backup"):
         SqliteLedger(tmp_path, "receive", FakeClock())
+
+
+def test_a_second_process_cannot_write_the_same_chain(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path, "receive", FakeClock())
+    program = (
+        "import sys; from pathlib import Path; sys.path[:0] = sys.argv[2:]\n"
+        "from fakes.clock import FakeClock\n"
+        "from lightbox.ledger.sqlite_ledger import SqliteLedger\n"
+        "SqliteLedger(Path(sys.argv[1]), sys.argv[4], FakeClock()).close()\n"
+    )
+    root = Path(__file__).parents[3]
+    paths = [str(tmp_path), str(root / "tests"), str(root / "service")]
+    same, other = (
+        subprocess.run(
+            [sys.executable, "-c", program, *paths, chain],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        for chain in ("receive", "control")
+    )
+    assert "is being written by another process" in same.stderr
+    assert other.returncode == 0
+    ledger.close()
+
+
+def test_a_second_writer_in_one_process_fails_before_it_forks_the_chain(tmp_path: Path) -> None:
+    one = SqliteLedger(tmp_path, "receive", FakeClock())
+    two = SqliteLedger(tmp_path, "receive", FakeClock())
+    one.record(a_stored(an_instance("1")))
+    with pytest.raises(LedgerError):
+        two.record(a_stored(an_instance("2")))
+    assert one.record(a_stored(an_instance("3")))[0].sequence == 2
+    one.close()
+    two.close()

@@ -1,0 +1,95 @@
+"""Every event survives the disk unchanged, and its key says what makes it one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from builders import (
+    NOON,
+    a_job,
+    a_predicted,
+    a_ready_study,
+    a_result,
+    a_stored,
+    a_written,
+    an_arrival,
+    an_attribution_record,
+    an_instance,
+)
+from lightbox.domain.events import (
+    AssociationReleased,
+    Attributed,
+    DeadLettered,
+    Delivered,
+    DeliveryDelayed,
+    Event,
+    InstanceListed,
+    JobFailed,
+    JobPlaced,
+    JobStarted,
+    NotTaken,
+    ServiceMarked,
+    from_json,
+    to_json,
+)
+from lightbox.domain.result import ListedReason
+
+JOB = a_job()
+STUDY, NAME = JOB.study_instance_uid, JOB.job_id
+UID = a_result(JOB).sop_instance_uid
+
+EVENTS: list[Event] = [
+    a_stored(),
+    AssociationReleased("a1", 3, "lost"),
+    InstanceListed("1.2", "1.2.3", "ab", ListedReason.NO_MODEL, "nobody"),
+    a_ready_study(),
+    JobPlaced(JOB),
+    JobStarted(STUDY, NAME),
+    a_predicted(JOB),
+    Attributed(STUDY, NAME, an_attribution_record(agreement=0.5)),
+    a_written(JOB),
+    JobFailed(STUDY, NAME, ListedReason.FAILED, "no memory"),
+    Delivered(STUDY, NAME, UID, "pacs", 2, "coerced"),
+    DeliveryDelayed(STUDY, NAME, UID, "pacs", 1, "refused", NOON + 30),
+    DeadLettered(STUDY, NAME, UID, "pacs", 11, "refused"),
+    NotTaken(STUDY, NAME, UID, "pacs", "no SEG there"),
+    ServiceMarked("work", "started", "0.1.0", NOON, {"receive": "ab" * 32}),
+]
+
+
+def test_every_kind_of_event_is_in_this_list() -> None:
+    assert {type(event) for event in EVENTS} == set(get_args(Event))
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=[event.kind for event in EVENTS])
+def test_an_event_is_read_as_it_was_written(event: Event) -> None:
+    text = to_json(event)
+    assert from_json(text) == event
+    assert to_json(from_json(text)) == text
+
+
+def test_no_two_events_share_a_key() -> None:
+    assert len({event.key for event in EVENTS}) == len(EVENTS)
+
+
+def test_the_key_starts_with_the_kind() -> None:
+    assert all(event.key.startswith(f"{event.kind}:") for event in EVENTS)
+
+
+def test_the_way_an_instance_came_does_not_make_it_another() -> None:
+    one = a_stored(an_instance(), an_arrival(association="a1"))
+    assert one.key == replace(one, arrival=an_arrival(association="a2")).key
+
+
+def test_other_bytes_under_the_same_uid_are_another_event() -> None:
+    one, other = an_instance(content="x"), an_instance(content="y")
+    assert one.sop_instance_uid == other.sop_instance_uid
+    assert a_stored(one).key != a_stored(other).key
+
+
+def test_text_that_is_no_event_is_refused() -> None:
+    with pytest.raises(ValueError, match="kind"):
+        from_json('{"kind": "of_the_future"}')
