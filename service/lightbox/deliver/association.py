@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -22,6 +23,7 @@ from pynetdicom import _config as pynetdicom_settings
 from pynetdicom.association import Association as PynetdicomAssociation
 from pynetdicom.dsutils import split_dataset
 from pynetdicom.presentation import build_context
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from lightbox.deliver.status import (
     NETWORK,
@@ -78,6 +80,30 @@ class Response:
     comment: str = ""
 
 
+class _Requestor(AE):
+    """An application entity that keeps hold of the socket of its one association.
+
+    pynetdicom 3.0.4 shuts a refused connection down without closing it.
+    """
+
+    _raw: socket.socket | None = None
+
+    def _create_socket(
+        self,
+        assoc: PynetdicomAssociation,
+        address: AddressInformation,
+        tls_args: tuple[ssl.SSLContext, str] | None,
+    ) -> AssociationSocket:
+        made = super()._create_socket(assoc, address, tls_args)
+        self._raw = made.socket
+        return made
+
+    def hang_up(self) -> None:
+        """Close the socket."""
+        if self._raw is not None:
+            self._raw.close()
+
+
 class Association:
     """One association; it is open when the constructor returns.
 
@@ -100,7 +126,7 @@ class Association:
         self._connected = False
         self._abort_received = False
         address = _resolve(peer)
-        ae = AE(ae_title=peer.calling_ae)
+        ae = _Requestor(ae_title=peer.calling_ae)
         ae.connection_timeout = peer.connect_seconds
         ae.acse_timeout = peer.answer_seconds
         ae.dimse_timeout = peer.answer_seconds
@@ -118,6 +144,7 @@ class Association:
             ],
         )
         if not self._wire.is_established:
+            ae.hang_up()
             raise self._why_not(address, time.monotonic() - began)
         self._accepted = {
             (str(context.abstract_syntax), str(context.transfer_syntax[0]))
