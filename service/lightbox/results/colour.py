@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from lightbox.domain.arrays import FloatMap, Picture
 
@@ -17,13 +18,13 @@ CAUTION: Rgb = (255, 170, 90)
 FRAME: Rgb = (70, 76, 84)
 OUTLINE: Rgb = (255, 255, 255)
 
-_INFERNO = (
+_INFERNO_STEPS = (
     (0, 0, 4), (22, 11, 57), (66, 10, 104), (106, 23, 110), (147, 38, 103), (188, 55, 84),
     (221, 81, 58), (243, 120, 25), (252, 165, 10), (246, 215, 70), (252, 255, 164),
 )  # fmt: skip
 """Eleven steps of inferno (Smith and van der Walt, CC0), even in lightness."""
 
-_DIVERGING = (
+_DIVERGING_STEPS = (
     (33, 90, 180), (72, 139, 214), (150, 195, 235), (247, 247, 247), (253, 190, 120),
     (240, 130, 30), (214, 84, 0),
 )  # fmt: skip
@@ -38,23 +39,17 @@ def _table(anchors: tuple[Rgb, ...]) -> Picture:
     return np.round(table).astype(np.uint8)
 
 
-_INFERNO_TABLE = _table(_INFERNO)
-_DIVERGING_TABLE = _table(_DIVERGING)
-
-
-def inferno(amount: FloatMap) -> Picture:
-    """Colour amounts from 0 to 1; shape (...,) becomes (..., 3)."""
-    return _INFERNO_TABLE[np.round(np.clip(amount, 0.0, 1.0) * 255).astype(np.uint8)]
+INFERNO = _table(_INFERNO_STEPS)
+"""Colour of amounts from 0 to 255, shape (256, 3)."""
+_DIVERGING = _table(_DIVERGING_STEPS)
 
 
 def diverging(signed: FloatMap) -> Picture:
     """Colour values from -1 (opposes) to +1 (supports); shape (...,) becomes (..., 3)."""
-    return _DIVERGING_TABLE[np.round((np.clip(signed, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)]
+    return _DIVERGING[np.round((np.clip(signed, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)]
 
 
-def blend(under: Picture, over: Picture, alpha: FloatMap) -> Picture:
-    """Lay ``over`` on ``under``; ``alpha`` (rows, columns) is 0 (nothing) to 1 (covers)."""
-    weight = np.round(alpha * 256).astype(np.int16)[..., None]
-    difference = over.astype(np.int16) - under
-    mixed = under + ((difference.astype(np.int32) * weight) >> 8)
-    return mixed.astype(np.uint8)
+def blend(under: Picture, over: Picture, opacity: Picture) -> Picture:
+    """Lay ``over`` on ``under``; ``opacity`` (rows, columns) is 0 (nothing) to 255 (covers)."""
+    mixed = Image.composite(Image.fromarray(over), Image.fromarray(under), Image.fromarray(opacity))
+    return np.array(mixed)

@@ -39,8 +39,8 @@ def _bar(image: Image.Image, at: tuple[int, int], height: int, colours: np.ndarr
 def _amounts(image: Image.Image, at: tuple[int, int], height: int) -> None:
     x, y = at[0], at[1] + _WORDS
     height -= _WORDS
-    falling = np.linspace(1.0, 0.0, height)
-    _bar(image, (x, y), height, colour.inferno(falling))
+    falling = np.linspace(255.0, 0.0, height).round().astype(np.uint8)
+    _bar(image, (x, y), height, colour.INFERNO[falling])
     draw = ImageDraw.Draw(image)
     Pen(draw, _SIZE, colour.MUTED).write((x, at[1]), "relative")
     for value in (1.0, 0.75, SHARE_OF_MAXIMUM, 0.25, 0.0):

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 
 from lightbox.domain.errors import ResultError
 from lightbox.domain.explained import Explained
+from lightbox.domain.study import Instance
 from lightbox.results import codes
 from lightbox.results.cleaning import copy_clean
 from lightbox.results.plane import Plane, plane_of
@@ -62,6 +63,7 @@ _STUDY = [
     "StudyID",
     "AccessionNumber",
     "IssuerOfAccessionNumberSequence",
+    "ProcedureCodeSequence",
     "ReferringPhysicianName",
     "ReferringPhysicianIdentificationSequence",
     "ConsultingPhysicianName",
@@ -135,6 +137,8 @@ class Source:
         Cleaned attributes of series and image that results copy or refer to.
     frame, frames : int
         Key frame number, from 1, and how many frames the instance has.
+    shape : tuple of two ints
+        Rows and columns.
     plane : Plane
         Where the key frame lies.
     """
@@ -143,6 +147,7 @@ class Source:
     image: Dataset
     frame: int
     frames: int
+    shape: tuple[int, int]
     plane: Plane
 
     @property
@@ -198,16 +203,19 @@ def key_source(explained: Explained) -> Source:
     ref = explained.prediction.key_frame
     for instance, data in zip(explained.job.instances, explained.sources, strict=True):
         if instance.sop_instance_uid == ref.sop_instance_uid:
-            return read_source(read_header(data), explained, ref.frame)
+            spacing = explained.frame.pixel_spacing
+            return read_source(read_header(data), instance, ref.frame, spacing)
     raise ResultError(
         f"key frame {ref.sop_instance_uid}", "is not an instance of its job", "report this fault"
     )
 
 
-def all_headers(explained: Explained) -> Iterator[Dataset]:
-    """Yield the header of every source, in the order of the job."""
-    for data in explained.sources:
-        yield read_header(data)
+def all_sources(explained: Explained) -> Iterator[Source]:
+    """Yield every frame of every source, in the order of the job."""
+    for instance, data in zip(explained.job.instances, explained.sources, strict=True):
+        header = read_header(data)
+        for frame in range(1, _frames(header) + 1):
+            yield read_source(header, instance, frame)
 
 
 def _without_empty(dataset: Dataset) -> Dataset:
@@ -217,9 +225,21 @@ def _without_empty(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def read_source(header: Dataset, explained: Explained, frame: int) -> Source:
-    """Clean a header and find the plane of one frame."""
-    rows, columns = explained.frame.geometry.source_shape
+def read_source(
+    header: Dataset,
+    instance: Instance,
+    frame: int,
+    pixel_spacing: tuple[float, float] | None = None,
+) -> Source:
+    """Clean a header and find the plane of one frame.
+
+    Parameters
+    ----------
+    instance : Instance
+        As received: its UIDs are what results refer to.
+    pixel_spacing : tuple of two floats, or None
+        What the decoder found, for a nominal plane.
+    """
     patient_study = copy_clean(header, _PATIENT + _STUDY)
     for keyword in _EMPTY_IF_MISSING:
         if keyword not in patient_study:
@@ -230,15 +250,17 @@ def read_source(header: Dataset, explained: Explained, frame: int) -> Source:
     ):
         patient_study.DeidentificationMethod = "Not stated by the source"
     image = _without_empty(copy_clean(header, _IMAGE))
-    instance = next(
-        i
-        for i in explained.job.instances
-        if i.sop_instance_uid == explained.prediction.key_frame.sop_instance_uid
-    )
     image.SOPInstanceUID = instance.sop_instance_uid
     image.SOPClassUID = instance.sop_class_uid
     image.SeriesInstanceUID = instance.series_instance_uid
     patient_study.StudyInstanceUID = instance.study_instance_uid
-    frames = max(1, int(header.get("NumberOfFrames") or 1))
-    plane = plane_of(header, frame, (rows, columns), explained.frame.pixel_spacing)
-    return Source(patient_study, image, frame, frames, plane)
+    shape = (int(header.get("Rows") or 0), int(header.get("Columns") or 0))
+    plane = plane_of(header, frame, shape, pixel_spacing)
+    return Source(patient_study, image, frame, _frames(header), shape, plane)
+
+
+def _frames(header: Dataset) -> int:
+    try:
+        return max(1, int(header.get("NumberOfFrames") or 1))
+    except (TypeError, ValueError):
+        return 1

@@ -24,9 +24,10 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(BytesIO(data), size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def width_of(text: str, size: int, *, bold: bool = False) -> int:
-    """Return the advance of one line, pixels."""
-    return round(font(size, bold=bold).getlength(text))
+@lru_cache(maxsize=4096)
+def width_of(text: str, size: int, *, bold: bool = False) -> float:
+    """Return the advance of a word or line, pixels."""
+    return font(size, bold=bold).getlength(text)
 
 
 def line_height(size: int) -> int:
@@ -37,16 +38,18 @@ def line_height(size: int) -> int:
 def wrap(text: str, size: int, width: int) -> list[str]:
     """Break into lines that fit ``width`` pixels; a word that is too long is broken inside."""
     lines: list[str] = []
-    line = ""
+    line, used = "", 0.0
+    gap = width_of(" ", size)
     for word in text.split():
-        candidate = f"{line} {word}".strip()
-        if width_of(candidate, size) <= width:
-            line = candidate
+        needed = width_of(word, size) + (gap if line else 0.0)
+        if used + needed <= width:
+            line, used = f"{line} {word}" if line else word, used + needed
             continue
         if line:
             lines.append(line)
         *whole, line = _pieces(word, size, width)
         lines.extend(whole)
+        used = width_of(line, size)
     return [*lines, line] if line else lines
 
 

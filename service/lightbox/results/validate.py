@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 from lightbox.domain.errors import ResultError
 
@@ -18,29 +20,47 @@ def validator() -> str | None:
     return shutil.which("dciodvfy")
 
 
-def first_error(program: str, data: bytes) -> str:
-    """Return the first error that ``dciodvfy -new`` finds, "" if there is none.
+def first_errors(program: str, objects: Sequence[bytes]) -> list[str]:
+    """Return, for each object, the first error that ``dciodvfy -new`` finds, "" if there is none.
+
+    All objects are looked at side by side.
 
     Raises
     ------
     ResultError
         If the validator itself does not answer.
     """
-    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
-        file.write(data)
-        file.flush()
-        try:
-            done = subprocess.run(  # noqa: S603  # a fixed program, a file name of ours
-                [program, "-new", file.name],
-                capture_output=True,
-                timeout=_SECONDS,
-                check=False,
-                text=True,
-                errors="replace",
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ResultError("dciodvfy", str(error), "set validation off or repair it") from error
-    for line in (done.stdout + done.stderr).splitlines():
+    with ExitStack() as open_files:
+        running = []
+        for data in objects:
+            file = open_files.enter_context(tempfile.NamedTemporaryFile(suffix=".dcm"))
+            file.write(data)
+            file.flush()
+            running.append(_start(program, file.name))
+        return [_first_error(process) for process in running]
+
+
+def _start(program: str, path: str) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(  # noqa: S603  # a fixed program, a file name of ours
+            [program, "-new", path],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise ResultError("dciodvfy", str(error), "set validation off or repair it") from error
+
+
+def _first_error(process: subprocess.Popen[str]) -> str:
+    try:
+        said, _ = process.communicate(timeout=_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        process.communicate()
+        raise ResultError("dciodvfy", str(error), "set validation off or repair it") from error
+    for line in said.splitlines():
         if line.startswith("Error") and not any(fault in line for fault in _OF_THE_SOURCE):
             return line
     return ""

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
-from PIL import Image
+import numpy as np
 from pydicom import dcmread
 
 from lightbox.domain.errors import ResultError
 from lightbox.domain.explained import Explained
 from lightbox.domain.result import Result, ResultKind
 from lightbox.ports import ResultWriter, Storage
+from lightbox.results.png import png
 from lightbox.results.typeset import font
-from lightbox.results.validate import first_error, validator
+from lightbox.results.validate import first_errors, validator
 
 Negative = Literal["picture", "report", "none"]
 _PICTURE_ONLY = {ResultKind.SECONDARY_CAPTURE, ResultKind.STRUCTURED_REPORT}
@@ -65,8 +67,8 @@ class Write:
                 continue
             data = writer.write(explained)
             if data is not None:
-                self._check(writer.kind, data)
                 made.append((writer.kind, data))
+        self._check(made)
         return tuple(self._store(explained, kind, data) for kind, data in made)
 
     def _wanted(self, explained: Explained, kind: ResultKind) -> bool:
@@ -81,12 +83,13 @@ class Write:
             case "none":
                 return False
 
-    def _check(self, kind: ResultKind, data: bytes) -> None:
-        if self._validator is None:
+    def _check(self, made: Sequence[tuple[ResultKind, bytes]]) -> None:
+        if self._validator is None or not made:
             return
-        error = first_error(self._validator, data)
-        if error:
-            raise ResultError(f"{kind} object", f"is not valid: {error}", "report this fault")
+        errors = first_errors(self._validator, [data for _, data in made])
+        for (kind, _), error in zip(made, errors, strict=True):
+            if error:
+                raise ResultError(f"{kind} object", f"is not valid: {error}", "report this fault")
 
     def _store(self, explained: Explained, kind: ResultKind, data: bytes) -> Result:
         day = datetime.fromtimestamp(explained.job.placed_at, tz=UTC).strftime("%Y%m%d")
@@ -95,7 +98,9 @@ class Write:
         preview = ""
         if kind is _PICTURE:
             preview = f"{stem}.png"
-            self._storage.put(preview, _png(dataset.Rows, dataset.Columns, dataset.PixelData))
+            pixels = np.frombuffer(dataset.PixelData, dtype=np.uint8)
+            shape = (dataset.Rows, dataset.Columns, 3)
+            self._storage.put(preview, png(pixels[: math.prod(shape)].reshape(shape)))
         self._storage.put(f"{stem}.dcm", data)
         return Result(
             kind=kind,
@@ -109,14 +114,6 @@ class Write:
 
 
 _PICTURE = ResultKind.SECONDARY_CAPTURE
-
-
-def _png(rows: int, columns: int, pixels: bytes) -> bytes:
-    """Return the picture as PNG; quick rather than small."""
-    buffer = io.BytesIO()
-    image = Image.frombytes("RGB", (columns, rows), pixels[: rows * columns * 3])
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
 
 
 def warm() -> None:
