@@ -23,7 +23,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
@@ -33,7 +32,9 @@ from lightbox.domain.errors import CancelledError, StoppingError, UsageError
 from lightbox.domain.jobs import Job, priority
 from lightbox.domain.urgency import Urgency
 from lightbox.ports import Handler
+from lightbox.schedule.queues.hush import hush
 from lightbox.schedule.queues.identity import claim
+from lightbox.schedule.queues.lines import AUDIT, FAST, LINES, STAT, URGENCIES, workflow_name
 
 _log = logging.getLogger(__name__)
 
@@ -46,34 +47,6 @@ _UNFINISHED = "unfinished"
 _QUARANTINED = "quarantined"
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One queue of the engine: its most rate is ``concurrency / poll``."""
-
-    name: str
-    concurrency: int
-    poll: float
-
-
-_STAT = _Line("stat", concurrency=4, poll=0.02)
-_FAST = _Line("fast", concurrency=2, poll=0.04)
-_AUDIT = _Line("audit", concurrency=1, poll=0.2)
-_LINES = {
-    Urgency.STAT: _STAT,
-    Urgency.HIGH: _FAST,
-    Urgency.ROUTINE: _FAST,
-    Urgency.AUDIT: _AUDIT,
-}
-
-
-def _workflow(urgency: Urgency) -> str:
-    # One name per urgency, so that the waiting ones can be counted without reading their inputs.
-    return f"job_{urgency.value.lower()}"
-
-
-_URGENCIES = {_workflow(urgency): urgency for urgency in Urgency}
-
-
 class DbosQueueClient:
     """Places, cancels and counts jobs; executes none.
 
@@ -84,7 +57,7 @@ class DbosQueueClient:
     """
 
     def __init__(self, store: Path | str) -> None:
-        _quiet()
+        hush()
         self.url = f"sqlite:///{store}" if isinstance(store, Path) else store
         if isinstance(store, Path):
             store.parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +73,8 @@ class DbosQueueClient:
     def place(self, job: Job) -> None:
         """Enqueue; placing a job twice is placing it once. An unfinished one is revived."""
         options = EnqueueOptions(
-            workflow_name=_workflow(job.urgency),
-            queue_name=_LINES[job.urgency].name,
+            workflow_name=workflow_name(job.urgency),
+            queue_name=LINES[job.urgency].name,
             workflow_id=job.job_id,
             app_version=_VERSION,
             priority=priority(job),
@@ -109,7 +82,7 @@ class DbosQueueClient:
         self._client.enqueue(options, job.job_id)
         if job.job_id in self._ended_with(_UNFINISHED, [job.job_id]):
             self._client.rewind_workflow(
-                job.job_id, start_step=1, queue_name=_LINES[job.urgency].name
+                job.job_id, start_step=1, queue_name=LINES[job.urgency].name
             )
 
     def serve(self, handler: Handler) -> None:
@@ -133,7 +106,7 @@ class DbosQueueClient:
         for status in self._client.list_workflows(
             status="ENQUEUED", load_input=False, load_output=False
         ):
-            urgency = _URGENCIES.get(status.name)
+            urgency = URGENCIES.get(status.name)
             if urgency is not None:
                 counts[urgency.value] += 1
         return counts
@@ -172,7 +145,7 @@ class DbosQueueClient:
 
     def register_lines(self) -> None:
         """Write down the engine's queues with their rates."""
-        for line in (_STAT, _FAST, _AUDIT):
+        for line in (STAT, FAST, AUDIT):
             self._client.register_queue(
                 line.name, worker_concurrency=line.concurrency, polling_interval_sec=line.poll
             )
@@ -222,7 +195,7 @@ class DbosQueue:
         self._client = DbosQueueClient(store)
         self._give_up = give_up
         self._changed = threading.Condition()
-        self._running: set[str] = set()
+        self._running: dict[str, str] = {}
         self._interrupted: dict[str, str] = {}
         self._closing = False
 
@@ -267,7 +240,8 @@ class DbosQueue:
             self._closing = True
             self._changed.wait_for(lambda: not self._running, timeout=seconds)
         DBOS.destroy(destroy_registry=True)
-        self._client.release(self._interrupted)
+        # What is still in a thread ends with the process; it did not take the process with it.
+        self._client.release(self._interrupted | self._running)
         self._client.close(0.0)
         self._lock.close()
 
@@ -276,19 +250,19 @@ class DbosQueue:
             return self._execute(job_id, urgency, handler)
 
         # Tries are counted here, not by the engine, because somebody must be told.
-        DBOS.workflow(name=_workflow(urgency), max_recovery_attempts=None)(execute)
+        DBOS.workflow(name=workflow_name(urgency), max_recovery_attempts=None)(execute)
 
     def _execute(self, job_id: str, urgency: Urgency, handler: Handler) -> str:
         with self._changed:
-            self._running.add(job_id)
+            self._running[job_id] = LINES[urgency].name
         try:
             return self._handle(job_id, handler)
         except StoppingError:
-            self._interrupted[job_id] = _LINES[urgency].name
+            self._interrupted[job_id] = self._running[job_id]
             raise
         finally:
             with self._changed:
-                self._running.discard(job_id)
+                del self._running[job_id]
                 self._changed.notify_all()
 
     def _handle(self, job_id: str, handler: Handler) -> str:
@@ -346,11 +320,3 @@ class _Steps:
         if failures:
             raise failures[0]
         return function() if stored == "!" else stored[1:]
-
-
-def _quiet() -> None:
-    """Let the engine log through our handlers, warnings and worse, without tracebacks."""
-    logger = logging.getLogger("dbos")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-    logger.setLevel(logging.WARNING)
