@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightbox.domain.errors import UsageError
 from lightbox.settings import Loaded, Settings, read
 
 
@@ -45,5 +46,16 @@ class Invocation:
         return self.loaded().settings
 
     def ledger_folder(self) -> Path:
-        """Return the folder that holds the ledger's chains."""
-        return Path(self.settings().data_dir) / "ledger"
+        """Return the folder that holds the ledger's chains.
+
+        Raises
+        ------
+        UsageError
+            If no service has ever run there.
+        """
+        data_dir = self.settings().data_dir
+        folder = Path(data_dir) / "ledger"
+        if not folder.is_dir():
+            mend = "name the service's configuration with -c"
+            raise UsageError(f"data_dir {data_dir}", "holds no ledger", mend)
+        return folder

@@ -25,10 +25,16 @@ def _bytes(value: object) -> object:
     return int(float(found[1]) * _SIZES[found[2]]) if found else value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+READS_TIME = BeforeValidator(_seconds)
+"""Marks a field that is a time."""
+
+READS_SIZE = BeforeValidator(_bytes)
+"""Marks a field that is a size."""
+
+Seconds = Annotated[float, READS_TIME, Field(ge=0)]
 """A time: "2s", "5m", "24h"; a plain number is seconds."""
 
-Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
+Bytes = Annotated[int, READS_SIZE, Field(ge=0)]
 """A size: "5GB", "200MB"; a plain number is bytes."""
 
 
@@ -41,7 +47,7 @@ def as_time(seconds: float) -> str:
 
 
 def as_size(size_bytes: int) -> str:
-    """Write a size in its largest even unit: 5000000000 → "5GB"."""
+    """Write a size in its largest even unit: 5000000000 → "5GB", 1536 → "1536B"."""
     for unit, size in _SIZES.items():
         if size_bytes >= size and size_bytes % size == 0:
             return f"{size_bytes // size}{unit}"

@@ -1,0 +1,103 @@
+"""``lightbox ledger``: account for every accepted instance, and prove it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lightbox.app.clock import SystemClock
+from lightbox.cli.display import moment, show_json, show_table
+from lightbox.cli.invocation import Invocation
+from lightbox.domain.account import Account
+from lightbox.domain.result import Disposition
+from lightbox.domain.standing import InstanceStanding
+from lightbox.ledger.prove import Proof
+from lightbox.ledger.prove import check as check_files
+from lightbox.ledger.prove import prove as prove_chains
+from lightbox.ledger.report import instances_json, proof_json
+from lightbox.ledger.timeline import LedgerReader
+
+
+@click.group(epilog="Example: lightbox ledger prove && echo 'nothing is lost'")
+def ledger() -> None:
+    """Account for every accepted instance: delivered, listed with a reason, or in progress."""
+
+
+@ledger.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def list_(invocation: Invocation, *, as_json: bool) -> None:
+    """List every accepted instance and what became of it."""
+    settings = invocation.settings()
+    reader = LedgerReader(invocation.ledger_folder())
+    account = Account(given.name for given in settings.destinations)
+    for recorded in reader.stream():
+        account.apply(recorded)
+    if as_json:
+        show_json(instances_json(account.instances(), Path(settings.data_dir)))
+        return
+    columns = ("Received", "Instance", "From", "Disposition", "Because")
+    show_table(columns, [_row(standing) for standing in account.instances()])
+
+
+@ledger.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def prove(invocation: Invocation, *, as_json: bool) -> int:
+    """Recompute accepted = delivered + listed + in progress from the hash-chained log.
+
+    Exit 1 if the sum is not right, or a row was edited, removed, inserted or moved.
+    """
+    settings = invocation.settings()
+    names = [given.name for given in settings.destinations]
+    return _show(prove_chains(invocation.ledger_folder(), names), as_json=as_json)
+
+
+@ledger.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def check(invocation: Invocation, *, as_json: bool) -> int:
+    """Prove, and hash every stored file again.
+
+    Files may be gone where their instance is settled and older than ``[storage] retention``.
+    Exit 1 if one is missing or changed.
+    """
+    settings = invocation.settings()
+    names = [given.name for given in settings.destinations]
+    kept_since = SystemClock().now() - settings.storage.retention
+    folder = invocation.ledger_folder()
+    return _show(check_files(folder, folder.parent, names, kept_since), as_json=as_json)
+
+
+def _show(proof: Proof, *, as_json: bool) -> int:
+    if as_json:
+        show_json(proof_json(proof))
+        return 0 if proof.ok else 1
+    chains = ", ".join(f"{name} {rows}" for name, rows in proof.chains.items())
+    click.echo(f"{proof.rows} rows in {len(proof.chains)} chains ({chains or 'none yet'})")
+    if proof.files:
+        click.echo(f"{proof.files} files hashed again")
+    click.echo(
+        f"{proof.accepted} accepted = {proof.delivered} delivered + {proof.listed} listed "
+        f"+ {proof.in_progress} in progress; {proof.unaccounted} unaccounted"
+    )
+    for problem in proof.problems:
+        click.echo(problem, err=True)
+    click.echo("proved" if proof.ok else "NOT proved")
+    return 0 if proof.ok else 1
+
+
+def _row(standing: InstanceStanding) -> tuple[object, ...]:
+    verdict = standing.verdict
+    if verdict.disposition is Disposition.IN_PROGRESS:
+        because = f"with {verdict.owner}, until {moment(verdict.deadline)}"
+    else:
+        because = f"{verdict.reason}: {verdict.detail}" if verdict.reason else ""
+    return (
+        moment(standing.arrival.received_at),
+        standing.instance.sop_instance_uid,
+        standing.arrival.calling_ae,
+        verdict.disposition,
+        because,
+    )

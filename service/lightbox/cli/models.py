@@ -1,0 +1,88 @@
+"""``lightbox models``: which model packages there are, and whether they keep their promises."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from lightbox.cli.display import show_json, show_table
+from lightbox.cli.invocation import Invocation
+from lightbox.domain.errors import UsageError
+from lightbox.domain.model_package import ModelPackage
+from lightbox.infer.packages import LoadedPackage, find
+
+
+@click.group(epilog="Example: lightbox models check models/brain_tumour_mri")
+def models() -> None:
+    """List and check model packages (folders with model.toml and weights.onnx)."""
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def list_(invocation: Invocation, *, as_json: bool) -> int:
+    """List the packages under ``[models] path``; exit 1 if one cannot be served."""
+    chosen = invocation.settings().models
+    found = find(Path(chosen.path), chosen.enabled)
+    if as_json:
+        served = [_described(each) for each in found.packages]
+        problems = [str(problem) for problem in found.problems]
+        show_json({"path": chosen.path, "models": served, "problems": problems})
+    else:
+        columns = ("Name", "Version", "Modality", "Unit", "Findings", "Size")
+        show_table(columns, [_row(each) for each in found.packages])
+        for problem in found.problems:
+            click.echo(str(problem), err=True)
+        if not found.packages and not found.problems:
+            click.echo(f"no model package under {chosen.path}", err=True)
+    return 0 if found.packages and not found.problems else 1
+
+
+@models.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def check(invocation: Invocation, folder: str, *, as_json: bool) -> int:
+    """Check a package: manifest, digest, graph, card, and the scores of its samples.
+
+    DIR is a folder, or the name of a package under ``[models] path``. Exit 1 if a check fails.
+    """
+    from lightbox.tools.model_check import check_package
+
+    settings = invocation.settings()
+    lines = check_package(_folder(folder, Path(settings.models.path)), settings)
+    passed = all(line.passed for line in lines)
+    if as_json:
+        show_json({"ok": passed, "checks": [asdict(line) for line in lines]})
+    else:
+        rows = [("ok" if each.passed else "FAILED", each.question, each.answer) for each in lines]
+        show_table(("Result", "Question", "Answer"), rows)
+    return 0 if passed else 1
+
+
+def _folder(given: str, root: Path) -> Path:
+    for folder in (Path(given), root / given):
+        if folder.is_dir():
+            return folder
+    raise UsageError(
+        f"model package {given!r}", f"is no folder here and none under {root}", "name a folder"
+    )
+
+
+def _row(loaded: LoadedPackage) -> tuple[object, ...]:
+    package = loaded.package
+    return (
+        package.name,
+        package.version,
+        ", ".join(package.accepts.modality),
+        package.unit,
+        ", ".join(finding.name for finding in package.findings),
+        f"{len(loaded.weights) / 2**20:.1f} MiB",
+    )
+
+
+def _described(loaded: LoadedPackage) -> dict[str, object]:
+    package: ModelPackage = loaded.package
+    return {"folder": str(loaded.folder), **package.model_dump(mode="json")}
