@@ -12,6 +12,7 @@ from lightbox.domain.attribution import Attribution
 from lightbox.results.colour import INFERNO, OUTLINE, blend, diverging
 from lightbox.results.mask import SHARE_OF_MAXIMUM, supporting_players
 from lightbox.results.typeset import font, width_of
+from lightbox.results.wording import signed_text
 
 PANEL = 640
 """Longest side of a panel, pixels."""
@@ -129,7 +130,7 @@ def _label(
         rows, columns = np.nonzero(coarse == player)
         if rows.size == 0:
             continue
-        lines = [_signed(value)]
+        lines = [signed_text(value)]
         if errors is not None:
             lines.append(f"\u00b1 {errors[player]:.2f}")
         room = ((np.ptp(columns) + 1) * _STEP, (np.ptp(rows) + 1) * _STEP)
@@ -148,12 +149,6 @@ def _label(
                     stroke_fill=(0, 0, 0),
                 )
                 break
-
-
-def _signed(value: float) -> str:
-    """Return a value with its sign; nothing has none."""
-    text = f"{value:+.2f}".replace("-", "\u2212")
-    return text[1:] if text[1:] == "0.00" else text
 
 
 def _borders(labels: LabelMap | Mask) -> Mask:

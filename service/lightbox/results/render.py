@@ -6,6 +6,8 @@ outlives its header.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -13,7 +15,7 @@ from lightbox.domain.arrays import Picture
 from lightbox.domain.explained import Explained
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS
 from lightbox.results import colour, wording
-from lightbox.results.legend import BAR_WIDTH, draw_legend
+from lightbox.results.legend import BAR_WIDTH, legend
 from lightbox.results.panels import heat, original, regions, view_of
 from lightbox.results.source import Source
 from lightbox.results.typeset import Pen, line_height, width_of, wrap
@@ -54,7 +56,7 @@ def render(explained: Explained, source: Source) -> Picture:
     height = table_top + lines * line_height(_TEXT) + 6 * len(table) + 18
     image = Image.new("RGB", (width, height), colour.BACKGROUND)
     draw = ImageDraw.Draw(image)
-    _head(draw, width, explained)
+    _head(image, width, explained)
     start = (width - content) // 2
     second = start + panel_width + gap
     for x, panel, caption in (
@@ -66,19 +68,27 @@ def render(explained: Explained, source: Source) -> Picture:
             (x - 1, panel_top - 1, x + panel_width, panel_top + panel_height), outline=colour.FRAME
         )
         Pen(draw, 18, colour.MUTED).write((x + panel_width / 2, panel_top - 10), caption, "ms")
-    draw_legend(image, (second + panel_width + 16, panel_top), panel_height, attribution)
+    image.paste(legend(attribution, panel_height), (second + panel_width + 16, panel_top))
     _table(draw, table, (round(width * (1 - _TABLE_SHARE) / 2), table_top))
     return np.asarray(image)
 
 
-def _head(draw: ImageDraw.ImageDraw, width: int, explained: Explained) -> None:
+@lru_cache(maxsize=1)
+def _banner() -> Image.Image:
+    """Return the warning on its band; not to be drawn on."""
+    size, height = 24, 40
+    width = round(width_of(NOT_FOR_DIAGNOSIS, size, bold=True)) + 44
+    image = Image.new("RGB", (width, height), colour.WARNING)
+    pen = Pen(ImageDraw.Draw(image), size, colour.WARNING_TEXT, bold=True)
+    pen.write((width / 2, height / 2), NOT_FOR_DIAGNOSIS, "mm")
+    return image
+
+
+def _head(image: Image.Image, width: int, explained: Explained) -> None:
     """Draw the warning and the finding, centred."""
-    size = 24
-    half = width_of(NOT_FOR_DIAGNOSIS, size, bold=True) / 2 + 22
-    box = (width / 2 - half, 16, width / 2 + half, 56)
-    draw.rounded_rectangle(box, radius=6, fill=colour.WARNING)
-    pen = Pen(draw, size, colour.WARNING_TEXT, bold=True)
-    pen.write((width / 2, 36), NOT_FOR_DIAGNOSIS, "mm")
+    banner = _banner()
+    image.paste(banner, ((width - banner.width) // 2, 16))
+    draw = ImageDraw.Draw(image)
     text = wording.headline(explained)
     size = next((s for s in (30, 26, 22, 18) if width_of(text, s, bold=True) <= 0.62 * width), 18)
     lines = wrap(text, size, round(0.62 * width))
@@ -94,15 +104,18 @@ def _caption(explained: Explained) -> str:
 def _rows(explained: Explained, source: Source) -> list[Row]:
     """Return key, text and colour of every line of the table that has something to say."""
     attribution, prediction = explained.attribution, explained.prediction
+    cell = "Map cell" if attribution.estimate.values is None else "Region"
     rows: list[Row] = [
         ("Result", wording.audit_sentence(explained), colour.TEXT),
         ("Caution", wording.confidence_remark(explained), colour.CAUTION),
+        ("Others", wording.others_line(explained), colour.TEXT),
         ("Model", f"{prediction.model} {prediction.version}", colour.TEXT),
         ("Method", wording.method_sentence(attribution), colour.TEXT),
         ("Source", wording.source_line(source), colour.TEXT),
-        ("Made", f"{wording.time_line(explained)}, {wording.reason_line(explained)}", colour.TEXT),
-        ("Map cell", wording.cell_line(attribution, explained.frame.pixel_spacing), colour.TEXT),
-        ("Audit", wording.trust_line(attribution), colour.TEXT),
+        ("Made", wording.time_line(explained), colour.TEXT),
+        ("Reason", wording.reason_line(explained), colour.TEXT),
+        (cell, wording.cell_line(attribution, explained.frame.pixel_spacing), colour.TEXT),
+        ("Check", wording.trust_line(attribution), colour.TEXT),
         ("Caution", explained.job.caveat, colour.CAUTION),
         *(("Caution", warning, colour.CAUTION) for warning in attribution.warnings),
     ]

@@ -12,6 +12,7 @@ from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import JobPath
 from lightbox.results.source import Source
 
+_MOST_OTHERS = 4
 _NAMES = {
     "grad_cam": "Grad-CAM",
     "hires_cam": "HiResCAM",
@@ -47,6 +48,12 @@ def percent(confidence: float) -> str:
     if confidence < 0.01:
         return "< 1 %"
     return f"{100 * confidence:.0f} %"
+
+
+def signed_text(value: float) -> str:
+    """Return a value with its sign; nothing has none."""
+    text = f"{value:+.2f}".replace("-", "\u2212")
+    return text[1:] if text[1:] == "0.00" else text
 
 
 def headline(explained: Explained) -> str:
@@ -119,6 +126,21 @@ def _lower_first(label: str) -> str:
     return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
 
+def others_line(explained: Explained) -> str:
+    """Return what else the model considered, likeliest first."""
+    package, prediction = explained.package, explained.prediction
+    labels = {finding.name: finding.label for finding in package.findings}
+    others = sorted(
+        (
+            (score, name)
+            for name, score in prediction.scores.items()
+            if name != prediction.finding and name in labels
+        ),
+        reverse=True,
+    )
+    return ", ".join(f"{labels[name]} {percent(score)}" for score, name in others[:_MOST_OTHERS])
+
+
 def source_line(source: Source) -> str:
     """Name the source as viewers do: series, instance, frame."""
     series = source.text("SeriesNumber") or "without number"
@@ -137,8 +159,8 @@ def reason_line(explained: Explained) -> str:
     """Return the urgency and what decided it; for an audit, why it was made."""
     job = explained.job
     if job.path is JobPath.AUDIT:
-        return f"Audit, because: {job.rule}"
-    return f"{job.urgency.value} ({job.rule})"
+        return f"Audit: {job.rule}"
+    return f"{job.urgency.value}: {job.rule}"
 
 
 def cell_line(attribution: Attribution, spacing: tuple[float, float] | None) -> str:
@@ -156,7 +178,12 @@ def trust_line(attribution: Attribution) -> str:
     parts = []
     if attribution.estimate.values is not None:
         parts.append(f"{attribution.estimate.evaluations} evaluations")
-        parts.append(f"completeness residual {attribution.completeness_residual:.1e}")
+        if attribution.link:
+            parts.append(
+                f"values add up from {attribution.v_empty:.2f} (no region) "
+                f"to {attribution.v_full:.2f} (all regions), "
+                f"residual {attribution.completeness_residual:.0e}"
+            )
     agreement = attribution.quality.get("agreement")
     if agreement is not None:
         parts.append(f"agreement with the fast map {agreement:.2f}")
