@@ -216,6 +216,11 @@ class Account:
         names = self._study_jobs.get(study_instance_uid, ())
         return summarise(study_instance_uid, instances, tuple(self._standings(names)))
 
+    def placed_job(self, job_id: str) -> Job | None:
+        """Return a job by its name, without asking how far it has come."""
+        facts = self._jobs.get(job_id)
+        return facts.job if facts else None
+
     def job(self, job_id: str) -> JobStanding | None:
         """Return one job, or None where it was never placed."""
         return next(self._standings((job_id,)), None)
@@ -247,7 +252,7 @@ class Account:
             other = newest.get((job.path, job.model))
             if other is None or _age(job) > _age(other):
                 newest[job.path, job.model] = job
-        jobs = tuple(self._standings(job.job_id for job in newest.values()))
+        jobs = tuple(self._standings(job.job_id for job in sorted(newest.values(), key=_age)))
         verdict = verdict_of(jobs) if jobs else self._before_jobs(facts.stored, facts)
         made = tuple(result for job in jobs for result in job.results)
         return InstanceStanding(facts.stored.instance, facts.stored.arrival, verdict, made)

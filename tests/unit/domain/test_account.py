@@ -373,6 +373,8 @@ def test_a_job_by_its_name() -> None:
     assert standing is not None
     assert (standing.state, standing.turnaround) == (JobState.PREDICTED, None)
     assert standing.prediction == a_prediction("normal", 0.99)
+    assert made.placed_job(JOB.job_id) == JOB
+    assert made.placed_job("none") is None
     assert made.job("none") is None
 
 
@@ -440,9 +442,10 @@ def test_whatever_happens_in_whatever_order_each_instance_has_one_right_disposit
         shuffled.apply(row)
     assert in_order.positions == shuffled.positions
 
-    def judged(made: Account) -> dict[tuple[str, str], Verdict]:
+    def judged(made: Account) -> dict[tuple[str, str], object]:
         return {
-            (s.instance.sop_instance_uid, s.instance.sha256): s.verdict for s in made.instances()
+            (s.instance.sop_instance_uid, s.instance.sha256): (s.verdict, s.results)
+            for s in made.instances()
         }
 
     assert judged(in_order) == judged(shuffled)
@@ -451,7 +454,7 @@ def test_whatever_happens_in_whatever_order_each_instance_has_one_right_disposit
     totals = in_order.totals()
     assert totals.accepted == len(accepted)
     assert totals.accepted == totals.delivered + totals.listed + totals.in_progress
-    for found in judged(in_order).values():
+    for found in (standing.verdict for standing in in_order.instances()):
         match found.disposition:
             case Disposition.IN_PROGRESS:
                 assert found.owner
