@@ -32,7 +32,10 @@ from lightbox.infer.preprocess import geometry_for
 from lightbox.settings import Limits
 
 _START_SECONDS = 60.0
-_PIPE_BYTES = 1 << 20
+
+
+class ClosedError(RuntimeError):
+    """The pool was closed while a file was being decoded; it says nothing about the file."""
 
 
 class DecodePool:
@@ -44,15 +47,20 @@ class DecodePool:
         How many; they start at once and are ready a moment later.
     limits : Limits
         Memory, CPU time and samples of one instance.
+    grace : float
+        A child that is silent for twice its CPU time and so many seconds more is ended.
     """
 
-    def __init__(self, processes: int = 2, limits: Limits | None = None) -> None:
+    def __init__(
+        self, processes: int = 2, limits: Limits | None = None, grace: float = 10.0
+    ) -> None:
         self._limits = limits or Limits()
-        self._idle: queue.Queue[_Child] = queue.Queue()
+        self._patience = 2 * self._limits.decode_time + grace
+        self._idle: queue.Queue[_Child | None] = queue.Queue()
         self._children: set[_Child] = set()
         self._closed = False
         for _ in range(processes):
-            self._start()
+            self._idle.put(self._started())
 
     def frames(self, request: FramesRequest) -> Generator[Frame]:
         """Decode frames, one after the other; whoever stops early costs the pool a child.
@@ -61,30 +69,58 @@ class DecodePool:
         ------
         UnreadableError
             Naming the file and why: no image, broken pixel data, too large, too slow, a crash.
+        ClosedError
+            If the pool is closed.
         """
-        child = self._idle.get()
-        done = False
+        child = self._take()
+        finished = False
         try:
             yield from child.frames(request)
-            done = True
+            finished = True
+        except _LostError as error:
+            if self._closed:
+                raise ClosedError from error
+            name = Path(request.path).name
+            raise UnreadableError(name, f"its pixel data cannot be decoded: {error}") from error
         except UnreadableError:
-            done = child.is_well()
+            finished = True
             raise
         finally:
-            if done:
-                self._idle.put(child)
-            else:
-                child.kill()
-                self._children.discard(child)
-                if not self._closed:
-                    self._start()
+            self._give_back(child, finished=finished)
+
+    def _take(self) -> _Child:
+        child = self._idle.get()
+        if child is None or self._closed:
+            self._idle.put(None)  # for whoever waits beside us
+            raise ClosedError
+        if child.is_alive():
+            return child
+        self._discard(child)
+        return self._started()
+
+    def _give_back(self, child: _Child, *, finished: bool) -> None:
+        if self._closed:
+            return
+        if not finished:
+            self._discard(child)
+            child = self._started()
+        self._idle.put(child)
+
+    def _started(self) -> _Child:
+        child = _Child(self._limits, self._patience)
+        self._children.add(child)
+        return child
+
+    def _discard(self, child: _Child) -> None:
+        child.kill()
+        self._children.discard(child)
 
     def close(self) -> None:
         """End the children."""
         self._closed = True
+        self._idle.put(None)
         for child in tuple(self._children):
-            child.kill()
-        self._children.clear()
+            self._discard(child)
 
     def __enter__(self) -> Self:
         return self
@@ -97,11 +133,6 @@ class DecodePool:
     ) -> None:
         self.close()
 
-    def _start(self) -> None:
-        child = _Child(self._limits)
-        self._children.add(child)
-        self._idle.put(child)
-
 
 class _LostError(Exception):
     """The child ended, fell silent or said something that it must not say."""
@@ -110,9 +141,9 @@ class _LostError(Exception):
 class _Child:
     """One process and the two pipes to it."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, patience: float) -> None:
         self._limits = limits
-        self._well = True
+        self._patience = patience
         self._ready = False
         program = [sys.executable, "-m", "lightbox.infer.decode_child"]
         bounds = [str(limits.decode_memory), str(limits.decode_time), str(limits.pixels)]
@@ -131,26 +162,30 @@ class _Child:
         self._poll = select.poll()
         self._poll.register(self._replies, select.POLLIN)
 
-    def is_well(self) -> bool:
-        """Say whether it can take another file."""
-        return self._well
+    def is_alive(self) -> bool:
+        """Say whether it can take a file."""
+        return self._process.poll() is None
 
     def frames(self, request: FramesRequest) -> Generator[Frame]:
         """Ask for frames and check each answer."""
-        try:
-            if not self._ready:
-                self._message(_START_SECONDS)
-                self._ready = True
-            self._ask(request)
-            yield from self._answers(request)
-        except _LostError as error:
-            self._well = False
-            name = Path(request.path).name
-            raise UnreadableError(name, f"its pixel data cannot be decoded: {error}") from error
+        if not self._ready:
+            self._message(_START_SECONDS)
+            self._ready = True
+        self._ask(request)
+        while True:
+            header = self._message(self._patience)
+            match header.kind:
+                case "frame":
+                    yield self._frame(header, request)
+                case "unreadable":
+                    raise UnreadableError(Path(request.path).name, header.reason, header.mend)
+                case "end":
+                    return
+                case "ready":
+                    raise _LostError("the decoder answered out of turn")
 
     def kill(self) -> None:
         """End it now."""
-        self._well = False
         self._process.kill()
         self._process.wait()
         with contextlib.suppress(OSError):
@@ -166,29 +201,15 @@ class _Child:
         except OSError as error:
             raise _LostError(self._epitaph()) from error
 
-    def _answers(self, request: FramesRequest) -> Generator[Frame]:
-        patience = 2 * self._limits.decode_time + 10.0
-        while True:
-            header = self._message(patience)
-            match header.kind:
-                case "frame":
-                    yield self._frame(header, request, patience)
-                case "unreadable":
-                    raise UnreadableError(Path(request.path).name, header.reason, header.mend)
-                case "end":
-                    return
-                case "ready":
-                    raise _LostError("the decoder answered out of turn")
-
-    def _frame(self, header: Header, request: FramesRequest, patience: float) -> Frame:
+    def _frame(self, header: Header, request: FramesRequest) -> Frame:
         spec = request.preprocessing
         rank = len(header.picture)
         if header.tensor != (1, spec.channels, *spec.size) or rank not in {2, 3}:
             raise _LostError("the decoder answered with another shape")
         if min(header.picture) < 1 or np.prod(header.picture) > self._limits.pixels:
             raise _LostError("the decoder answered with another size")
-        tensor = self._array(header.tensor, np.dtype(np.float32), patience)
-        picture = self._array(header.picture, np.dtype(np.uint8), patience)
+        tensor = self._array(header.tensor, np.dtype(np.float32))
+        picture = self._array(header.picture, np.dtype(np.uint8))
         rows, columns = header.picture[:2]
         return Frame(
             ref=FrameRef(request.sop_instance_uid, header.number),
@@ -198,9 +219,9 @@ class _Child:
             pixel_spacing=header.spacing,
         )
 
-    def _array(self, shape: tuple[int, ...], dtype: np.dtype, patience: float) -> np.ndarray:
+    def _array(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         size = int(np.prod(shape)) * dtype.itemsize
-        return np.frombuffer(self._read(size, patience), dtype=dtype).reshape(shape)
+        return np.frombuffer(self._read(size, self._patience), dtype=dtype).reshape(shape)
 
     def _message(self, patience: float) -> Header:
         length = int.from_bytes(self._read(LENGTH_BYTES, patience), "big")

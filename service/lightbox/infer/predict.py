@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lightbox.domain.arrays import FloatMap
-from lightbox.domain.errors import ModelPackageError
+from lightbox.domain.errors import ModelPackageError, UnreadableError
 from lightbox.domain.frame import Frame
 from lightbox.domain.jobs import Job
 from lightbox.domain.model_package import ModelPackage
@@ -105,9 +105,12 @@ class Predict:
     def _frames(
         self, job: Job, package: ModelPackage, only: FrameRef | None = None
     ) -> Generator[Frame]:
-        for instance in job.instances:
-            if only is not None and instance.sop_instance_uid != only.sop_instance_uid:
-                continue
+        instances = job.instances
+        if only is not None:
+            instances = tuple(i for i in instances if i.sop_instance_uid == only.sop_instance_uid)
+            if not instances:
+                raise UnreadableError(only.sop_instance_uid, "is not an instance of this job")
+        for instance in instances:
             request = FramesRequest(
                 path=str((self._root / instance.path).absolute()),
                 sop_instance_uid=instance.sop_instance_uid,

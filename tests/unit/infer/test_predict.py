@@ -1,0 +1,215 @@
+"""The door of infer, with real files, a real decoder and a real network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builders import a_job, a_uid, an_instance
+from dicom_images import a_file, a_picture, an_image
+from fakes.clock import FakeClock
+from lightbox.domain.arrays import ImageTensor
+from lightbox.domain.errors import ExplanationError, ModelPackageError, UnreadableError
+from lightbox.domain.jobs import Job
+from lightbox.domain.prediction import FrameRef
+from lightbox.infer.confidence import probabilities
+from lightbox.infer.decode import DecodePool
+from lightbox.infer.packages import LoadedPackage
+from lightbox.infer.predict import Predict
+from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+from lightbox.ports import Output, Runtime
+from packages import a_loaded_package
+
+LEVELS = np.rint(a_picture() * 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool]:
+    with DecodePool(processes=1) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedPackage:
+    return a_loaded_package(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def runtime(loaded: LoadedPackage) -> OnnxRuntime:
+    return OnnxRuntime(loaded, device="cpu", threads=1)
+
+
+class Place:
+    """A data directory with images in it, and a door that looks at them."""
+
+    def __init__(self, root: Path, loaded: LoadedPackage, pool: DecodePool) -> None:
+        self.root = root
+        self.loaded = loaded
+        self.pool = pool
+
+    def predict(self, runtime: Runtime, max_batch: int = 32) -> Predict:
+        name = self.loaded.package.name
+        packages = {name: self.loaded.package}
+        clock = FakeClock()
+        return Predict({name: runtime}, packages, self.pool, self.root, clock, max_batch)
+
+    def a_job_on(self, *pictures: np.ndarray) -> Job:
+        instances = []
+        for number, stored in enumerate(pictures, 1):
+            a_file(self.root / f"{number}.dcm", an_image(stored))
+            instances.append(an_instance(sop=a_uid("sop", str(number)), path=f"{number}.dcm"))
+        return a_job(*instances, model=self.loaded.package.name)
+
+
+@pytest.fixture
+def place(tmp_path: Path, loaded: LoadedPackage, pool: DecodePool) -> Place:
+    return Place(tmp_path, loaded, pool)
+
+
+def slices(count: int) -> list[np.ndarray]:
+    draw = np.random.default_rng(5)
+    return [draw.permutation(LEVELS.ravel()).reshape(LEVELS.shape) for _ in range(count)]
+
+
+def test_an_instance_gets_calibrated_scores_a_map_and_its_frame(
+    place: Place, runtime: OnnxRuntime
+) -> None:
+    looked = place.predict(runtime).predict(place.a_job_on(LEVELS), nullcontext)
+
+    prediction, package = looked.prediction, place.loaded.package
+    assert prediction.finding == max(prediction.scores, key=lambda name: prediction.scores[name])
+    assert prediction.confidence == prediction.scores[prediction.finding]
+    assert sum(prediction.scores.values()) == pytest.approx(1)
+    assert package.findings[prediction.target].name == prediction.finding
+    assert prediction.model_sha256 == package.sha256
+    assert looked.output.logits.shape == (1, 3)
+    assert looked.output.cam is not None
+    assert looked.output.cam.shape == (1, 8, 8)
+    assert looked.frame.picture.shape == LEVELS.shape
+
+
+def test_the_most_suspicious_slice_speaks_for_the_series(
+    place: Place, runtime: OnnxRuntime
+) -> None:
+    pictures = slices(7)
+    series = place.predict(runtime, max_batch=3).predict(place.a_job_on(*pictures), nullcontext)
+
+    each = []
+    for picture in pictures:
+        alone = place.predict(runtime).predict(place.a_job_on(picture), nullcontext)
+        each.append(max(alone.prediction.scores["pneumonia"], alone.prediction.scores["tumour"]))
+    first = int(np.argmax(each))
+    assert series.prediction.key_frame == FrameRef(a_uid("sop", str(first + 1)))
+    assert series.prediction.frames == 7
+    np.testing.assert_array_equal(series.frame.ref, series.prediction.key_frame)
+
+
+def test_of_equally_suspicious_frames_the_first_is_taken(
+    place: Place, runtime: OnnxRuntime
+) -> None:
+    stack = np.stack([LEVELS] * 5)
+
+    looked = place.predict(runtime, max_batch=2).predict(place.a_job_on(stack), nullcontext)
+
+    assert looked.prediction.key_frame.frame == 1
+    assert looked.prediction.frames == 5
+
+
+def test_an_audit_comes_back_to_the_same_bits(place: Place, runtime: OnnxRuntime) -> None:
+    job = place.a_job_on(np.stack(slices(4)), *slices(2))
+    door = place.predict(runtime)
+    looked = door.predict(job, nullcontext)
+
+    again = door.again(job, looked.prediction, nullcontext)
+
+    assert again.prediction == looked.prediction
+    assert again.frame.ref == looked.frame.ref
+    np.testing.assert_array_equal(again.frame.tensor, looked.frame.tensor)
+    np.testing.assert_array_equal(again.output.logits, looked.output.logits)
+    assert again.output.cam is not None
+    assert looked.output.cam is not None
+    np.testing.assert_array_equal(again.output.cam, looked.output.cam)
+
+
+def test_the_device_is_held_for_the_forward_pass_only(place: Place, runtime: OnnxRuntime) -> None:
+    held = []
+
+    class Watched:
+        def predict(self, images: ImageTensor) -> Output:
+            held.append(inside)
+            return runtime.predict(images)
+
+        value = runtime.value
+
+    inside = 0
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        nonlocal inside
+        inside += 1
+        yield
+        inside -= 1
+
+    place.predict(Watched(), max_batch=2).predict(place.a_job_on(*slices(4)), turn)
+
+    assert held == [1, 1, 1]  # two batches, and the key frame alone
+    assert inside == 0
+
+
+class Saying:
+    """A runtime that always says the same."""
+
+    def __init__(self, *logits: float) -> None:
+        self._logits = np.array([logits], dtype=np.float32)
+
+    def predict(self, images: ImageTensor) -> Output:
+        cam = np.ones((len(images), 2, 2), dtype=np.float32)
+        return Output(np.repeat(self._logits, len(images), 0), cam)
+
+    def value(self, *_: object) -> np.ndarray:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("logits", [(np.nan, 0, 1), (np.inf, 0, 1), (2, 2, 2)])
+def test_logits_that_say_nothing_are_withheld(place: Place, logits: tuple[float, ...]) -> None:
+    with pytest.raises(ExplanationError, match="the result is withheld"):
+        place.predict(Saying(*logits)).predict(place.a_job_on(LEVELS), nullcontext)
+
+
+def test_scores_are_softmax_of_logits_over_temperature(place: Place) -> None:
+    looked = place.predict(Saying(3, 1, 2)).predict(place.a_job_on(LEVELS), nullcontext)
+
+    expected = probabilities(place.loaded.package, np.array([[3, 1, 2]], dtype=np.float32))[0]
+    assert list(looked.prediction.scores.values()) == pytest.approx(expected)
+    assert looked.prediction.finding == "normal"
+
+
+def test_a_unit_with_an_unreadable_slice_is_not_judged(place: Place, runtime: OnnxRuntime) -> None:
+    job = place.a_job_on(*slices(2))
+    (place.root / "2.dcm").write_bytes(b"damaged")
+
+    with pytest.raises(UnreadableError, match=r"2\.dcm"):
+        place.predict(runtime).predict(job, nullcontext)
+
+
+def test_a_key_frame_that_the_job_does_not_hold_is_unreadable(
+    place: Place, runtime: OnnxRuntime
+) -> None:
+    job = place.a_job_on(LEVELS)
+    door = place.predict(runtime)
+    prediction = door.predict(job, nullcontext).prediction
+
+    with pytest.raises(UnreadableError, match="is not an instance of this job"):
+        door.again(job, replace(prediction, key_frame=FrameRef("9.9")), nullcontext)
+
+
+def test_a_model_that_is_not_served_is_refused(place: Place, runtime: OnnxRuntime) -> None:
+    job = replace(place.a_job_on(LEVELS), model="chest_xray")
+
+    with pytest.raises(ModelPackageError, match="'chest_xray': is not served here"):
+        place.predict(runtime).predict(job, nullcontext)
