@@ -48,6 +48,7 @@ _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0)
 _AGREEMENT = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # a negative edge would cost the sum
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 _MOST_CALLING = 50  # AE titles of strangers must not grow the registry
+_OTHER = "other"
 
 _OfJob: TypeAlias = (
     JobStarted
@@ -192,7 +193,7 @@ class Metrics:
 
     def _begin(self) -> None:
         """Make every series whose labels are known, so that rates start from zero."""
-        for calling in sorted(self._calling):
+        for calling in (*sorted(self._calling), _OTHER):
             self.instances_received.labels(calling, "0x0000")
         for urgency in Urgency:
             self.jobs_waiting.labels(urgency)
@@ -249,7 +250,7 @@ class Metrics:
             if len(self._calling) < _MOST_CALLING:
                 self._calling.add(calling_ae)
             else:
-                calling_ae = "other"
+                calling_ae = _OTHER
         self.instances_received.labels(calling_ae, f"0x{status:04X}").inc()
         if size_bytes:
             self.received_bytes.inc(size_bytes)
