@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -207,3 +208,17 @@ def _ends_and_all_but_one(n_players: int) -> CoalitionMatrix:
     rows[0] = False
     rows[np.arange(n_players) + 2, np.arange(n_players)] = False
     return rows
+
+
+def finished(
+    chunks: Generator[Estimate, None, Attribution],
+    turn: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Attribution:
+    """Drive an audit to its end, each chunk inside of a turn of its own."""
+    while True:
+        with turn():
+            try:
+                next(chunks)
+            except StopIteration as end:
+                attribution: Attribution = end.value
+                return attribution

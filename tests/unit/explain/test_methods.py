@@ -12,13 +12,23 @@ from contracts.explainer import (
     shapley_by_definition,
 )
 from lightbox.domain.errors import ExplanationError
-from lightbox.explain.methods import grad_cam, occlusion, shapley_exact
+from lightbox.explain.methods import grad_cam, occlusion, shapley, shapley_exact
 from lightbox.explain.plugin import Budget
 from lightbox.ports import Output
 
 
 class TestShapleyExact(ShapleyContract):
     method = shapley_exact.METHOD
+
+
+class TestShapleyWhereAllCoalitionsFitTheBudget(ShapleyContract):
+    method = shapley.METHOD
+
+
+class TestShapleyAsAnEstimate(ShapleyContract):
+    method = shapley.METHOD
+    budget = Budget(chunk=16, max_evaluations=200)
+    players = 9
 
 
 class TestOcclusion(ExplainerContract):

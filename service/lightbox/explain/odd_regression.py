@@ -1,0 +1,113 @@
+"""Shapley values and their standard errors from complementary pairs, by weighted least squares.
+
+With single players alone this is KernelSHAP's regression on pairs (Covert & Lee 2021,
+arXiv 2012.01536); further odd parities take away what singles cannot explain
+(Fumagalli et al. 2026, arXiv 2602.01399). Standard errors are HC3 (MacKinnon & White 1985) with
+the finite-population factor of each size: what is drawn without replacement is not noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lightbox.domain.arrays import CoalitionMatrix, FloatMap, PlayerValues
+from lightbox.explain.pair_plan import regression_weights
+from lightbox.explain.parities import parities, shares, strongest
+
+EVALUATIONS_PER_TERM = 3
+"""Of the evaluations beyond those that single players need."""
+
+EVALUATIONS_PER_PLAYER = 12
+"""So many evaluations per player go to single players before the first further parity."""
+
+MOST_TERMS = 600
+"""Bounds memory and time of a fit; more evaluations then lower the error as a sample does."""
+
+RIDGE = 3e-3
+"""Penalty of the parities that were chosen on the data they are fitted to."""
+
+_ROUNDS = 3
+_LEAST_SLACK = 0.05
+"""1 - leverage is not taken as smaller: a row that fits itself says nothing of its error."""
+
+
+class Answer(NamedTuple):
+    """Values and standard errors, each of shape (n_players,)."""
+
+    values: PlayerValues
+    standard_errors: PlayerValues
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What was seen.
+
+    Attributes
+    ----------
+    rows : array, shape (m, n)
+        One coalition of each complementary pair: the beginning of a plan.
+    odd : array, shape (m,)
+        (v(S) - v(complement of S)) / 2.
+    total : float
+        v(N) - v(empty), which the values add up to exactly.
+    """
+
+    rows: CoalitionMatrix
+    odd: PlayerValues
+    total: float
+
+
+def fitted(pairs: Pairs) -> Answer:
+    """Estimate Shapley values: single players, and as many parities as the pairs can bear."""
+    n = pairs.rows.shape[1]
+    evaluations = 2 * len(pairs.rows) + 2
+    spare = (evaluations - EVALUATIONS_PER_PLAYER * n) // EVALUATIONS_PER_TERM
+    further = max(0, min(spare, MOST_TERMS - n))
+    weights, undrawn = regression_weights(pairs.rows)
+    sets: CoalitionMatrix = np.eye(n, dtype=np.bool_)
+    fit = _Fit(pairs, sets, weights, undrawn)
+    for turn in range(_ROUNDS):
+        count = further // _ROUNDS + (turn < further % _ROUNDS)
+        if count:
+            new = strongest(pairs.rows, weights * fit.residual, sets, count)
+            sets = np.concatenate([sets, new])
+            fit = _Fit(pairs, sets, weights, undrawn)
+    return fit.answer()
+
+
+class _Fit:
+    """One constrained weighted least-squares fit of the odd part by parities."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        sets: CoalitionMatrix,
+        weights: PlayerValues,
+        undrawn: PlayerValues,
+    ) -> None:
+        self._sets, self._undrawn = sets, undrawn
+        features = parities(pairs.rows, sets)
+        weighted = features * weights[:, None]
+        gram = weighted.T @ features
+        scale = float(np.trace(gram)) / len(sets)
+        penalty = np.where(sets.sum(axis=1) == 1, 1e-9, RIDGE) * scale
+        inverse = np.linalg.inv(gram + np.diag(penalty))
+        # Efficiency: all coefficients add up to -total / 2.
+        row_sums = inverse.sum(axis=1)
+        projected = inverse - np.outer(row_sums, row_sums) / row_sums.sum()
+        self._features, self._influence = features, weighted @ projected
+        offset = row_sums * (-pairs.total / 2.0) / row_sums.sum()
+        self._coefficients = self._influence.T @ pairs.odd + offset
+        self.residual: PlayerValues = pairs.odd - features @ self._coefficients
+
+    def answer(self) -> Answer:
+        """Shapley values, and HC3 standard errors with the finite-population factor."""
+        matrix: FloatMap = shares(self._sets)
+        leverage = np.einsum("ij,ij->i", self._features, self._influence)
+        left_out = self.residual / np.clip(1.0 - leverage, _LEAST_SLACK, None)
+        moved = (self._influence @ matrix.T) * left_out[:, None]
+        variance = (moved**2 * self._undrawn[:, None]).sum(axis=0)
+        return Answer(matrix @ self._coefficients, np.sqrt(variance))
