@@ -186,8 +186,8 @@ def test_the_file_is_in_write_ahead_mode_and_for_our_eyes_only(
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_an_unfinished_job_is_done_when_it_is_placed_again(tmp_path: Path) -> None:
-    (job,) = jobs(1)
+def test_an_unfinished_job_is_done_when_it_is_revived(tmp_path: Path) -> None:
+    (job,) = jobs(1, Urgency.STAT)
     tries = Record()
 
     def handler(job_id: str, step: Step) -> None:
@@ -200,12 +200,9 @@ def test_an_unfinished_job_is_done_when_it_is_placed_again(tmp_path: Path) -> No
     try:
         queue.place(job)
         tries.wait(1)
-
-        def done_when_placed_again() -> bool | None:
-            queue.place(job)
-            return len(tries.handled) == 2 or None
-
-        until(done_when_placed_again)
+        until(lambda: queue.revive() or None)
+        tries.wait(2)
+        assert queue.revive() == 0
     finally:
         queue.close(5.0)
 

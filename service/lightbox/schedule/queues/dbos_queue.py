@@ -21,7 +21,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -71,7 +71,7 @@ class DbosQueueClient:
             self._client = self._connect()
 
     def place(self, job: Job) -> None:
-        """Enqueue; placing a job twice is placing it once. An unfinished one is revived."""
+        """Enqueue; placing a job twice is placing it once."""
         options = EnqueueOptions(
             workflow_name=workflow_name(job.urgency),
             queue_name=LINES[job.urgency].name,
@@ -80,10 +80,6 @@ class DbosQueueClient:
             priority=priority(job),
         )
         self._client.enqueue(options, job.job_id)
-        if job.job_id in self._ended_with(_UNFINISHED, [job.job_id]):
-            self._client.rewind_workflow(
-                job.job_id, start_step=1, queue_name=LINES[job.urgency].name
-            )
 
     def serve(self, handler: Handler) -> None:
         """Refuse: a client executes nothing.
@@ -113,7 +109,7 @@ class DbosQueueClient:
 
     def quarantined(self) -> tuple[str, ...]:
         """Return the jobs that were given up because they took the process with them."""
-        return self._ended_with(_QUARANTINED)
+        return tuple(self._ended_with(_QUARANTINED))
 
     def attempts(self, job_id: str) -> int:
         """Return how often a job was started, this time included."""
@@ -122,10 +118,25 @@ class DbosQueueClient:
         )
         return (found[0].recovery_attempts or 0) if found else 0
 
-    def release(self, jobs: Mapping[str, str]) -> None:
-        """Give jobs that were interrupted in good order back to their lines, tries reset."""
-        for job_id, line in jobs.items():
-            self._client.resume_workflow(job_id, queue_name=line)
+    def release(self, jobs: Iterable[str], executor_id: str) -> None:
+        """Give jobs that this executor was stopped in back to their lines, tries reset."""
+        held = self._client.list_workflows(
+            workflow_ids=list(jobs),
+            status="PENDING",
+            executor_id=executor_id,
+            load_input=False,
+            load_output=False,
+        )
+        for status in held:
+            line = LINES[URGENCIES[status.name]]
+            self._client.resume_workflow(status.workflow_id, queue_name=line.name)
+
+    def revive(self) -> int:
+        """Enqueue all unfinished jobs once more, as after a full disk; return how many."""
+        unfinished = self._ended_with(_UNFINISHED)
+        for job_id, urgency in unfinished.items():
+            self._client.rewind_workflow(job_id, start_step=1, queue_name=LINES[urgency].name)
+        return len(unfinished)
 
     def forget(self, before: str) -> int:
         """Delete the rows of jobs that ended before this moment (ISO 8601); return how many."""
@@ -163,9 +174,13 @@ class DbosQueueClient:
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
-    def _ended_with(self, mark: str, jobs: list[str] | None = None) -> tuple[str, ...]:
-        ended = self._client.list_workflows(workflow_ids=jobs, status="ERROR", load_input=False)
-        return tuple(s.workflow_id for s in ended if s.error is not None and str(s.error) == mark)
+    def _ended_with(self, mark: str) -> dict[str, Urgency]:
+        ended = self._client.list_workflows(status="ERROR", load_input=False)
+        return {
+            status.workflow_id: URGENCIES[status.name]
+            for status in ended
+            if status.error is not None and str(status.error) == mark
+        }
 
 
 class DbosQueue:
@@ -195,8 +210,8 @@ class DbosQueue:
         self._client = DbosQueueClient(store)
         self._give_up = give_up
         self._changed = threading.Condition()
-        self._running: dict[str, str] = {}
-        self._interrupted: dict[str, str] = {}
+        self._running: set[str] = set()
+        self._interrupted: set[str] = set()
         self._closing = False
 
     def place(self, job: Job) -> None:
@@ -214,6 +229,10 @@ class DbosQueue:
     def quarantined(self) -> tuple[str, ...]:
         """Return the jobs that were given up because they took the process with them."""
         return self._client.quarantined()
+
+    def revive(self) -> int:
+        """Enqueue all unfinished jobs once more, as after a full disk; return how many."""
+        return self._client.revive()
 
     def serve(self, handler: Handler) -> None:
         """Start executing jobs, those first that a crash interrupted; returns at once."""
@@ -241,28 +260,31 @@ class DbosQueue:
             self._changed.wait_for(lambda: not self._running, timeout=seconds)
         DBOS.destroy(destroy_registry=True)
         # What is still in a thread ends with the process; it did not take the process with it.
-        self._client.release(self._interrupted | self._running)
+        self._client.release(self._interrupted | self._running, self._executor_id)
         self._client.close(0.0)
         self._lock.close()
 
     def _register(self, urgency: Urgency, handler: Handler) -> None:
         def execute(job_id: str) -> str:
-            return self._execute(job_id, urgency, handler)
+            return self._execute(job_id, handler)
 
         # Tries are counted here, not by the engine, because somebody must be told.
         DBOS.workflow(name=workflow_name(urgency), max_recovery_attempts=None)(execute)
 
-    def _execute(self, job_id: str, urgency: Urgency, handler: Handler) -> str:
+    def _execute(self, job_id: str, handler: Handler) -> str:
         with self._changed:
-            self._running[job_id] = LINES[urgency].name
+            self._running.add(job_id)
         try:
             return self._handle(job_id, handler)
         except StoppingError:
-            self._interrupted[job_id] = self._running[job_id]
+            if not self._closing:
+                # The store was gone for a moment; ``revive`` goes on with the job.
+                raise _EndedError(_UNFINISHED) from None
+            self._interrupted.add(job_id)
             raise
         finally:
             with self._changed:
-                del self._running[job_id]
+                self._running.discard(job_id)
                 self._changed.notify_all()
 
     def _handle(self, job_id: str, handler: Handler) -> str:
