@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lightbox.domain.arrays import FloatMap, LabelMap
+from lightbox.domain.arrays import FloatMap, LabelMap, Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,12 @@ class Axis:
     def source_centres(self) -> FloatMap:
         """Centres of the source pixels, in model pixels; shape ``(source,)``."""
         return self.to_model(np.arange(self.source, dtype=np.float64) + 0.5)
+
+    def source_seen(self) -> Mask:
+        """Say which source pixels lie in the model frame; shape ``(source,)``."""
+        centres = self.source_centres()
+        seen: Mask = (centres >= 0) & (centres < self.model)
+        return seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +110,14 @@ class FrameGeometry:
         Returns
         -------
         array, shape (source_rows, source_columns), float32
-            Each source pixel's value, sampled at its centre; cells reach to the edge.
+            Each source pixel's value, sampled at its centre; cells reach to the edge. Source
+            pixels that were cropped away are 0: the model did not see them.
         """
         across = _bilinear(self.rows, cells.shape[0])
         down = _bilinear(self.columns, cells.shape[1])
         out: FloatMap = (across @ cells.astype(np.float64) @ down.T).astype(np.float32)
+        out[~self.rows.source_seen(), :] = 0.0
+        out[:, ~self.columns.source_seen()] = 0.0
         return out
 
     def labels_to_source(self, labels: LabelMap) -> LabelMap:
