@@ -42,7 +42,8 @@ def folder(tmp_path: Path, pool: DecodePool) -> Path:
         logits = start(loaded).predict(next(frames).tensor).logits
     calibrated = probabilities(package, logits)[0]
     scores = {f.name: float(p) for f, p in zip(package.findings, calibrated, strict=True)}
-    say(folder, {"one.dcm": {"finding": max(scores, key=lambda k: scores[k]), "scores": scores}})
+    finding = package.finding(int(calibrated.argmax())).name
+    say(folder, {"one.dcm": {"finding": finding, "scores": scores}})
     return folder
 
 
