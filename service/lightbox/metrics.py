@@ -98,30 +98,30 @@ class Metrics:
 
     Parameters
     ----------
-    registry : CollectorRegistry
-        Where they are registered; a fresh one for each instance.
+    registry : CollectorRegistry or None
+        Where they are registered; None: a registry of their own.
     version : str
         Of the service.
     destinations : collection of str
         Names of those that get results; where there is none, a job is over when its results are
         written.
     calling_aes : collection of str
-        Calling AE titles that always keep a label of their own.
+        Calling AE titles (``AET`` or ``AET@IP``) that always keep a label of their own.
     """
 
     def __init__(
         self,
-        registry: CollectorRegistry,
+        registry: CollectorRegistry | None,
         version: str,
         destinations: Collection[str] = (),
         calling_aes: Collection[str] = (),
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # doubles every series otherwise
-        self._registry = registry
+        self._registry = registry or CollectorRegistry()
         self._destinations = tuple(destinations)
-        self._calling = set(calling_aes)
+        self._calling = {name.partition("@")[0] for name in calling_aes}
         self._open: dict[str, _Open] = {}
-        self._define(registry)
+        self._define(self._registry)
         self.build_info.labels(version).set(1)
         self._begin()
 

@@ -64,7 +64,7 @@ class Observed:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.metrics = Metrics(self.registry, "1.2.3", ("pacs",), calling_aes=("CT1",))
+        self.metrics = Metrics(self.registry, "1.2.3", ("pacs",), calling_aes=("CT1@10.0.0.7",))
         self.metrics.know_model("chest_xray", "1.0.0", "ab" * 32)
 
     def see(self, at: float, *events: Event) -> None:
