@@ -227,7 +227,8 @@ def test_a_handler_that_is_interrupted_by_closing_leaves_its_job_waiting(tmp_pat
     assert started.wait(PATIENCE)
     closing_thread = threading.Thread(target=queue.close, args=(PATIENCE,))
     closing_thread.start()
-    until(lambda: queue.closing or None)
+    # It refuses new jobs before it waits, so what follows is decided.
+    until(lambda: queue._closing or None)
     go_on.set()
     closing_thread.join(PATIENCE)
     assert len(seen) == 1

@@ -35,6 +35,7 @@ from lightbox.ports import Handler
 from lightbox.schedule.queues.hush import hush
 from lightbox.schedule.queues.identity import claim
 from lightbox.schedule.queues.lines import AUDIT, FAST, LINES, STAT, URGENCIES, workflow_name
+from lightbox.schedule.queues.steps import Steps
 
 _log = logging.getLogger(__name__)
 
@@ -294,51 +295,19 @@ class DbosQueue:
             self._give_up(job_id, f"it stopped the process {_TRIES} times")
             raise _EndedError(_QUARANTINED)
         try:
-            handler(job_id, _Steps(self, job_id))
+            handler(job_id, Steps(_run_step, lambda: self._closing))
         except Exception as error:  # noqa: BLE001  # a message of others must not reach the tables
             _log.error("job %s: not done, %s", job_id, type(error).__name__)
             raise _EndedError(_UNFINISHED) from None
         return "done"
-
-    @property
-    def closing(self) -> bool:
-        """Whether no further step may start."""
-        return self._closing
 
 
 class _EndedError(Exception):
     """How a job ended, for the engine's tables: one of our words, no message of others."""
 
 
-class _Steps:
-    """Runs functions as steps of the engine; after a crash their stored text is returned.
-
-    A failure is not stored: its message could quote a header, and the job ends with it anyway.
-    """
-
-    def __init__(self, queue: DbosQueue, job_id: str) -> None:
-        self._queue = queue
-        self._job_id = job_id
-
-    def __call__(self, name: str, function: Callable[[], str]) -> str:
-        if self._queue.closing:
-            raise StoppingError(f"job {self._job_id}")
-        failures: list[Exception] = []
-
-        def body() -> str:
-            try:
-                return f"={function()}"
-            except Exception as error:  # noqa: BLE001  # carried past the engine, raised below
-                failures.append(error)
-                return "!"
-
-        try:
-            stored = DBOS.run_step({"name": name}, body)
-        except engine.DBOSWorkflowCancelledError:
-            raise CancelledError(f"job {self._job_id}", "was cancelled") from None
-        except Exception as error:
-            # Not the job's fault: the store is gone, or the job has another owner by now.
-            raise StoppingError(f"job {self._job_id}: {type(error).__name__}") from error
-        if failures:
-            raise failures[0]
-        return function() if stored == "!" else stored[1:]
+def _run_step(name: str, body: Callable[[], str]) -> str:
+    try:
+        return DBOS.run_step({"name": name}, body)
+    except engine.DBOSWorkflowCancelledError:
+        raise CancelledError(f"step {name}", "its job was cancelled") from None
