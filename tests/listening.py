@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
 
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
@@ -19,6 +22,8 @@ from lightbox.storage.files import Files
 from lightbox.storage.reserve import Reserve
 
 PATIENCE = 10.0
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 @dataclass

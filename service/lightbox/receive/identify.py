@@ -69,9 +69,9 @@ class Head:
         except CutOffError:
             if len(self._data) > _HEAD_AT_MOST:
                 raise _broken(f"no Series Instance UID in {_HEAD_AT_MOST} bytes") from None
-            self._try_at = 2 * len(self._data)  # so that tiny fragments cost no square of time
+            # doubled, so that tiny fragments cost no square of time
+            self._try_at = min(2 * len(self._data), _HEAD_AT_MOST + 1)
             return False
-        self._data.clear()
         return True
 
     def end(self) -> Uids:
@@ -107,6 +107,7 @@ class Head:
             if not is_uid(found.get(tag, "")):
                 shown = found.get(tag, "")[:_SHOWN]
                 raise _broken(f"{name(tag)} is missing or no UID: {shown!r}")
+        self._data.clear()
         return Uids(*(found[tag] for tag in _WANTED))
 
 

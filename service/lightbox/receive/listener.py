@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -18,11 +18,13 @@ from lightbox.receive.observation import Observation
 from lightbox.receive.store import Store
 from lightbox.receive.wire.association import Association, Surroundings
 from lightbox.receive.wire.pdu import Wire
+from lightbox.receive.wire.tls import tls_context
 from lightbox.settings import Dicom
 
 _BACKLOG = 512
 _STACK = 512 * 1024
 _IDLE_CONNECTIONS = 512
+_LOOPBACK = "127.0.0.1"
 
 
 class Listener:
@@ -60,35 +62,35 @@ class Listener:
             Memory(settings.limits.memory),
             observe,
         )
+        self._port = settings.port
         self._open: dict[Association, threading.Thread] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._socket = socket.socket()
-        self._thread = threading.Thread(target=self._accept, name="listener", daemon=True)
+        self._listening: list[tuple[socket.socket, threading.Thread]] = []
 
     @property
     def port(self) -> int:
         """The TCP port, also where the configuration says 0."""
-        return int(self._socket.getsockname()[1])
+        return self._port
 
     def start(self) -> None:
-        """Bind and answer.
+        """Bind and answer, in the clear and, where there is a certificate, over TLS.
+
+        Where TLS is all that guards the service, plain DICOM is answered on this machine only.
 
         Raises
         ------
         ConfigurationError
-            If the port cannot be had, or would be open to everybody.
+            If a port cannot be had, or a certificate cannot be used.
         """
-        self._check_exposure()
-        host, port = self._settings.host, self._settings.port
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((host, port))
-        except OSError as error:
-            self._socket.close()
-            raise _cannot_bind(host, port, error) from error
-        self._socket.listen(_BACKLOG)
-        self._thread.start()
+        context = tls_context(self._settings.tls) if self._settings.tls.certificate else None
+        settings = self._settings
+        guarded = settings.accept_calling or settings.insecure or context is None
+        in_clear = (settings.host if guarded else _LOOPBACK, settings.port)
+        self._port = self._listen("dicom.port", in_clear, None)
+        if context is not None:
+            over_tls = (settings.host, settings.tls.port)
+            self._listen("dicom.tls.port", over_tls, context)
 
     def drain(self, seconds: float) -> None:
         """Stop accepting; finish and answer the instances in hand; end all associations.
@@ -99,10 +101,12 @@ class Listener:
             The longest that this may take; what is not done then is cut.
         """
         self._stopping.set()
-        with suppress(OSError):  # it was never started
-            self._socket.shutdown(socket.SHUT_RDWR)
-            self._thread.join()
-        self._socket.close()
+        for listening, thread in self._listening:
+            with suppress(OSError):  # nobody listened any more
+                listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            listening.close()
+        self._listening.clear()
         deadline = time.monotonic() + seconds
         with self._lock:
             running = dict(self._open)
@@ -111,21 +115,27 @@ class Listener:
         for thread in running.values():
             thread.join(max(deadline - time.monotonic(), 0))
 
-    def _check_exposure(self) -> None:
-        settings = self._settings
-        if _is_loopback(settings.host) or settings.insecure or settings.accept_calling:
-            return
-        raise ConfigurationError(
-            f"dicom.host {settings.host}",
-            "anybody on the network could send studies",
-            "list the calling AEs in dicom.accept_calling, or set dicom.insecure = true",
+    def _listen(self, key: str, address: tuple[str, int], context: ssl.SSLContext | None) -> int:
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(address)
+        except OSError as error:
+            listening.close()
+            raise _cannot_bind(f"{key} {address[1]}", address[0], error) from error
+        listening.listen(_BACKLOG)
+        thread = threading.Thread(
+            target=self._accept, args=(listening, context), name=key, daemon=True
         )
+        self._listening.append((listening, thread))
+        thread.start()
+        return int(listening.getsockname()[1])
 
-    def _accept(self) -> None:
+    def _accept(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
         threading.stack_size(_STACK)
         while not self._stopping.is_set():
             try:
-                connection, address = self._socket.accept()
+                connection, address = listening.accept()
             except OSError as error:
                 if self._stopping.is_set():
                     return
@@ -135,11 +145,11 @@ class Listener:
             if len(self._open) >= self._settings.max_associations + _IDLE_CONNECTIONS:
                 connection.close()
                 continue
-            self._begin(connection, str(address[0]))
+            self._begin(connection, str(address[0]), context)
 
-    def _begin(self, connection: socket.socket, peer: str) -> None:
+    def _begin(self, connection: socket.socket, peer: str, context: ssl.SSLContext | None) -> None:
         wire = Wire(connection, self._settings.limits.pdu_time)
-        association = Association(wire, peer, self._shared)
+        association = Association(wire, peer, context, self._shared)
         thread = threading.Thread(target=self._run, args=(association,), daemon=True)
         with self._lock:
             self._open[association] = thread
@@ -153,15 +163,7 @@ class Listener:
                 del self._open[association]
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _cannot_bind(host: str, port: int, error: OSError) -> ConfigurationError:
-    thing = f"dicom.port {port}"
+def _cannot_bind(thing: str, host: str, error: OSError) -> ConfigurationError:
     if error.errno == errno.EADDRINUSE:
         return ConfigurationError(
             thing, f"is in use on {host}", "stop the other program or choose another port"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never
 
@@ -50,12 +52,17 @@ class Association:
         Connected, TLS handshake done.
     peer : str
         Address of the other side.
+    tls : ssl.SSLContext or None
+        None: plain.
     shared : Surroundings
         Settings, store, counters.
     """
 
-    def __init__(self, wire: Wire, peer: str, shared: Surroundings) -> None:
+    def __init__(
+        self, wire: Wire, peer: str, tls: ssl.SSLContext | None, shared: Surroundings
+    ) -> None:
         self._wire = wire
+        self._tls = tls
         self._peer = peer
         self._shared = shared
         self._limits = shared.settings.limits
@@ -66,6 +73,7 @@ class Association:
         self._services: Services | None = None
         self._between_messages = True
         self._draining = False
+        self._has_last_word = False
         self._how: How = "lost"
         self._began = time.monotonic()
 
@@ -87,21 +95,27 @@ class Association:
             self._say(pdu.abort(error.reason))
         except SilentError:
             self._on_local(Event.TIMEOUT)
-        except ClosedError:
+        except ClosedError as error:
+            if str(error):
+                logger().warning("connection refused", peer=self._peer, reason=str(error))
             self._on_local(Event.DRAIN if self._draining else Event.CLOSED)
         except Exception as error:  # noqa: BLE001  # one peer must not take the service with it
             logger().error("association handler", peer=self._peer, exc_info=error)
             self._on_local(Event.DRAIN)
         finally:
             self._tidy_up()
-            self._wire.close()
             if self._services is not None:
                 self._left(self._services.stored)
+            if self._has_last_word:
+                self._wire.linger(_LINGER)
+            self._wire.close()
 
     # ---- begin
 
     def _open(self) -> None:
         """Negotiate."""
+        if self._tls is not None:
+            self._wire.secure(self._tls, self._limits.handshake)
         deadline = self._began + self._limits.handshake
         kind, length = self._wire.first_header(deadline)
         action, self._state = TABLE[self._state, event_of(kind)]
@@ -213,15 +227,13 @@ class Association:
             self._say(pdu.abort(AbortReason.NOT_SPECIFIED))
 
     def _say(self, last: bytes) -> None:
-        """Say the last thing of this association, and wait for the peer to close."""
+        """Say the last thing of this association."""
         self._tidy_up()
         self._state = State.AWAITING_CLOSE
         self._wire.before_reuse = _nothing
-        try:
+        with suppress(ClosedError):
             self._wire.send(last)
-        except ClosedError:
-            return
-        self._wire.linger(_LINGER)
+            self._has_last_word = True
 
     def _tidy_up(self) -> None:
         message, self._message = self._message, None

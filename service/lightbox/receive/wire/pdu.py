@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -110,6 +112,20 @@ class Wire:
         self.before_reuse: Callable[[], None] = _nothing
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(silence)
+
+    def secure(self, context: ssl.SSLContext, seconds: float) -> None:
+        """Do the TLS handshake, in the thread of this connection: a silent peer delays nobody.
+
+        Raises
+        ------
+        ClosedError
+            If there is no agreement; the text says why.
+        """
+        self._socket.settimeout(seconds)
+        try:
+            self._socket = context.wrap_socket(self._socket, server_side=True)
+        except OSError as error:
+            raise ClosedError(f"TLS: {error}") from error
 
     # ---- reading
 
@@ -224,10 +240,8 @@ class Wire:
 
     def wake(self) -> None:
         """Let a thread that waits for bytes see the end of them."""
-        try:
-            self._socket.shutdown(socket.SHUT_RD)
-        except OSError:
-            return  # it is gone already
+        with suppress(OSError):  # it is gone already
+            socket.socket.shutdown(self._socket, socket.SHUT_RD)  # TLS or not, the TCP below
 
     def linger(self, seconds: float) -> None:
         """Sta13: read on, keep nothing, until the peer closes or time is up.
