@@ -33,12 +33,13 @@ from lightbox.domain.events import (
     StudyReady,
 )
 from lightbox.domain.job_facts import JobFacts
-from lightbox.domain.jobs import Job
+from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.result import Disposition
 from lightbox.domain.standing import (
     DeliveryStanding,
     InstanceStanding,
     JobStanding,
+    JobState,
     StudyStanding,
     Totals,
     Verdict,
@@ -48,13 +49,20 @@ from lightbox.domain.summary import summarise, verdict_of
 from lightbox.domain.urgency import Deadlines, Urgency
 
 _InstanceKey = tuple[str, str]
+_Content = tuple[str, frozenset[_InstanceKey]]  # a model, and what it is to be run on
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    ready: StudyReady
+    content: _Content
 
 
 @dataclass(slots=True)
 class _InstanceFacts:
     stored: InstanceStored | None = None
     listed: dict[str, tuple[float, InstanceListed]] = field(default_factory=dict)
-    ready: list[StudyReady] = field(default_factory=list)
+    ready: list[_Unit] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
 
 
@@ -83,9 +91,11 @@ class Account:
         self._assemble_within = assemble_within
         self._instances: dict[_InstanceKey, _InstanceFacts] = defaultdict(_InstanceFacts)
         self._jobs: dict[str, JobFacts] = defaultdict(JobFacts)
-        self._units: dict[str, StudyReady] = {}
+        self._units: dict[str, _Unit] = {}
+        self._placed: set[_Content] = set()
         self._studies: dict[str, list[_InstanceKey]] = defaultdict(list)
         self._study_jobs: dict[str, list[str]] = defaultdict(list)
+        self._touched: set[str] = set()
         self.positions: dict[str, int] = {}
 
     def apply(self, recorded: Recorded) -> None:
@@ -93,6 +103,7 @@ class Account:
         position = self.positions.get(recorded.chain, 0)
         self.positions[recorded.chain] = max(position, recorded.sequence)
         event = recorded.event
+        self._touched.add(event.study)
         match event:
             case InstanceStored():
                 self._store(event)
@@ -123,9 +134,10 @@ class Account:
     def _make_ready(self, event: StudyReady) -> None:
         if event.key in self._units:
             return
-        self._units[event.key] = event
+        unit = _Unit(event, _content(event.model, event.instances))
+        self._units[event.key] = unit
         for instance in event.instances:
-            self._instances[_key(instance)].ready.append(event)
+            self._instances[_key(instance)].ready.append(unit)
 
     def _place(self, job: Job) -> None:
         facts = self._jobs[job.job_id]
@@ -133,6 +145,8 @@ class Account:
             return
         facts.job = job
         self._study_jobs[job.study_instance_uid].append(job.job_id)
+        if job.path is JobPath.FAST:
+            self._placed.add(_content(job.model, job.instances))
         if job.supersedes:
             self._jobs[job.supersedes].successors.add(job.job_id)
         for instance in job.instances:
@@ -157,7 +171,12 @@ class Account:
 
     def unplaced_units(self) -> tuple[StudyReady, ...]:
         """Return units that are ready, have no job and are not listed: to be placed again."""
-        return tuple(unit for unit in self._units.values() if self._is_unplaced(unit))
+        return tuple(
+            unit.ready
+            for unit in self._units.values()
+            if unit.content not in self._placed
+            and not all(self._instances[key].listed for key in unit.content[1])
+        )
 
     def unplaced_jobs(self) -> tuple[Job, ...]:
         """Return jobs without an end, in order: to be given to the queue again.
@@ -187,6 +206,14 @@ class Account:
             for delivery in facts.deliveries((destination,))
             if not delivery.state.is_end
         )
+
+    def unsettled_studies(self, arrived_since: float = math.inf) -> frozenset[str]:
+        """Return studies with anything to do, by us or by a person, or with recent instances.
+
+        Looks only at those that were returned the last time or that had events since.
+        """
+        self._touched = {uid for uid in self._touched if self._is_unsettled(uid, arrived_since)}
+        return frozenset(self._touched)
 
     # -------------------------------------------------------------------------- where things stand
     def instances(self) -> tuple[InstanceStanding, ...]:
@@ -253,19 +280,39 @@ class Account:
             if other is None or _age(job) > _age(other):
                 newest[job.path, job.model] = job
         jobs = tuple(self._standings(job.job_id for job in sorted(newest.values(), key=_age)))
-        verdict = verdict_of(jobs) if jobs else self._before_jobs(facts.stored, facts)
         made = tuple(result for job in jobs for result in job.results)
+        verdict = self._unplaced(facts)
+        if verdict is None:
+            verdict = verdict_of(jobs) if jobs else self._unclaimed(facts.stored, facts)
         return InstanceStanding(facts.stored.instance, facts.stored.arrival, verdict, made)
 
-    def _before_jobs(self, stored: InstanceStored, facts: _InstanceFacts) -> Verdict:
+    def _unplaced(self, facts: _InstanceFacts) -> Verdict | None:
+        """Judge an instance of a unit that is ready and has no job: that comes before all else."""
+        units = [unit.ready for unit in facts.ready if unit.content not in self._placed]
+        if facts.listed or not units:
+            return None
+        due = min(u.received_at + self._deadlines.of(Urgency(u.urgency)) for u in units)
+        return Verdict(Disposition.IN_PROGRESS, owner="schedule", deadline=due)
+
+    def _unclaimed(self, stored: InstanceStored, facts: _InstanceFacts) -> Verdict:
         if facts.listed:
             _, newest = max(facts.listed.values(), key=_listed_order)
             return Verdict(Disposition.LISTED, newest.reason, newest.detail)
-        if facts.ready:
-            due = (u.received_at + self._deadlines.of(Urgency(u.urgency)) for u in facts.ready)
-            return Verdict(Disposition.IN_PROGRESS, owner="schedule", deadline=min(due))
-        due_at = stored.arrival.received_at + self._assemble_within
-        return Verdict(Disposition.IN_PROGRESS, owner="studies", deadline=due_at)
+        due = stored.arrival.received_at + self._assemble_within
+        return Verdict(Disposition.IN_PROGRESS, owner="studies", deadline=due)
+
+    def _is_unsettled(self, study_instance_uid: str, arrived_since: float) -> bool:
+        keys = self._studies.get(study_instance_uid, ())
+        for standing in (self._judge(self._instances[key]) for key in keys):
+            if standing.verdict.disposition is Disposition.IN_PROGRESS:
+                return True
+            if standing.arrival.received_at >= arrived_since:
+                return True
+        jobs = self._standings(self._study_jobs.get(study_instance_uid, ()))
+        return any(
+            not job.is_superseded and job.state not in {JobState.DELIVERED, JobState.WITHHELD}
+            for job in jobs
+        )
 
     def _standings(self, names: Iterable[str]) -> Iterator[JobStanding]:
         for name in names:
@@ -273,22 +320,13 @@ class Account:
             if facts is not None and facts.job is not None:
                 yield facts.standing(facts.job, self._destinations)
 
-    def _is_unplaced(self, unit: StudyReady) -> bool:
-        facts = [self._instances[_key(instance)] for instance in unit.instances]
-        if all(f.listed for f in facts):
-            return False
-        wanted = {_key(instance) for instance in unit.instances}
-        jobs = (self._jobs[name].job for name in facts[0].jobs)
-        return not any(
-            job is not None
-            and job.model == unit.model
-            and {_key(instance) for instance in job.instances} == wanted
-            for job in jobs
-        )
-
 
 def _key(instance: Instance) -> _InstanceKey:
     return (instance.sop_instance_uid, instance.sha256)
+
+
+def _content(model: str, instances: tuple[Instance, ...]) -> _Content:
+    return (model, frozenset(_key(instance) for instance in instances))
 
 
 def _age(job: Job) -> tuple[int, float, str]:

@@ -8,15 +8,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from lightbox import ports
+from lightbox.domain.account import Account
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import Event, Recorded
 from lightbox.ledger.chain import Row, follows, genesis
+from lightbox.ledger.checkpoint import Checkpoint, checkpoint_text, resume
 from lightbox.ledger.record import Writer
-from lightbox.ledger.tables import HEAD, ROWS, chain_file, writing_engine
+from lightbox.ledger.tables import CHECKPOINT, HEAD, ROWS, chain_file, writing_engine
 from lightbox.ledger.timeline import LedgerReader, unreadable
 
 _CHECKED_ROWS = 100
@@ -44,6 +46,7 @@ class SqliteLedger:
     def __init__(self, folder: Path, chain: str, clock: ports.Clock) -> None:
         path = chain_file(folder, chain)
         folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        self._chain = chain
         self._lock = _lock(path)
         try:
             self._engine = writing_engine(path)
@@ -79,6 +82,30 @@ class SqliteLedger:
     def find(self, key: str) -> Recorded | None:
         """Return the row with this key from any chain."""
         return self._reader.find(key)
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Note where a restart may begin; see ``checkpoint.py``. Failing to costs time only.
+
+        Raises
+        ------
+        LedgerError
+            If it could not be written.
+        """
+        body = checkpoint_text(checkpoint)
+        values = {"chain": self._chain, "body": body}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(delete(CHECKPOINT))
+                connection.execute(insert(CHECKPOINT), values)
+        except SQLAlchemyError as error:
+            raise unreadable(self._chain, error) from error
+
+    def resume(self, account: Account, arrived_since: float) -> tuple[Recorded, ...]:
+        """Bring an empty account up to now, from this chain's checkpoint where there is one.
+
+        Returns the rows that were applied: all, or those of unsettled and recent studies.
+        """
+        return resume(self._reader, self._chain, account, arrived_since)
 
     def heads(self) -> Mapping[str, str]:
         """Return the digest of each chain's newest row, to anchor them (``ServiceMarked``)."""

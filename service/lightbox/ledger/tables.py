@@ -57,6 +57,15 @@ HEAD = Table(
     Column("digest", String, nullable=False),
 )
 
+# Where a restart may begin: all before these positions is settled but for these studies. It saves
+# time only; without it, or where it does not fit, everything is read.
+CHECKPOINT = Table(
+    "checkpoint",
+    METADATA,
+    Column("chain", String, primary_key=True),
+    Column("body", String, nullable=False),
+)
+
 
 def chain_file(folder: Path, chain: str) -> Path:
     """Return the file of a chain.

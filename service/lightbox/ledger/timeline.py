@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +20,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import Recorded, from_json
 from lightbox.ledger.chain import Row
-from lightbox.ledger.tables import HEAD, ROWS, chain_files, reading_engine
+from lightbox.ledger.tables import CHECKPOINT, HEAD, ROWS, chain_files, reading_engine
 
 _PAGE = 2000
 _MOST_FOUND = 5
@@ -61,14 +62,23 @@ class LedgerReader:
         """Return the events of one study from all chains, by time."""
         if not study_instance_uid:
             return ()
-        wanted = ROWS.c.study == study_instance_uid
-        chains = [
-            [recorded(chain, row) for row in self._query(chain, select(ROWS).where(wanted))]
-            for chain in self.chains()
-        ]
-        for rows in chains:
-            rows.sort(key=_sequence)
-        return tuple(heapq.merge(*chains, key=_time))
+        return self._all(select(ROWS).where(ROWS.c.study == study_instance_uid))
+
+    def without_study(self, since: float) -> tuple[Recorded, ...]:
+        """Return the rows of no study (associations, starts and stops) from this time on."""
+        return self._all(select(ROWS).where(ROWS.c.study == "", ROWS.c.at >= since))
+
+    def checkpoint(self, chain: str) -> str:
+        """Return what the chain's writer noted for its next start, or ""."""
+        if chain not in self.chains():
+            return ""
+        with self._connection(chain) as connection:
+            return next((found.body for found in _execute(connection, select(CHECKPOINT))), "")
+
+    def last_sequences(self) -> Mapping[str, int]:
+        """Return the sequence of each chain's newest row."""
+        last = select(ROWS).order_by(ROWS.c.sequence.desc()).limit(1)
+        return {chain: row.sequence for chain in self.chains() for row in self._query(chain, last)}
 
     def find(self, key: str) -> Recorded | None:
         """Return the row with this key from any chain; the earliest where several have it."""
@@ -128,6 +138,11 @@ class LedgerReader:
                 engine.dispose()
             self._engines.clear()
 
+    def _all(self, statement: _Rows) -> tuple[Recorded, ...]:
+        return in_time_order(
+            recorded(chain, row) for chain in self.chains() for row in self._query(chain, statement)
+        )
+
     def _recorded(self, chain: str, after: int) -> Iterator[Recorded]:
         return (recorded(chain, row) for row in self.rows(chain, after))
 
@@ -148,6 +163,14 @@ class LedgerReader:
             if chain not in self._engines:
                 self._engines[chain] = reading_engine(chain_files(self._folder)[chain])
             return self._engines[chain]
+
+
+def in_time_order(rows: Iterable[Recorded]) -> tuple[Recorded, ...]:
+    """Merge rows by time; within a chain the sequence decides, even where its clock went back."""
+    chains: dict[str, list[Recorded]] = defaultdict(list)
+    for row in sorted(rows, key=_sequence):
+        chains[row.chain].append(row)
+    return tuple(heapq.merge(*(chains[name] for name in sorted(chains)), key=_time))
 
 
 def recorded(chain: str, row: Row) -> Recorded:

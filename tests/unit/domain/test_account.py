@@ -195,6 +195,12 @@ def test_an_instance_that_one_model_refused_and_another_took_is_judged_by_its_jo
     assert found.owner == "schedule"
 
 
+def test_a_delivered_instance_is_in_progress_again_when_another_unit_of_it_is_ready() -> None:
+    events = (STORED, JobPlaced(JOB), a_written(JOB), sent(JOB))
+    assert verdict(*events, a_ready_study(ONE)).disposition is Disposition.DELIVERED
+    assert verdict(*events, a_ready_study(ONE, model="bone_age")).owner == "schedule"
+
+
 def test_every_model_must_have_answered() -> None:
     other = a_job(ONE, model="bone_age")
     events = (STORED, JobPlaced(JOB), JobPlaced(other), a_written(JOB), sent(JOB))
