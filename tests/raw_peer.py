@@ -189,9 +189,19 @@ class RawPeer:
         self.send(p_data(pdv(1, 3, c_echo())))
         return self.status()
 
-    def store(self, data: bytes, context: int = 3, **changes: str) -> int:
+    def store(
+        self,
+        data: bytes,
+        context: int = 3,
+        instance: str = INSTANCE,
+        sop_class: str = CT_IMAGE,
+        fragment: int = 2**16,
+    ) -> int:
         """C-STORE of a data set; return the status."""
-        self.send(p_data(pdv(context, 3, c_store(**changes))) + p_data(pdv(context, 2, data)))  # type: ignore[arg-type]  # texts only
+        self.send(p_data(pdv(context, 3, c_store(instance=instance, sop_class=sop_class))))
+        for at in range(0, len(data), fragment):
+            self.send(p_data(pdv(context, 0, data[at : at + fragment])))
+        self.send(p_data(pdv(context, 2, b"")))
         return self.status()
 
     def release(self) -> None:
