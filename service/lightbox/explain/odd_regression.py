@@ -8,6 +8,7 @@ the finite-population factor of each size: what is drawn without replacement is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -60,26 +61,44 @@ class Pairs:
     total: float
 
 
-def fitted(pairs: Pairs) -> Answer:
-    """Estimate Shapley values: single players, and as many parities as the pairs can bear."""
+def fits(pairs: Pairs) -> Iterator[Fit]:
+    """Estimate Shapley values: single players, then as many parities as the pairs can bear.
+
+    Yields
+    ------
+    Fit
+        Better ones as the search goes on; the last is the answer, the others are there so that
+        whoever drives this can pause.
+    """
     n = pairs.rows.shape[1]
     evaluations = 2 * len(pairs.rows) + 2
     spare = (evaluations - EVALUATIONS_PER_PLAYER * n) // EVALUATIONS_PER_TERM
     further = max(0, min(spare, MOST_TERMS - n))
     weights, undrawn = regression_weights(pairs.rows)
     sets: CoalitionMatrix = np.eye(n, dtype=np.bool_)
-    fit = _Fit(pairs, sets, weights, undrawn)
+    fit = Fit(pairs, sets, weights, undrawn)
+    yield fit
     for turn in range(_ROUNDS):
         count = further // _ROUNDS + (turn < further % _ROUNDS)
         if count:
             new = strongest(pairs.rows, weights * fit.residual, sets, count)
             sets = np.concatenate([sets, new])
-            fit = _Fit(pairs, sets, weights, undrawn)
-    return fit.answer()
+            fit = Fit(pairs, sets, weights, undrawn)
+            yield fit
 
 
-class _Fit:
-    """One constrained weighted least-squares fit of the odd part by parities."""
+class Fit:
+    """One constrained weighted least-squares fit of the odd part by parities.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        What was seen.
+    sets : array, shape (k, n)
+        The parities; the first n are the single players.
+    weights, undrawn : array, shape (m,)
+        As from :func:`lightbox.explain.pair_plan.regression_weights`.
+    """
 
     def __init__(
         self,
@@ -104,7 +123,7 @@ class _Fit:
         self.residual: PlayerValues = pairs.odd - features @ self._coefficients
 
     def answer(self) -> Answer:
-        """Shapley values, and HC3 standard errors with the finite-population factor."""
+        """Return Shapley values, and HC3 standard errors with the finite-population factor."""
         matrix: FloatMap = shares(self._sets)
         leverage = np.einsum("ij,ij->i", self._features, self._influence)
         left_out = self.residual / np.clip(1.0 - leverage, _LEAST_SLACK, None)

@@ -115,10 +115,11 @@ def _scored_small(
     scores = table[player, pair] * DISCOUNT**3
     best = np.argsort(-scores, kind="stable")[: max(count, _PARENTS)]
     sets, found = [_sets_of(triples[best], n)], [scores[best]]
-    for parent in triples[best[:_PARENTS]]:
+    parents = triples[best[:_PARENTS]]
+    widened = np.abs((residual[:, None] * signs[:, parents].prod(axis=2)).T @ products)
+    for parent, row in zip(parents, widened, strict=True):
         apart = ~np.isin(pairs, parent).any(axis=1)
-        along = residual * signs[:, parent].prod(axis=1)
-        found.append(np.abs(along @ products[:, apart]) * DISCOUNT**5)
+        found.append(row[apart] * DISCOUNT**5)
         sets.append(_sets_of(np.column_stack([np.tile(parent, (apart.sum(), 1)), pairs[apart]]), n))
     return np.concatenate(sets), np.concatenate(found)
 

@@ -12,6 +12,7 @@ from contracts.explainer import (
     shapley_by_definition,
 )
 from lightbox.domain.errors import ExplanationError
+from lightbox.explain.enumeration import shapley_of_table
 from lightbox.explain.methods import grad_cam, occlusion, shapley, shapley_exact
 from lightbox.explain.plugin import Budget
 from lightbox.ports import Output
@@ -78,3 +79,54 @@ def test_grad_cam_takes_the_map_of_the_graph() -> None:
 def test_grad_cam_refuses_a_graph_without_a_map() -> None:
     with pytest.raises(ExplanationError, match="target_layer"):
         grad_cam.METHOD.cells(Output(np.zeros((1, 2), np.float32)))
+
+
+def test_shapley_enumerates_where_all_coalitions_fit_the_budget() -> None:
+    game = a_random_game(6, 0)
+    found = last_of(shapley.METHOD, game, Budget(max_evaluations=64))
+    assert found.exact
+    assert found.values == pytest.approx(shapley_by_definition(game), abs=1e-12)
+
+
+def test_shapley_stops_when_the_tolerance_is_met_and_mostly_keeps_it() -> None:
+    spent, kept = [], []
+    for seed in range(12):
+        game = a_random_game(12, seed)
+        found = last_of(shapley.METHOD, game, Budget(tolerance=0.02, max_evaluations=4000))
+        assert found.values is not None
+        truth = shapley_of_table(game.table)
+        assert found.converged
+        assert not found.exact
+        kept.append(np.abs(found.values - truth).max() <= 0.02 * np.ptp(truth))
+        spent.append(found.evaluations)
+    assert np.mean(kept) > 0.9
+    assert np.median(spent) < 1000
+
+
+def test_shapley_says_not_converged_at_the_end_of_its_budget() -> None:
+    budget = Budget(tolerance=1e-4, max_evaluations=300)
+    found = last_of(shapley.METHOD, a_random_game(12, 0), budget)
+    assert not found.converged
+    assert found.standard_errors is not None
+    assert found.standard_errors.max() > 0
+    assert found.evaluations <= 300
+
+
+def test_shapley_does_not_resolve_what_is_below_the_resolution() -> None:
+    game = a_random_game(12, 0)
+    game.table *= 1e-4
+    found = last_of(shapley.METHOD, game, Budget(max_evaluations=4000))
+    assert found.converged
+    assert found.evaluations == 2 * 24 + 2
+
+
+def test_shapley_refuses_a_budget_that_allows_no_estimate() -> None:
+    with pytest.raises(ExplanationError, match="at least 50 under"):
+        last_of(shapley.METHOD, a_random_game(12, 0), Budget(max_evaluations=49))
+
+
+def test_an_estimate_has_values_from_its_first_fit_on() -> None:
+    budget = Budget(chunk=16, tolerance=0.02, max_evaluations=1000)
+    estimates = list(shapley.METHOD.explainer(budget).refine(a_random_game(12, 3)))
+    assert all(e.values is not None for e in estimates if e.evaluations > 50)
+    assert [e.converged for e in estimates] == [False] * (len(estimates) - 1) + [True]

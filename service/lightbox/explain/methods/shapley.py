@@ -7,7 +7,7 @@ half the 95 % interval of every value is below the tolerance, and says so when i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from lightbox.domain.arrays import CoalitionMatrix
 from lightbox.domain.attribution import Estimate
 from lightbox.domain.errors import ExplanationError
 from lightbox.explain.enumeration import MOST_PLAYERS, enumerated
-from lightbox.explain.odd_regression import Pairs, fitted
+from lightbox.explain.odd_regression import Answer, Pairs, fits
 from lightbox.explain.pair_plan import pair_plan
 from lightbox.explain.plugin import Budget, GameMethod, MethodCard
 from lightbox.ports import Game
@@ -87,7 +87,7 @@ class _Estimation:
         wanted = _PAIRS_PER_PLAYER * n
         while True:
             yield from self._ask(wanted)
-            answer = fitted(Pairs(self._plan[:wanted], self._odd, total))
+            answer = yield from self._fit(Pairs(self._plan[:wanted], self._odd, total))
             reached = _NORMAL_95 * float(answer.standard_errors.max())
             goal = self._budget.tolerance * max(
                 float(np.ptp(answer.values)), self._budget.resolution
@@ -102,6 +102,14 @@ class _Estimation:
                 break
             wanted = _next_size(wanted, n, reached / goal, len(self._plan))
         yield self._last
+
+    def _fit(self, pairs: Pairs) -> Generator[Estimate, None, Answer]:
+        """Fit, and let whoever drives this pause between two rounds of the search."""
+        answer = Answer(np.empty(0), np.empty(0))
+        for fit in fits(pairs):
+            yield self._last
+            answer = fit.answer()
+        return answer
 
     def _ask(self, wanted: int) -> Iterator[Estimate]:
         """Have the plan evaluated up to ``wanted`` pairs; the last estimate stands meanwhile."""
