@@ -10,6 +10,7 @@ from lightbox.cli.display import NOTHING, moment, show_json, show_table
 from lightbox.cli.invocation import Invocation
 from lightbox.domain.account import Account
 from lightbox.domain.identity import is_uid
+from lightbox.domain.quantities import as_percent
 from lightbox.domain.standing import StudyStanding
 from lightbox.ledger.report import study_json, timeline_json
 from lightbox.ledger.timeline import LedgerReader
@@ -88,7 +89,7 @@ def _row(study: StudyStanding) -> tuple[object, ...]:
 
 
 def _confidence(study: StudyStanding) -> str:
-    return NOTHING if study.confidence is None else f"{study.confidence:.0%}"
+    return NOTHING if study.confidence is None else as_percent(study.confidence)
 
 
 def _turnaround(study: StudyStanding) -> str:

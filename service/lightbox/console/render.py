@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from lightbox.domain.quantities import as_percent
 from lightbox.version import __version__
 
 _MINUTE = 60
@@ -27,6 +30,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._environment.filters.update(moment=moment, span=span, percent=percent, flat=flat)
+        self._environment.filters.update(words=words, paced=paced)
 
     def page(self, name: str, status: int = 200, **values: object) -> HTMLResponse:
         """Return the page ``name`` with these values."""
@@ -54,7 +58,35 @@ def span(seconds: object) -> str:
 
 def percent(share: object) -> str:
     """Write a share from 0 to 1 in per cent."""
-    return f"{share:.0%}" if isinstance(share, int | float) else _NOTHING
+    return as_percent(share) if isinstance(share, int | float) else _NOTHING
+
+
+def words(name: object) -> str:
+    """Write a name of ours, such as ``pituitary_tumour``, in words."""
+    return str(name).replace("_", " ") if name else _NOTHING
+
+
+class Paced(NamedTuple):
+    """An event of a timeline: seconds since the first one, and since the one before it."""
+
+    event: Mapping[str, object]
+    offset: float
+    took: float
+    is_longest: bool
+
+
+def paced(events: Sequence[Mapping[str, object]], turnaround: float | None) -> list[Paced]:
+    """Say how long each step took; the longest on the way to the turnaround is marked."""
+    times = [at for event in events if isinstance(at := event.get("at"), int | float)]
+    if len(times) != len(events):
+        return [Paced(event, 0.0, 0.0, is_longest=False) for event in events]
+    took = [after - before for before, after in itertools.pairwise(times[:1] + times)]
+    until = times[0] + (turnaround if turnaround is not None else float("inf")) if times else 0.0
+    longest = max((t for t, at in zip(took, times, strict=True) if at <= until), default=0.0)
+    return [
+        Paced(event, at - times[0], t, is_longest=t == longest > 0)
+        for event, at, t in zip(events, times, took, strict=True)
+    ]
 
 
 def flat(values: object, above: str = "") -> Iterator[tuple[str, str]]:
@@ -63,7 +95,7 @@ def flat(values: object, above: str = "") -> Iterator[tuple[str, str]]:
         for key, value in values.items():
             yield from flat(value, f"{above} {key}".strip())
     elif isinstance(values, list | tuple) and any(isinstance(v, Mapping | list) for v in values):
-        yield above.replace("_", " "), f"{len(values)}"
+        yield words(above), f"{len(values)}"
     elif values not in ("", None, [], ()):
         text = ", ".join(map(str, values)) if isinstance(values, list | tuple) else str(values)
-        yield above.replace("_", " "), text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+        yield words(above), text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

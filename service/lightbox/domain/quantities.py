@@ -46,6 +46,13 @@ def as_time(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+def as_percent(share: float) -> str:
+    """Write a share, 0 to 1: "93 %"; never "100 %" or "0 %" of what is not certain."""
+    if 0.99 < share < 1.0:
+        return "> 99 %"
+    return "< 1 %" if 0.0 < share < 0.01 else f"{share:.0%}".replace("%", " %")
+
+
 def as_size(size_bytes: int) -> str:
     """Write a size in its largest even unit: 5000000000 → "5GB", 1536 → "1536B"."""
     for unit, size in _SIZES.items():

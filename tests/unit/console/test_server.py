@@ -130,7 +130,7 @@ def test_a_preview_is_a_png() -> None:
 
 def test_the_overview_shows_lights_queue_and_studies_in_words() -> None:
     text = a_client().get("/").text
-    for words in ("DICOM listener", "on port 11112", "STAT", "glioma", "93%", "1.43 s", "in time"):
+    for words in ("DICOM listener", "on port 11112", "STAT", "glioma", "93 %", "1.43 s", "in time"):
         assert words in text
 
 

@@ -9,6 +9,13 @@
     button.setAttribute("aria-pressed", String(paused));
   });
 
+  const last = new Map();
+  const changed = (part, now) => {
+    const was = last.get(part.id) ?? part.innerHTML;
+    last.set(part.id, now.innerHTML);
+    return was !== now.innerHTML;
+  };
+
   const refresh = async () => {
     if (paused || document.hidden) return;
     try {
@@ -17,8 +24,10 @@
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const part of document.querySelectorAll("[data-live]")) {
         const now = fresh.getElementById(part.id);
-        if (now && now.innerHTML !== part.innerHTML && !part.contains(document.activeElement)) {
+        if (now && !part.contains(document.activeElement) && changed(part, now)) {
+          const open = [...part.querySelectorAll("details")].map((each) => each.open);
           part.innerHTML = now.innerHTML;
+          part.querySelectorAll("details").forEach((each, at) => { each.open = open[at] ?? false; });
         }
       }
       document.body.classList.remove("stale");
