@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from network import GatedResNet
 from PIL import Image
 from rich.progress import Progress, TextColumn
 from torch import Tensor
@@ -32,6 +31,7 @@ from torch.nn import functional
 
 from lightbox.domain.model_package import Preprocessing
 from lightbox.infer.preprocess import geometry_for, model_input
+from network import GatedResNet
 
 CLASSES = ("glioma", "meningioma", "pituitary")
 PREPROCESSING = Preprocessing(size=(192, 192), mean=(0.2,), std=(0.2,))
@@ -97,7 +97,7 @@ def augment(images: Tensor, masks: Tensor, draw: torch.Generator) -> tuple[Tenso
 
 
 def baseline(images: Tensor, kind: int) -> Tensor:
-    """What stands where a region is absent: coarse blur (6 or 12 cells a side) or the mean."""
+    """Return what stands where a region is absent: a blur (6 or 12 cells a side) or the mean."""
     if kind == 0:
         return images.mean((2, 3), keepdim=True).expand_as(images)
     cells = functional.adaptive_avg_pool2d(images, 6 if kind == 1 else 12)
@@ -122,7 +122,7 @@ def loss_of(
     with torch.autocast("cpu", dtype=torch.bfloat16):
         features, gate = net.features(images.to(memory_format=torch.channels_last))
         logits = net.head(features).float()
-    visible = functional.adaptive_avg_pool2d(masks, gate.shape[-2:]).flatten(1)
+    visible = functional.adaptive_avg_pool2d(masks, (gate.shape[-2], gate.shape[-1])).flatten(1)
     mass = visible.sum(1)
     share = (visible + 1e-6) / (visible + 1e-6).sum(1, keepdim=True)
     located = -(share * functional.log_softmax(gate.float().flatten(1), 1)).sum(1)
@@ -152,7 +152,8 @@ def train(data: Path, out: Path, epochs: int, seed: int, *, resume: bool) -> Non
     learn, check = load(data, "train"), load(data, "val")
     share = torch.bincount(learn.labels, minlength=len(CLASSES)) / len(learn.labels)
     weight = (1 / share) / (1 / share).mean()
-    net = GatedResNet(len(CLASSES)).to(memory_format=torch.channels_last)
+    net = GatedResNet(len(CLASSES))
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     average = {key: value.clone() for key, value in net.state_dict().items()}
     per_epoch = len(learn.labels) // BATCH
     optimiser = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.05)
@@ -175,6 +176,7 @@ def train(data: Path, out: Path, epochs: int, seed: int, *, resume: bool) -> Non
             rng = np.random.default_rng((seed, epoch))
             draw = torch.Generator().manual_seed(seed * 100_003 + epoch)
             net.train()
+            loss = torch.zeros(())
             order = torch.randperm(len(learn.labels), generator=draw)
             for batch in order[: per_epoch * BATCH].split(BATCH):
                 loss = _step(net, learn, batch, weight, rng, draw)
@@ -183,7 +185,7 @@ def train(data: Path, out: Path, epochs: int, seed: int, *, resume: bool) -> Non
                 optimiser.step()
                 schedule.step()
                 _average(average, net)
-            note = _checked(net, average, check, epoch, float(loss.detach()), out)
+            note = _checked(average, check, epoch, float(loss.detach()), out)
             progress.update(bar, advance=1, note=note)
             torch.save(
                 {
@@ -232,7 +234,6 @@ def _average(average: dict[str, Tensor], net: GatedResNet) -> None:
 
 
 def _checked(
-    net: GatedResNet,
     average: dict[str, Tensor],
     check: Images,
     epoch: int,

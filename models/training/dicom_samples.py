@@ -1,8 +1,8 @@
 """Validation images as honest MR DICOM: the ``samples/`` of the brain tumour packages.
 
 The pictures are 8-bit JPEG copies of the published arrays, so the objects say DERIVED, lossy, and
-de-identified. Half of them are stored with 12 bits, half with 8; half have window values: the same picture must
-give the same scores.
+de-identified. Half of them are stored with 12 bits, half with 8; half have window values: the
+same picture must give the same scores.
 """
 
 from __future__ import annotations
@@ -55,44 +55,9 @@ def as_dicom(data: Path, row: dict[str, str], number: int) -> Dataset:
     """Wrap one image as an MR Image Storage instance (PS3.3 A.4)."""
     pixels = np.asarray(Image.open(data / row["file"]).convert("L"))
     twelve, window = number % 2 == 1, number % 4 in (1, 2)
-    key = ("sample", "brain_tumour_mri", row["sha256"])
     ds = Dataset()
-    ds.SpecificCharacterSet = "ISO_IR 192"
-    ds.SOPClassUID = MRImageStorage
-    ds.SOPInstanceUID = derived_uid(*key, "instance")
-    ds.StudyInstanceUID = derived_uid(*key, "study")
-    ds.SeriesInstanceUID = derived_uid(*key, "series")
-    ds.FrameOfReferenceUID = derived_uid(*key, "frame of reference")
-    ds.PatientName = f"Sample^{row['group']}"
-    ds.PatientID = f"SAMPLE-{row['group']}"
-    ds.PatientBirthDate = ""
-    ds.PatientSex = ""
-    ds.PatientIdentityRemoved = "YES"
-    ds.DeidentificationMethod = "published without identity, figshare 1512427"
-    ds.StudyID = row["id"]
-    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = "20150101"
-    ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = "120000"
-    ds.AccessionNumber = f"S{number + 1:04d}"
-    ds.ReferringPhysicianName = ""
-    ds.StudyDescription = "MR brain with contrast (sample)"
-    ds.SeriesDescription = f"T1 {row['plane']} + contrast"
-    ds.Modality = "MR"
-    ds.Manufacturer = "Lightbox sample"
-    ds.ImageType = ["DERIVED", "PRIMARY", "OTHER"]
-    ds.BodyPartExamined = "BRAIN"
-    ds.PatientPosition = "HFS"
-    ds.SeriesNumber = 1
-    ds.InstanceNumber = 1
-    ds.ScanningSequence = "SE"
-    ds.SequenceVariant = "NONE"
-    ds.ScanOptions = ""
-    ds.MRAcquisitionType = "2D"
-    ds.EchoTime = ""
-    ds.EchoTrainLength = ""
-    ds.RepetitionTime = ""
-    ds.ContrastBolusAgent = "Gd-DTPA"
-    ds.SliceThickness = "6"
-    ds.SpacingBetweenSlices = "7"
+    _identify(ds, row, number)
+    _describe(ds)
     spacing = f"{_SPACING_AT_512_MM * 512 / pixels.shape[0]:.4g}"
     ds.PixelSpacing = [spacing, spacing]
     ds.ImageOrientationPatient = _ORIENTATION[row["plane"]]
@@ -114,6 +79,51 @@ def as_dicom(data: Path, row: dict[str, str], number: int) -> Dataset:
     ds.PixelData = (pixels.astype("<u2") * scale).tobytes()
     ds["PixelData"].VR = "OW"
     return ds
+
+
+def _identify(ds: Dataset, row: dict[str, str], number: int) -> None:
+    """Patient, study and series: an identity of the sample's own."""
+    key = ("sample", "brain_tumour_mri", row["sha256"])
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.SOPClassUID = MRImageStorage
+    ds.SOPInstanceUID = derived_uid(*key, "instance")
+    ds.StudyInstanceUID = derived_uid(*key, "study")
+    ds.SeriesInstanceUID = derived_uid(*key, "series")
+    ds.FrameOfReferenceUID = derived_uid(*key, "frame of reference")
+    ds.PatientName = f"Sample^{row['group']}"
+    ds.PatientID = f"SAMPLE-{row['group']}"
+    ds.PatientBirthDate = ""
+    ds.PatientSex = ""
+    ds.PatientIdentityRemoved = "YES"
+    ds.DeidentificationMethod = "published without identity, figshare 1512427"
+    ds.StudyID = row["id"]
+    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = "20150101"
+    ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = "120000"
+    ds.AccessionNumber = f"S{number + 1:04d}"
+    ds.ReferringPhysicianName = ""
+    ds.StudyDescription = "MR brain with contrast (sample)"
+    ds.SeriesDescription = f"T1 {row['plane']} + contrast"
+
+
+def _describe(ds: Dataset) -> None:
+    """Say how the image was made, as far as it is known; the rest is empty."""
+    ds.Modality = "MR"
+    ds.Manufacturer = "Lightbox sample"
+    ds.ImageType = ["DERIVED", "PRIMARY", "OTHER"]
+    ds.BodyPartExamined = "BRAIN"
+    ds.PatientPosition = "HFS"
+    ds.SeriesNumber = 1
+    ds.InstanceNumber = 1
+    ds.ScanningSequence = "SE"
+    ds.SequenceVariant = "NONE"
+    ds.ScanOptions = ""
+    ds.MRAcquisitionType = "2D"
+    ds.EchoTime = ""
+    ds.EchoTrainLength = ""
+    ds.RepetitionTime = ""
+    ds.ContrastBolusAgent = "Gd-DTPA"
+    ds.SliceThickness = "6"
+    ds.SpacingBetweenSlices = "7"
 
 
 def write_samples(data: Path, folder: Path) -> list[tuple[str, dict[str, str]]]:

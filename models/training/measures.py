@@ -28,7 +28,7 @@ def fitted_temperature(logits: Array, labels: npt.NDArray[np.int64]) -> float:
 
 
 def calibration_error(probabilities: Array, labels: npt.NDArray[np.int64]) -> float:
-    """Expected calibration error of the winning class, 10 bins of equal width."""
+    """Return the expected calibration error of the winning class, 10 bins of equal width."""
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     error = 0.0
     for low in np.arange(0.0, 1.0, 0.1):
@@ -39,9 +39,7 @@ def calibration_error(probabilities: Array, labels: npt.NDArray[np.int64]) -> fl
     return error
 
 
-def cross_fitted(
-    logits: Array, labels: npt.NDArray[np.int64], groups: Sequence[str]
-) -> Array:
+def cross_fitted(logits: Array, labels: npt.NDArray[np.int64], groups: Sequence[str]) -> Array:
     """Return probabilities whose temperature was fitted on the other half of the patients."""
     names = sorted(set(groups))
     half = np.array([names.index(group) % 2 for group in groups])
@@ -111,7 +109,9 @@ def localisation(
         row, column = np.unravel_index(int(values.argmax()), values.shape)
         rows, columns = np.nonzero(mask)
         hit.append(bool(mask[row, column]))
-        box = mask[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+        box = mask[
+            max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1
+        ]
         near.append(bool(box.any()))
         positive = np.maximum(values, 0.0)
         mass.append(float(positive[mask].sum() / max(float(positive.sum()), 1e-12)))

@@ -19,8 +19,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
+from rich.progress import track
+
 from brain_tumour_mri import CLASSES, PREPROCESSING, Images, load, probabilities
 from dicom_samples import write_samples
+from lightbox.app.catalogue import methods
+from lightbox.app.clock import SystemClock
+from lightbox.domain.frame import Frame
+from lightbox.domain.model_package import Explanation
+from lightbox.domain.prediction import FrameRef, Prediction
+from lightbox.explain.attribute import Attribute
+from lightbox.explain.audit import AuditPlan, Subject, finished
+from lightbox.explain.baselines import baseline_of
+from lightbox.infer.decode import DecodePool
+from lightbox.infer.decode_wire import FramesRequest
+from lightbox.infer.packages import LoadedPackage, digest
+from lightbox.infer.packages import load as load_package
+from lightbox.infer.preprocess import geometry_for
+from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+from lightbox.settings import AuditSettings
 from measures import (
     Localisation,
     calibration_error,
@@ -33,19 +51,6 @@ from measures import (
     softmax,
 )
 from network import GatedResNet
-from PIL import Image
-from rich.progress import track
-
-from lightbox.domain.frame import Frame
-from lightbox.domain.prediction import FrameRef, Prediction
-from lightbox.explain.attribute import Attribute
-from lightbox.explain.baselines import baseline_of
-from lightbox.infer.packages import LoadedPackage, digest
-from lightbox.infer.packages import load as load_package
-from lightbox.infer.preprocess import geometry_for
-from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
-from lightbox.app.catalogue import methods
-from lightbox.settings import AuditSettings
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "brain_tumour_mri"
@@ -80,7 +85,9 @@ def frames_of(data: Path, images: Images) -> Iterator[tuple[Frame, np.ndarray[An
     """Yield (frame, mask in source pixels) of each image, as the product would decode it."""
     for tensor, file in zip(images.images, images.files, strict=True):
         picture = np.asarray(Image.open(data / file).convert("L"))
-        mask = np.asarray(Image.open(data / file.replace("images", "masks").replace(".jpg", ".png")))
+        mask = np.asarray(
+            Image.open(data / file.replace("images", "masks").replace(".jpg", ".png"))
+        )
         yield (
             Frame(
                 FrameRef(file),
@@ -136,15 +143,15 @@ def maps(
 ) -> tuple[dict[str, Localisation], dict[str, float]]:
     """Localise fast map and audit against the masks; also the audit's own figures."""
     package, runtime = loaded.package, OnnxRuntime(loaded)
-    attribute = Attribute(methods(), AuditSettings())
+    attribute = Attribute(methods(), AuditSettings(), SystemClock())
     chosen = set(np.linspace(0, len(images.files) - 1, audits).astype(int).tolist())
     fast, slow, centre, masks, audited = [], [], [], [], []
     empty, full, agreement = [], [], []
     pairs = enumerate(frames_of(data, images))
     for number, (frame, mask) in track(pairs, "maps", total=len(images.files)):
         output = runtime.predict(frame.tensor)
-        prediction = prediction_of(loaded, frame, output.logits[0])
-        cam = attribute.fast(package, frame, output, prediction)
+        subject = Subject(package, frame, prediction_of(loaded, frame, output.logits[0]))
+        cam = attribute.fast(subject, output)
         fast.append(cam.source_map.astype(np.float64))
         masks.append(mask)
         middle = np.zeros(mask.shape)
@@ -152,16 +159,8 @@ def maps(
         centre.append(middle)
         if number not in chosen:
             continue
-        chunks = attribute.audit(
-            package, frame, runtime, prediction, cam,
-            values_path=None, method="shapley", chunk=512,
-        )  # fmt: skip
-        while True:
-            try:
-                next(chunks)
-            except StopIteration as end:
-                audit = end.value
-                break
+        chunks = attribute.audit(subject, runtime, cam, AuditPlan("shapley_exact", 512))
+        audit = finished(chunks)
         slow.append(audit.source_map.astype(np.float64))
         audited.append(mask)
         empty.append(audit.v_empty)
@@ -197,7 +196,8 @@ def evidence_left(net: GatedResNet, images: Images, temperature: float) -> dict[
     logits = probabilities(net, images.images).numpy()
     target = logits.argmax(1)
     for name, cells in (("mean", 1), ("blur", 3), ("blur", 6), ("blur", 12)):
-        gone = np.stack([baseline_of(name, image.numpy(), cells) for image in images.images])
+        spec = Explanation(baseline=name, baseline_cells=cells)
+        gone = np.stack([baseline_of(spec, image.numpy()[None]) for image in images.images])
         after = softmax(probabilities(net, torch.from_numpy(gone)).numpy(), temperature)
         key = name if name == "mean" else f"{name}, {cells} cells"
         left[key] = float(np.median(after[np.arange(len(target)), target]))
@@ -219,13 +219,13 @@ def write_manifest(target: Path, sha256: str, temperature: float, figures: dict[
 
 def write_expected(folder: Path, loaded: LoadedPackage, names: list[str]) -> None:
     """Record what the samples give, so that ``models check`` can compare."""
-    from lightbox.infer.decode import DecodePool
-
     runtime = OnnxRuntime(loaded)
     samples = {}
     with DecodePool(processes=1) as pool:
         for name in names:
-            frame = pool.frames(folder / "samples" / name, loaded.package.preprocessing)[0]
+            path = str((folder / "samples" / name).resolve())
+            request = FramesRequest(path, name, loaded.package.preprocessing)
+            frame = next(iter(pool.frames(request)))
             prediction = prediction_of(loaded, frame, runtime.predict(frame.tensor).logits[0])
             samples[name] = {
                 "finding": prediction.finding,

@@ -9,9 +9,9 @@ Between two chunks the device is free for whoever is more urgent: the gate decid
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 
+from lightbox.app.turns import Turn
 from lightbox.domain.attribution import Attribution, AttributionRecord
 from lightbox.domain.errors import NotApplicableError
 from lightbox.domain.events import Attributed, Predicted, ResultsWritten
@@ -19,16 +19,12 @@ from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job, JobPath, job_identity
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.prediction import Prediction
-from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
-from lightbox.explain.audit import AuditPlan, Subject
+from lightbox.explain.audit import AuditPlan, Subject, finished
 from lightbox.infer.looked import Looked
 from lightbox.infer.predict import Predict
 from lightbox.ports import Ledger, Runtime, Step
 from lightbox.results.write import Write
-
-Turn = Callable[[Urgency, float], AbstractContextManager[object]]
-"""(urgency, deadline) → the device, when it is ours."""
 
 
 class Analysis:
@@ -87,9 +83,7 @@ class Analysis:
 
     def _audit(self, job: Job, package: ModelPackage) -> None:
         prediction = self._prediction_of(job)
-        looked = self._predict.again(
-            job, prediction, lambda: self._turn(job.urgency, job.deadline)
-        )
+        looked = self._predict.again(job, prediction, lambda: self._turn(job.urgency, job.deadline))
         subject = Subject(package, looked.frame, prediction)
         fast = self._attribute.fast(subject, looked.output)
         chunks = self._attribute.audit(
@@ -98,13 +92,7 @@ class Analysis:
             fast,
             AuditPlan(job.method, self._chunk, self._values / f"{job.job_id}.values"),
         )
-        while True:
-            with self._turn(job.urgency, job.deadline):
-                try:
-                    next(chunks)
-                except StopIteration as end:
-                    attribution: Attribution = end.value
-                    break
+        attribution = finished(chunks, lambda: self._turn(job.urgency, job.deadline))
         record = AttributionRecord.of(attribution)
         self._ledger.record(Attributed(job.study_instance_uid, job.job_id, record))
         self._finish(job, package, looked, attribution, fast)

@@ -20,6 +20,7 @@ from lightbox.ports import ResultWriter
 
 METHODS: Mapping[str, str] = {
     "grad_cam": "lightbox.explain.methods.grad_cam:METHOD",
+    "shapley": "lightbox.explain.methods.shapley:METHOD",
     "shapley_exact": "lightbox.explain.methods.shapley_exact:METHOD",
     "occlusion": "lightbox.explain.methods.occlusion:METHOD",
 }

@@ -140,7 +140,9 @@ class Control:
             self._associations = active
         refused = isinstance(status, str) and status.startswith("0x") and status != "0x0000"
         if refused:
-            self._metrics.count_received(str(said.get("calling_ae", "")), int(str(status), 16), 0, 0)
+            self._metrics.count_received(
+                str(said.get("calling_ae", "")), int(str(status), 16), 0, 0
+            )
 
     def _levels(self) -> Levels:
         running = Counter(job.path.value for job in self._running.values())

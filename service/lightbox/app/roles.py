@@ -8,17 +8,13 @@ work      the queue's only executor, one warm session a model   never: the socke
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
+from typing import Literal
 
 from lightbox.app import build
 from lightbox.app.clock import SystemClock
 from lightbox.app.doorbell import ring
 from lightbox.app.process import Process
-from lightbox.domain.errors import StoppingError
 from lightbox.domain.events import ServiceMarked
 from lightbox.domain.urgency import Urgency
 from lightbox.ledger.sqlite_ledger import SqliteLedger
@@ -30,10 +26,11 @@ _DRAIN_DELIVERY = 4.0
 _DRAIN_WORK = 6.0
 
 
-def _mark(ledger: SqliteLedger, role: str, what: str, clock: SystemClock) -> None:
+def _mark(
+    ledger: SqliteLedger, role: str, what: Literal["started", "stopped"], clock: SystemClock
+) -> None:
     """Record a start or stop; the heads of all chains in it anchor them in this one."""
-    kind = "started" if what == "started" else "stopped"
-    ledger.record(ServiceMarked(role, kind, __version__, clock.now(), dict(ledger.heads())))
+    ledger.record(ServiceMarked(role, what, __version__, clock.now(), dict(ledger.heads())))
 
 
 def receive(settings: Settings) -> None:
@@ -89,7 +86,12 @@ def control(loaded: Loaded) -> None:
     queue = DbosQueueClient(at.queue)
     routing = build.Routing(settings)
     reserve = Reserve(at.root, settings.storage.reserve)
-    metrics = Metrics(CollectorRegistry(), __version__, [each.name for each in settings.destinations], settings.dicom.accept_calling)
+    metrics = Metrics(
+        CollectorRegistry(),
+        __version__,
+        [each.name for each in settings.destinations],
+        settings.dicom.accept_calling,
+    )
     for package in served.by_name.values():
         metrics.know_model(package.name, package.version, package.sha256)
     sends = {
@@ -163,6 +165,7 @@ def work(settings: Settings) -> None:
     """Run jobs until told to stop; what is unfinished then goes on at the next start."""
     from lightbox.app.analysis import Analysis
     from lightbox.app.catalogue import methods
+    from lightbox.app.turns import until_stopped
     from lightbox.explain.attribute import Attribute
     from lightbox.infer.decode import DecodePool
     from lightbox.infer.predict import Predict
@@ -196,7 +199,7 @@ def work(settings: Settings) -> None:
     at.values.mkdir(exist_ok=True, mode=0o700)
     analysis = Analysis(
         ledger=ledger,
-        turn=_turns(gate.turn, process.stopping),
+        turn=until_stopped(gate.turn, process.stopping),
         predict=Predict(runtimes, served.by_name, decode, at.root, clock, given.max_batch),
         attribute=Attribute(methods(), settings.audit, clock),
         write=write.Write(
@@ -223,27 +226,7 @@ def work(settings: Settings) -> None:
     ledger.close()
 
 
-def _turns(
-    turn: Callable[..., object], stopping: threading.Event
-) -> Callable[[Urgency, float], object]:
-    """Let nobody begin a turn on the device once the process stops."""
-
-    @contextmanager
-    def guarded(urgency: Urgency, deadline: float) -> Iterator[None]:
-        if stopping.is_set():
-            raise StoppingError
-        with turn(urgency, deadline):  # type: ignore[attr-defined]  # a context manager
-            yield
-
-    return guarded
-
-
 def _chunk(settings: Settings) -> int:
-    """Evaluations between two pauses of an audit: one batch where it is to be found out."""
+    """Return the evaluations between two pauses of an audit: one batch for "auto"."""
     chunk = settings.audit.chunk
     return settings.worker.max_batch if chunk == "auto" else chunk
-
-
-def data_folder(settings: Settings) -> Path:
-    """Return the data directory, made where it is missing."""
-    return build.layout(settings).root

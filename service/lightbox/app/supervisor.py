@@ -67,7 +67,7 @@ def lock_data_dir(folder: Path, clock: Clock) -> int:
         nap.close()
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    os.set_inheritable(descriptor, True)  # noqa: FBT003  # a positional-only argument
+    os.set_inheritable(descriptor, True)  # a positional-only argument
     return descriptor
 
 
@@ -107,7 +107,10 @@ class Supervisor:
         self._lock = lock_data_dir(folder, clock)
         self._bell = Doorbell(folder, "supervisor")
         self._children = [
-            _Child(role, command=[sys.executable, "-m", "lightbox", *arguments, "serve", "--role", role])
+            _Child(
+                role,
+                command=[sys.executable, "-m", "lightbox", *arguments, "serve", "--role", role],
+            )
             for role in ROLES
         ]
         self._stopping = False

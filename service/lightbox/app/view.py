@@ -99,7 +99,9 @@ class View:
             known = self._control.account.studies()
         newest = sorted(known, key=lambda study: study.received_at, reverse=True)
         wanted = (study for study in newest if _has(study, search.strip().lower()))
-        return [study_json(study, self._root) for study, _ in zip(wanted, range(limit), strict=False)]
+        return [
+            study_json(study, self._root) for study, _ in zip(wanted, range(limit), strict=False)
+        ]
 
     def study(self, uid: str) -> Record | None:
         """Return one study with each of its events."""

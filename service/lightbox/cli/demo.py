@@ -16,7 +16,9 @@ from lightbox.tools.demo import Demo
 
 
 @click.command(epilog="Example: lightbox demo --out pictures --keep")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the outcome here.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write the outcome here."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -30,7 +32,7 @@ from lightbox.tools.demo import Demo
     multiple=True,
     help="DICOM files or folders; else the samples of the models.",
 )
-@click.option("--keep", is_flag=True, help="Keep everything running until Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Keep everything running until a key is pressed.")
 @click.pass_obj
 def demo(
     invocation: Invocation, json_file: Path | None, out: Path, data: tuple[Path, ...], *, keep: bool
@@ -49,14 +51,17 @@ def demo(
 
     def wait_for_a_person(so_far: Demo) -> None:
         demo_report.show(so_far, Console(highlight=False))
-        click.echo(f"running until Ctrl-C: {so_far.web_url}", err=True)
-        click.pause(info="", err=True) if sys.stdin.isatty() else click.get_text_stream("stdin").read()
+        click.echo(f"running until a key is pressed: {so_far.web_url}", err=True)
+        if sys.stdin.isatty():
+            click.pause(info="")
+        else:
+            sys.stdin.read()
 
     outcome = road.run(
         data=data or tuple(sorted(models.glob("*/samples"))),
         folder=run_folder,
         models=models,
-        say=lambda line: screen.print(line),
+        say=screen.print,
         keep=wait_for_a_person if keep else None,
     )
     root = run_folder / "data"
@@ -67,4 +72,3 @@ def demo(
     click.echo(f"{len(made)} pictures: {out.resolve()}")
     click.echo("next: look at the pictures, then README.md (connect your PACS: deploy/README.md)")
     return 0 if outcome.ok else 1
-

@@ -22,7 +22,9 @@ from lightbox.tools.explain import Offline, Wish, files_of, loaded, read_mask
 @click.option("--method", default="grad_cam", show_default=True, help="See lightbox methods.")
 @click.option("--target", default="", help="Finding to explain; else the winning one.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and objects.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the answers here.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write the answers here."
+)
 @click.option("--evaluate", is_flag=True, help="Measure the map with an audit's evaluations too.")
 @click.option("--mask", type=click.Path(exists=True, path_type=Path), help="Where the finding is.")
 @click.pass_obj

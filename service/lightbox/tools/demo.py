@@ -12,6 +12,7 @@ import statistics
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lightbox.app.clock import SystemClock
@@ -24,9 +25,9 @@ from lightbox.domain.urgency import Urgency
 from lightbox.ledger.prove import Proof, prove
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.archive import Archive
+from lightbox.tools.demo_data import Study, studies_in
 from lightbox.tools.orthanc import Orthanc
 from lightbox.tools.orthanc import is_installed as orthanc_is_installed
-from lightbox.tools.demo_data import Study, studies_in
 from lightbox.tools.send import send
 from lightbox.tools.service import Service
 
@@ -192,7 +193,8 @@ def _forward(
     say(f"an audit is running; sending {len(urgent)} emergencies, one after another")
     for study in urgent:
         problems += _send(study, service, "LIGHTBOX_STAT")
-        watch.wait(lambda account, uid=study.study_instance_uid: _is_done(account, uid), 10.0)
+        done = partial(_is_done, study_instance_uid=study.study_instance_uid)
+        watch.wait(done, 10.0)
     everyone = [study.study_instance_uid for study in studies]
     if not watch.wait(lambda a: all(_is_done(a, uid) for uid in everyone), _FAST_SECONDS):
         problems.append(f"not every study had its fast results after {_FAST_SECONDS:.0f} s")
@@ -224,6 +226,7 @@ class Watch:
     """Follows the ledger beside the running service and asks the archive what it holds."""
 
     def __init__(self, ledger: Path, archive: AnArchive, clock: SystemClock) -> None:
+        self._folder = ledger
         self._reader = LedgerReader(ledger)
         self._archive = archive
         self._clock = clock
@@ -256,7 +259,7 @@ class Watch:
             if standing.is_met is not True:
                 problems.append(f"{study.name}: {_why_not_met(standing)}")
             shown.append(Shown(study.name, standing, uids & held))
-        proof = prove(self._reader.folder, ("archive",))
+        proof = prove(self._folder, ("archive",))
         return Demo(
             tuple(shown), proof, tuple(problems), type(self._archive).__name__, ready, web_url
         )

@@ -34,8 +34,6 @@ def studies_in(paths: Sequence[Path]) -> list[Study]:
             continue
         if uid := header.get("StudyInstanceUID"):
             grouped.setdefault(str(uid), []).append(file)
-    studies = [
-        Study(files[0].stem, uid, tuple(sorted(files))) for uid, files in grouped.items()
-    ]
+    studies = [Study(files[0].stem, uid, tuple(sorted(files))) for uid, files in grouped.items()]
     studies.sort(key=lambda study: study.name)
     return studies[::2] + studies[1::2]

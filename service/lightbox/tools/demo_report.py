@@ -12,6 +12,7 @@ from rich.table import Table
 
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.standing import AuditState, StudyStanding
+from lightbox.ledger.report import study_json
 from lightbox.tools.demo import Demo, Shown
 from lightbox.tools.previews import source_picture, write_previews
 from lightbox.version import __version__
@@ -53,41 +54,13 @@ def as_json(demo: Demo, root: Path, made: Mapping[str, Path]) -> str:
 
 
 def _study(shown: Shown, root: Path, made: Mapping[str, Path]) -> dict[str, Any]:
-    at = shown.standing
-    return {
-        "name": shown.name,
-        "study_instance_uid": at.study_instance_uid,
-        "modality": at.modality,
-        "urgency": at.urgency,
-        "rule": at.rule,
-        "model": at.model,
-        "finding": at.finding,
-        "confidence": at.confidence,
-        "deadline_s": round(at.deadline - at.received_at, 3) if at.deadline else None,
-        "turnaround_s": at.turnaround,
-        "met": at.is_met,
-        "audit": {
-            "state": at.audit.state.value,
-            "reason": at.audit.reason,
-            "evaluations": at.audit.evaluations,
-            "exact": at.audit.exact,
-            "turnaround_s": at.audit.turnaround,
-            "agreement": at.audit.agreement,
-        },
-        "results": [
-            {
-                "kind": one.result.kind.value,
-                "path": one.path.value,
-                "sop_class_uid": one.result.sop_class_uid,
-                "sop_instance_uid": one.result.sop_instance_uid,
-                "file": str(root / one.result.path),
-                "preview": str(made.get(one.result.sop_instance_uid, "")) or None,
-                "stored": one.result.sop_instance_uid in shown.stored,
-                "committed": False,  # storage commitment is not asked for yet
-            }
-            for one in at.results
-        ],
-    }
+    """Return a study as everywhere else, with its name and what the archive really holds."""
+    study: dict[str, Any] = {"name": shown.name, **study_json(shown.standing, root)}
+    for result in study["results"]:
+        uid = result["sop_instance_uid"]
+        result["preview"] = str(made[uid]) if uid in made else None
+        result["stored"] = uid in shown.stored
+    return study
 
 
 def show(demo: Demo, console: Console) -> None:
@@ -104,7 +77,7 @@ def show(demo: Demo, console: Console) -> None:
             at.finding.replace("_", " ") or "-",
             "-" if at.confidence is None else f"{100 * at.confidence:.0f} %",
             "-" if at.turnaround is None else f"{at.turnaround:.2f} s",
-            "-" if not at.deadline else f"{at.deadline - at.received_at:.0f} s",
+            "-" if at.allowed is None else f"{at.allowed:.0f} s",
             _audit(at),
         )
     console.print(table)

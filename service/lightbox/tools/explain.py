@@ -23,19 +23,19 @@ from lightbox.domain.attribution import Attribution
 from lightbox.domain.errors import LightboxError, NotApplicableError, UsageError
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.quality import Plausibility
 from lightbox.domain.study import Arrival, Described, Instance
 from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
-from lightbox.explain.audit import AuditPlan, Subject
+from lightbox.explain.audit import AuditPlan, Subject, finished
 from lightbox.explain.plugin import MapMethod
-from lightbox.explain.quality.localisation import Plausibility, plausibility
+from lightbox.explain.quality.localisation import plausibility
 from lightbox.infer.decode import DecodePool
 from lightbox.infer.looked import Looked
 from lightbox.infer.packages import LoadedPackage
 from lightbox.infer.predict import Predict
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.receive.header import describe
-from lightbox.tools.instance_file import instance_of
 from lightbox.results.header_bytes import header_of
 from lightbox.results.write import Write
 from lightbox.settings import Settings
@@ -43,6 +43,7 @@ from lightbox.storage.files import Files
 from lightbox.storage.folder import FolderStorage
 from lightbox.studies.match import match
 from lightbox.tools.arrays_file import write_arrays
+from lightbox.tools.instance_file import instance_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +226,7 @@ class Offline:
 
     def _audit(self, subject: Subject, fast: Attribution | None, method: str) -> Attribution:
         plan = AuditPlan(method, self._settings.worker.max_batch)
-        chunks = self._attribute.audit(subject, self._runtime, fast, plan)
-        while True:
-            try:
-                next(chunks)
-            except StopIteration as end:
-                attribution: Attribution = end.value
-                return attribution
+        return finished(self._attribute.audit(subject, self._runtime, fast, plan))
 
     def _write(
         self,
@@ -260,7 +255,9 @@ class Offline:
             explained
         )
         for result in results:
-            written[result.kind] = str((out / result.path).rename(out / f"{stem}.{result.kind}.dcm"))
+            written[result.kind] = str(
+                (out / result.path).rename(out / f"{stem}.{result.kind}.dcm")
+            )
             if result.preview:
                 written["png"] = str((out / result.preview).rename(out / f"{stem}.png"))
         for folder in sorted(out.glob("results/*"), reverse=True):
@@ -334,4 +331,6 @@ def loaded(settings: Settings, name: str) -> LoadedPackage:
             return each
     problems = [str(problem) for problem in served.problems if name in str(problem)]
     known = ", ".join(served.by_name)
-    raise UsageError(f"model {name!r}", problems[0] if problems else "is not served", f"served: {known}")
+    raise UsageError(
+        f"model {name!r}", problems[0] if problems else "is not served", f"served: {known}"
+    )

@@ -19,7 +19,11 @@ from typing import Any, Self
 from lightbox.domain.errors import UsageError
 
 _START_SECONDS = 30.0
+_STOP_SECONDS = 6.0
 _PLUGINS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc")
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Loopback: past the proxies of the environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +121,16 @@ class Orthanc:
         self._wait()
 
     def stop(self) -> None:
-        """Stop it cleanly; nothing happens where it does not run."""
+        """Stop it; nothing happens where it does not run.
+
+        Orthanc waits for open associations until they time out: whoever holds one that long finds
+        it cut. What it had acknowledged is stored.
+        """
         if self._process is None:
             return
         self._process.terminate()
         try:
-            self._process.wait(_START_SECONDS)
+            self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -140,10 +148,22 @@ class Orthanc:
         FileNotFoundError
             If it does not hold the instance.
         """
-        found = self._json("/tools/lookup", sop_instance_uid.encode())
-        for row in found:
+        return self._ask(f"{self._path(sop_instance_uid)}/file")
+
+    def delete(self, sop_instance_uid: str) -> None:
+        """Delete an instance, as a person at the archive could.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it does not hold the instance.
+        """
+        self._ask(self._path(sop_instance_uid), method="DELETE")
+
+    def _path(self, sop_instance_uid: str) -> str:
+        for row in self._json("/tools/lookup", sop_instance_uid.encode()):
             if row["Type"] == "Instance":
-                return self._get(f"{row['Path']}/file")
+                return str(row["Path"])
         raise FileNotFoundError(sop_instance_uid)
 
     def _configuration(self) -> dict[str, Any]:
@@ -173,7 +193,7 @@ class Orthanc:
         until = time.monotonic() + _START_SECONDS
         while process is not None and process.poll() is None and time.monotonic() < until:
             try:
-                self._get("/system")
+                self._ask("/system")
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 pause.wait(0.05)
             else:
@@ -186,7 +206,7 @@ class Orthanc:
     def _stored(self, name: str) -> Stored:
         if name not in self._seen:
             row = self._json(f"/instances/{name}")
-            sop_class = self._get(f"/instances/{name}/metadata/SopClassUid").decode()
+            sop_class = self._ask(f"/instances/{name}/metadata/SopClassUid").decode()
             study = self._json(f"/instances/{name}/study")
             self._seen[name] = Stored(
                 str(row["MainDicomTags"]["SOPInstanceUID"]),
@@ -196,10 +216,11 @@ class Orthanc:
         return self._seen[name]
 
     def _json(self, path: str, data: bytes | None = None) -> Any:  # noqa: ANN401  # foreign JSON
-        return json.loads(self._get(path, data))
+        return json.loads(self._ask(path, data))
 
-    def _get(self, path: str, data: bytes | None = None) -> bytes:
-        with urllib.request.urlopen(f"{self.http_url}{path}", data, timeout=10) as answer:  # noqa: S310  # loopback
+    def _ask(self, path: str, data: bytes | None = None, method: str | None = None) -> bytes:
+        request = urllib.request.Request(f"{self.http_url}{path}", data, method=method)  # noqa: S310  # loopback
+        with _OPENER.open(request, timeout=10) as answer:
             return bytes(answer.read())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from lightbox.domain.arrays import Mask, Picture
 from lightbox.domain.result import Result, ResultKind
@@ -18,7 +18,7 @@ _OUTLINE = (255, 140, 0)
 def write_previews(
     root: Path, results: tuple[Result, ...], picture: Picture | None, out: Path, stem: str
 ) -> dict[str, Path]:
-    """Write one PNG per result that can be shown.
+    """Write one PNG per result.
 
     Parameters
     ----------
@@ -43,8 +43,10 @@ def write_previews(
             target.write_bytes((root / result.preview).read_bytes())
         elif result.kind is ResultKind.SEGMENTATION:
             outlined(segmented(root / result.path), picture).save(target)
+        elif result.kind is ResultKind.PARAMETRIC_MAP:
+            mapped(root / result.path).save(target)
         else:
-            continue
+            written_out(root / result.path).save(target)
         made[result.sop_instance_uid] = target
     return made
 
@@ -52,7 +54,7 @@ def write_previews(
 def segmented(file: Path) -> Mask:
     """Return the union of all frames of a binary segmentation, shape (rows, columns)."""
     frames = pydicom.dcmread(file).pixel_array
-    union: Mask = np.atleast_3d(frames if frames.ndim == 3 else frames[None]).max(axis=0) > 0
+    union: Mask = (frames if frames.ndim == 3 else frames[None]).max(axis=0) > 0
     return union
 
 
@@ -66,6 +68,47 @@ def outlined(mask: Mask, picture: Picture | None) -> Image.Image:
     inner[:, [0, -1]] = False
     canvas[mask & ~inner] = _OUTLINE
     return Image.fromarray(canvas)
+
+
+def mapped(file: Path) -> Image.Image:
+    """Return the frame of a parametric map with the largest value, blue below 0, orange above."""
+    frames = pydicom.dcmread(file).pixel_array
+    frames = frames if frames.ndim == 3 else frames[None]
+    values = frames[np.abs(frames).max(axis=(1, 2)).argmax()]
+    share = values / max(float(np.abs(values).max()), 1e-12)
+    ends = np.where(share[..., None] < 0, np.array([60, 130, 255]), np.array([255, 150, 30]))
+    return Image.fromarray((np.abs(share)[..., None] * ends).astype(np.uint8))
+
+
+def written_out(file: Path) -> Image.Image:
+    """Return the content of a structured report as lines of text."""
+    lines: list[str] = []
+    _lines_of(pydicom.dcmread(file), 0, lines)
+    font = ImageFont.load_default(15)
+    canvas = Image.new("RGB", (900, 24 * len(lines) + 24), (17, 18, 22))
+    pen = ImageDraw.Draw(canvas)
+    for number, line in enumerate(lines):
+        pen.text((16, 12 + 24 * number), line[:110], (230, 230, 230), font)
+    return canvas
+
+
+def _lines_of(item: pydicom.Dataset, depth: int, lines: list[str]) -> None:
+    """Walk the content tree (PS3.3 C.17.3)."""
+    name = item.ConceptNameCodeSequence[0].CodeMeaning if "ConceptNameCodeSequence" in item else ""
+    value = ""
+    if "ConceptCodeSequence" in item:
+        value = item.ConceptCodeSequence[0].CodeMeaning
+    elif "MeasuredValueSequence" in item:
+        measured = item.MeasuredValueSequence[0]
+        unit = measured.MeasurementUnitsCodeSequence[0].CodeValue
+        value = f"{measured.NumericValue} {unit}"
+    else:
+        value = str(item.get("TextValue", item.get("UID", "")))
+    if item.get("ValueType") == "SCOORD":
+        value = f"{item.GraphicType}, {len(item.GraphicData) // 2} points"
+    lines.append("    " * depth + (f"{name}: {value}" if value else name))
+    for child in item.get("ContentSequence", ()):
+        _lines_of(child, depth + 1, lines)
 
 
 def source_picture(file: bytes) -> Picture | None:

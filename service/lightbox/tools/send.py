@@ -183,13 +183,16 @@ def _groups(instances: Iterable[_Instance]) -> list[_Group]:
 def _send_group(group: _Group, peer: Peer, left: Iterator[_Instance]) -> Iterator[Sent]:
     """Send one group over one association; a lost one is opened again for the next file."""
     association = Association(peer, sorted(group.contexts))
-    for instance in left:
-        try:
-            yield _send_one(association, instance)
-        except DeliveryError as error:
-            yield _sent(instance, None, stored=False, detail=str(error))
-            association = Association(peer, sorted(group.contexts))
-    association.close()
+    try:
+        for instance in left:
+            try:
+                yield _send_one(association, instance)
+            except DeliveryError as error:
+                yield _sent(instance, None, stored=False, detail=str(error))
+                association.close()
+                association = Association(peer, sorted(group.contexts))
+    finally:
+        association.close()
 
 
 def _send_one(association: Association, instance: _Instance) -> Sent:
