@@ -13,16 +13,25 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
 from lightbox import ports
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import Event, Recorded, from_json, to_json
 from lightbox.ledger.chain import Row, digest
-from lightbox.ledger.tables import HEAD, ROWS
+from lightbox.ledger.tables import HEAD, ROWS, row_of
 
 _MOST_ROWS = 2000
 _MOST_KEYS = 500  # well under SQLite's limit of variables in one statement
+
+# Made once: building a statement costs as much as running it.
+_APPEND = insert(ROWS)
+_FIND = select(ROWS).where(ROWS.c.key.in_(bindparam("keys", expanding=True)))
+_MOVE_HEAD = (
+    update(HEAD)
+    .where(HEAD.c.chain == bindparam("of"))
+    .values(sequence=bindparam("to"), digest=bindparam("seen"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +170,16 @@ class Writer:
             rows = _known(connection, entries)
             fresh = self._append(entries, rows)
             if fresh:
-                connection.execute(insert(ROWS), fresh)
-                connection.execute(
-                    update(HEAD)
-                    .where(HEAD.c.chain == self._chain)
-                    .values(sequence=fresh[-1]["sequence"], digest=fresh[-1]["digest"])
-                )
+                last = fresh[-1]
+                connection.execute(_APPEND, [_values(row) for row in fresh])
+                head = {"of": self._chain, "to": last.sequence, "seen": last.digest}
+                connection.execute(_MOVE_HEAD, head)
         if fresh:  # only now is it on disk
-            last = rows[str(fresh[-1]["key"])]
-            self._sequence, self._digest = last.sequence, last.digest
+            self._sequence, self._digest = fresh[-1].sequence, fresh[-1].digest
         return [tuple(rows[entry.key] for entry in request.entries) for request in batch]
 
-    def _append(self, entries: list[_Entry], rows: dict[str, Row]) -> list[dict[str, object]]:
-        fresh: list[dict[str, object]] = []
+    def _append(self, entries: list[_Entry], rows: dict[str, Row]) -> list[Row]:
+        fresh: list[Row] = []
         at = self._clock.now()
         sequence, previous = self._sequence, self._digest
         for entry in entries:
@@ -183,7 +189,7 @@ class Writer:
             previous = digest(previous, sequence, at, (entry.key, entry.study, entry.body))
             row = Row(sequence, at, entry.key, entry.study, entry.body, previous)
             rows[entry.key] = row
-            fresh.append({name: getattr(row, name) for name in Row.__slots__})
+            fresh.append(row)
         return fresh
 
     def _refusal(self, reason: str, mend: str) -> LedgerError:
@@ -194,7 +200,12 @@ def _known(connection: Connection, entries: list[_Entry]) -> dict[str, Row]:
     keys = list({entry.key for entry in entries})
     rows: dict[str, Row] = {}
     for start in range(0, len(keys), _MOST_KEYS):
-        wanted = ROWS.c.key.in_(keys[start : start + _MOST_KEYS])
-        for found in connection.execute(select(ROWS).where(wanted)).mappings():
-            rows[found["key"]] = Row(**found)
+        wanted = {"keys": keys[start : start + _MOST_KEYS]}
+        for found in connection.execute(_FIND, wanted):
+            row = row_of(found)
+            rows[row.key] = row
     return rows
+
+
+def _values(row: Row) -> dict[str, object]:
+    return {name: getattr(row, name) for name in Row.__slots__}

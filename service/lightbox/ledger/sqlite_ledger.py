@@ -15,10 +15,10 @@ from lightbox import ports
 from lightbox.domain.account import Account
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import Event, Recorded
-from lightbox.ledger.chain import Row, follows, genesis
+from lightbox.ledger.chain import follows, genesis
 from lightbox.ledger.checkpoint import Checkpoint, checkpoint_text, resume
 from lightbox.ledger.record import Writer
-from lightbox.ledger.tables import CHECKPOINT, HEAD, ROWS, chain_file, writing_engine
+from lightbox.ledger.tables import CHECKPOINT, HEAD, ROWS, chain_file, row_of, writing_engine
 from lightbox.ledger.timeline import LedgerReader, unreadable
 
 _CHECKED_ROWS = 100
@@ -135,7 +135,7 @@ def _lock(path: Path) -> IO[str]:
 def _verified_head(engine: Engine, chain: str) -> tuple[int, str]:
     newest = select(ROWS).order_by(ROWS.c.sequence.desc()).limit(_CHECKED_ROWS + 1)
     with engine.begin() as connection:
-        rows = [Row(**found) for found in connection.execute(newest).mappings()][::-1]
+        rows = [row_of(found) for found in connection.execute(newest)][::-1]
         stated = connection.execute(select(HEAD)).mappings().one_or_none()
         if stated is None and not rows:
             first = {"chain": chain, "sequence": 0, "digest": genesis(chain)}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import (
@@ -28,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.pool import QueuePool
 
 from lightbox.domain.errors import LedgerError
+from lightbox.ledger.chain import Row
 
 _SUFFIX = ".sqlite"
 _CHAIN = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
@@ -65,6 +67,11 @@ CHECKPOINT = Table(
     Column("chain", String, primary_key=True),
     Column("body", String, nullable=False),
 )
+
+
+def row_of(found: Sequence[Any]) -> Row:
+    """Return what a query for all columns of the table found, by place: names cost time."""
+    return Row(found[0], found[1], found[2], found[3], found[4], found[5])
 
 
 def chain_file(folder: Path, chain: str) -> Path:

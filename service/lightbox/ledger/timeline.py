@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import Recorded, from_json
 from lightbox.ledger.chain import Row
-from lightbox.ledger.tables import CHECKPOINT, HEAD, ROWS, chain_files, reading_engine
+from lightbox.ledger.tables import CHECKPOINT, HEAD, ROWS, chain_files, reading_engine, row_of
 
 _PAGE = 2000
 _MOST_FOUND = 5
@@ -148,7 +148,7 @@ class LedgerReader:
 
     def _query(self, chain: str, statement: _Rows) -> list[Row]:
         with self._connection(chain) as connection:
-            return [_row(found) for found in _execute(connection, statement)]
+            return [row_of(found) for found in _execute(connection, statement)]
 
     @contextmanager
     def _connection(self, chain: str) -> Iterator[Connection]:
@@ -210,10 +210,6 @@ def _execute(connection: Connection, statement: _Rows) -> list[SqlRow[tuple[Any,
         if "no such table" in str(error.orig):  # its writer is making the file right now
             return []
         raise
-
-
-def _row(found: Sequence[Any]) -> Row:
-    return Row(found[0], found[1], found[2], found[3], found[4], found[5])
 
 
 def _time(row: Recorded) -> float:
