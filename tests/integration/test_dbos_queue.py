@@ -179,9 +179,7 @@ def test_a_client_executes_nothing(client: DbosQueueClient) -> None:
         client.serve(Record())
 
 
-def test_the_file_is_in_write_ahead_mode_and_for_our_eyes_only(
-    tmp_path: Path, client: DbosQueueClient
-) -> None:
+def test_the_file_is_in_write_ahead_mode(tmp_path: Path, client: DbosQueueClient) -> None:
     with closing(sqlite3.connect(tmp_path / "queue.sqlite")) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -207,6 +205,43 @@ def test_an_unfinished_job_is_done_when_it_is_revived(tmp_path: Path) -> None:
         queue.close(5.0)
 
 
+def test_a_job_that_is_interrupted_while_the_queue_lives_is_revived(tmp_path: Path) -> None:
+    (job,) = jobs(1, Urgency.STAT)
+    tries = Record()
+
+    def handler(job_id: str, step: Step) -> None:
+        tries.note(job_id)
+        if len(tries.handled) == 1:
+            raise StoppingError
+
+    queue = DbosQueue(tmp_path / "queue.sqlite", "work-0", tmp_path, ignored)
+    queue.serve(handler)
+    try:
+        queue.place(job)
+        tries.wait(1)
+        until(lambda: queue.revive() or None)
+        tries.wait(2)
+    finally:
+        queue.close(5.0)
+
+
+def test_what_the_last_run_left_unfinished_is_done_at_the_next_start(tmp_path: Path) -> None:
+    (job,) = jobs(1)
+    tries = Record()
+
+    def handler(job_id: str, step: Step) -> None:
+        tries.note(job_id)
+        if len(tries.handled) == 1:
+            raise OSError("disk full")
+
+    for run in (1, 2):
+        queue = DbosQueue(tmp_path / "queue.sqlite", "work-0", tmp_path, ignored)
+        queue.serve(handler)
+        queue.place(job)
+        tries.wait(run)
+        queue.close(5.0)
+
+
 def test_a_handler_that_is_interrupted_by_closing_leaves_its_job_waiting(tmp_path: Path) -> None:
     (job,) = jobs(1)
     started, go_on = threading.Event(), threading.Event()
@@ -228,7 +263,7 @@ def test_a_handler_that_is_interrupted_by_closing_leaves_its_job_waiting(tmp_pat
     closing_thread = threading.Thread(target=queue.close, args=(PATIENCE,))
     closing_thread.start()
     # It refuses new jobs before it waits, so what follows is decided.
-    until(lambda: queue._closing or None)
+    assert queue._closing.wait(PATIENCE)
     go_on.set()
     closing_thread.join(PATIENCE)
     assert len(seen) == 1
@@ -281,18 +316,28 @@ def test_no_table_of_the_engine_holds_more_than_identifiers_and_our_own_words(
     assert all(b"DOE" not in path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
 
 
-def test_rows_of_jobs_that_ended_can_be_forgotten(tmp_path: Path) -> None:
+def test_rows_of_jobs_that_ended_can_be_forgotten_and_no_others(tmp_path: Path) -> None:
     done = Record()
+    unfinished = a_job(an_instance("unfinished"))
+
+    def handler(job_id: str, step: Step) -> None:
+        done.note(job_id)
+        if job_id == unfinished.job_id:
+            raise OSError("disk full")
+
     queue = DbosQueue(tmp_path / "queue.sqlite", "work-0", tmp_path, ignored)
-    queue.serve(done)
-    for job in jobs(3):
+    queue.serve(handler)
+    for job in (*jobs(3), unfinished):
         queue.place(job)
-    done.wait(3)
+    done.wait(4)
     queue.close(5.0)
     client = DbosQueueClient(tmp_path / "queue.sqlite")
     client.place(jobs(1, label="waits")[0])
+    assert client.forget("2020-01-01T00:00:00Z") == 0
     assert client.forget("2999-01-01T00:00:00Z") == 3
+    assert client.forget("2999-01-01T00:00:00Z") == 0
     assert client.waiting()["ROUTINE"] == 1
+    assert client.revive() == 1
     client.close(0.0)
 
 

@@ -12,8 +12,7 @@ The only module that knows DBOS. What it guards against is measured and listed i
   engine, since their messages could quote a header;
 * no console, no admin server, no telemetry: nothing goes over the network but PostgreSQL.
 
-DBOS calls its SQLite store fit for development only; our kill -9 tests say that it holds on one
-host, which is all that we use it for.
+DBOS calls its SQLite store fit for development only; our kill -9 tests hold it to one host.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +43,7 @@ _VERSION = "1"
 """Of the order of steps in a job; bump it only when that changes."""
 _TRIES = 3
 """Times that a job may take the process with it before it is given up."""
+_REVIVE_EVERY = 60.0
 _UNFINISHED = "unfinished"
 _QUARANTINED = "quarantined"
 
@@ -112,26 +112,6 @@ class DbosQueueClient:
         """Return the jobs that were given up because they took the process with them."""
         return tuple(self._ended_with(_QUARANTINED))
 
-    def attempts(self, job_id: str) -> int:
-        """Return how often a job was started, this time included."""
-        found = self._client.list_workflows(
-            workflow_ids=[job_id], load_input=False, load_output=False
-        )
-        return (found[0].recovery_attempts or 0) if found else 0
-
-    def release(self, jobs: Iterable[str], executor_id: str) -> None:
-        """Give jobs that this executor was stopped in back to their lines, tries reset."""
-        held = self._client.list_workflows(
-            workflow_ids=list(jobs),
-            status="PENDING",
-            executor_id=executor_id,
-            load_input=False,
-            load_output=False,
-        )
-        for status in held:
-            line = LINES[URGENCIES[status.name]]
-            self._client.resume_workflow(status.workflow_id, queue_name=line.name)
-
     def revive(self) -> int:
         """Enqueue all unfinished jobs once more, as after a full disk; return how many."""
         unfinished = self._ended_with(_UNFINISHED)
@@ -147,20 +127,15 @@ class DbosQueueClient:
             load_input=False,
             load_output=False,
         )
-        self._client.delete_workflows([status.workflow_id for status in ended])
-        return len(ended)
+        over = {status.workflow_id for status in ended} - self._ended_with(_UNFINISHED).keys()
+        for job_id in over:
+            self._client.delete_workflow(job_id)
+        return len(over)
 
     def close(self, seconds: float) -> None:
         """Disconnect."""
         del seconds
         self._client.destroy()
-
-    def register_lines(self) -> None:
-        """Write down the engine's queues with their rates."""
-        for line in (STAT, FAST, AUDIT):
-            self._client.register_queue(
-                line.name, worker_concurrency=line.concurrency, polling_interval_sec=line.poll
-            )
 
     def _connect(self) -> DBOSClient:
         return DBOSClient(
@@ -171,8 +146,8 @@ class DbosQueueClient:
 
     def _write_ahead(self) -> None:
         # The engine offers no setting for it, and its default journal is 4 to 6 times slower.
-        engine = self._client._sys_db.engine  # noqa: SLF001  # dbos is pinned; a test reads the mode
-        with engine.connect() as connection:
+        store = self._client._sys_db.engine  # noqa: SLF001  # dbos is pinned; a test reads the mode
+        with store.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
     def _ended_with(self, mark: str) -> dict[str, Urgency]:
@@ -184,8 +159,8 @@ class DbosQueueClient:
         }
 
 
-class DbosQueue:
-    """Executes jobs too; one per process.
+class DbosQueue(DbosQueueClient):
+    """A client that executes jobs too; one per process.
 
     Parameters
     ----------
@@ -207,41 +182,25 @@ class DbosQueue:
         give_up: Callable[[str, str], None],
     ) -> None:
         self._lock = claim(executor_id, lock_folder)
+        super().__init__(store)
         self._executor_id = executor_id
-        self._client = DbosQueueClient(store)
         self._give_up = give_up
         self._changed = threading.Condition()
         self._running: set[str] = set()
         self._interrupted: set[str] = set()
-        self._closing = False
-
-    def place(self, job: Job) -> None:
-        """Enqueue; placing a job twice is placing it once."""
-        self._client.place(job)
-
-    def cancel(self, job_id: str) -> None:
-        """Let it not start, or stop it at its next step."""
-        self._client.cancel(job_id)
-
-    def waiting(self) -> Mapping[str, int]:
-        """Return how many jobs wait, by urgency."""
-        return self._client.waiting()
-
-    def quarantined(self) -> tuple[str, ...]:
-        """Return the jobs that were given up because they took the process with them."""
-        return self._client.quarantined()
-
-    def revive(self) -> int:
-        """Enqueue all unfinished jobs once more, as after a full disk; return how many."""
-        return self._client.revive()
+        self._closing = threading.Event()
 
     def serve(self, handler: Handler) -> None:
         """Start executing jobs, those first that a crash interrupted; returns at once."""
-        self._client.register_lines()
+        for line in (STAT, FAST, AUDIT):
+            self._client.register_queue(
+                line.name, worker_concurrency=line.concurrency, polling_interval_sec=line.poll
+            )
+        self.revive()
         DBOS(
             config=DBOSConfig(
                 name=_APPLICATION,
-                system_database_url=self._client.url,
+                system_database_url=self.url,
                 application_version=_VERSION,
                 executor_id=self._executor_id,
                 serializer=DBOSPortableJSONSerializer(),
@@ -253,17 +212,51 @@ class DbosQueue:
         for urgency in Urgency:
             self._register(urgency, handler)
         DBOS.launch()
+        threading.Thread(target=self._watch, name="queue-watch", daemon=True).start()
+
+    def revive(self) -> int:
+        """Enqueue once more what was left: unfinished jobs, and our own that were interrupted."""
+        with self._changed:
+            left = self._interrupted - self._running
+            self._interrupted -= left
+        return self._release(left) + super().revive()
 
     def close(self, seconds: float) -> None:
         """Stop taking jobs, wait at most so long for the running ones; the others wait on."""
+        self._closing.set()
         with self._changed:
-            self._closing = True
             self._changed.wait_for(lambda: not self._running, timeout=seconds)
         DBOS.destroy(destroy_registry=True)
         # What is still in a thread ends with the process; it did not take the process with it.
-        self._client.release(self._interrupted | self._running, self._executor_id)
-        self._client.close(0.0)
+        self._release(self._interrupted | self._running)
+        super().close(0.0)
         self._lock.close()
+
+    def _watch(self) -> None:
+        while not self._closing.wait(_REVIVE_EVERY):
+            self.revive()
+
+    def _release(self, jobs: Collection[str]) -> int:
+        """Give jobs that are still ours back to their lines, tries reset."""
+        if not jobs:
+            return 0  # the engine takes an empty list for "all"
+        held = self._client.list_workflows(
+            workflow_ids=list(jobs),
+            status="PENDING",
+            executor_id=self._executor_id,
+            load_input=False,
+            load_output=False,
+        )
+        for status in held:
+            line = LINES[URGENCIES[status.name]]
+            self._client.resume_workflow(status.workflow_id, queue_name=line.name)
+        return len(held)
+
+    def _tries(self, job_id: str) -> int:
+        found = self._client.list_workflows(
+            workflow_ids=[job_id], load_input=False, load_output=False
+        )
+        return (found[0].recovery_attempts or 0) if found else 0
 
     def _register(self, urgency: Urgency, handler: Handler) -> None:
         def execute(job_id: str) -> str:
@@ -278,9 +271,6 @@ class DbosQueue:
         try:
             return self._handle(job_id, handler)
         except StoppingError:
-            if not self._closing:
-                # The store was gone for a moment; ``revive`` goes on with the job.
-                raise _EndedError(_UNFINISHED) from None
             self._interrupted.add(job_id)
             raise
         finally:
@@ -289,13 +279,13 @@ class DbosQueue:
                 self._changed.notify_all()
 
     def _handle(self, job_id: str, handler: Handler) -> str:
-        if self._closing:
+        if self._closing.is_set():
             raise StoppingError(f"job {job_id}")
-        if self._client.attempts(job_id) > _TRIES:
+        if self._tries(job_id) > _TRIES:
             self._give_up(job_id, f"it stopped the process {_TRIES} times")
             raise _EndedError(_QUARANTINED)
         try:
-            handler(job_id, Steps(_run_step, lambda: self._closing))
+            handler(job_id, Steps(_run_step, self._closing.is_set))
         except Exception as error:  # noqa: BLE001  # a message of others must not reach the tables
             _log.error("job %s: not done, %s", job_id, type(error).__name__)
             raise _EndedError(_UNFINISHED) from None
