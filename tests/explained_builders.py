@@ -15,6 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom import config
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
@@ -115,8 +118,10 @@ def a_header(rows: int = 256, columns: int = 256, **changes: object) -> Dataset:
         **changes,
     }
     for keyword, value in values.items():
-        if value is not None:
-            setattr(header, keyword, value)
+        if value is not None:  # invalid values too: strangers' headers have them
+            tag, vr = tag_for_keyword(keyword), dictionary_VR(keyword)
+            assert tag is not None
+            header.add(DataElement(tag, vr, value, validation_mode=config.IGNORE))
     return header
 
 

@@ -71,13 +71,19 @@ def _element(header: Dataset, keyword: str) -> DataElement | None:
         vr = dictionary_VR(element.tag)  # strangers' explicit VRs are not always right
         if vr == "SQ":
             return _sequence(element)
-        value = _value(vr, element.value)
         allowed = _CODES.get(keyword)
-        if allowed is not None and value not in allowed:
-            value = ""
+        if allowed is not None:
+            return DataElement(element.tag, vr, _term(element.value, allowed))
+        value = _value(vr, element.value)
         return DataElement(element.tag, vr, value)
     except Exception:  # noqa: BLE001  # any sin of a stranger's header costs this one attribute only
         return None
+
+
+def _term(value: object, allowed: set[str]) -> str:
+    """Return the defined term that is meant, "" if it is none of them."""
+    term = str(value).strip(" \0").upper()
+    return term if term in allowed else ""
 
 
 def _sequence(element: DataElement) -> DataElement | None:

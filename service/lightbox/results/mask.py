@@ -22,7 +22,7 @@ def supporting_players(values: PlayerValues) -> PlayerIndices:
     """Return the players whose value is at least half of the largest; none if none is positive."""
     if values.size == 0 or values.max() <= 0:
         return np.zeros(0, dtype=np.int64)
-    return np.flatnonzero(values >= SHARE_OF_MAXIMUM * values.max())
+    return np.flatnonzero((values >= SHARE_OF_MAXIMUM * values.max()) & (values > 0))
 
 
 def region_mask(attribution: Attribution) -> Mask:

@@ -81,7 +81,7 @@ def heat(panel: Picture, attribution: Attribution, view: View) -> Picture:
         return panel
     amount = np.nan_to_num(view.sample(attribution.source_map)) / top
     level = np.round(np.clip(amount, 0.0, 1.0) * 255).astype(np.uint8)
-    mixed = blend(panel, INFERNO[level], _HEAT_OPACITY[level])
+    mixed = blend(panel, np.take(INFERNO, level, axis=0), np.take(_HEAT_OPACITY, level))
     return _outlined(mixed, amount >= SHARE_OF_MAXIMUM)
 
 
@@ -107,10 +107,10 @@ def regions(panel: Picture, attribution: Attribution, view: View) -> Picture:
         raise ValueError("a region map needs players and their values")
     labels: LabelMap = view.sample(players)
     top = float(np.abs(values).max()) if values.size else 0.0
-    signed = np.append(values / top if top > 0 else np.zeros_like(values), 0.0)
+    signed = np.insert(values / top if top > 0 else np.zeros_like(values), 0, 0.0)
     opacity = np.round(255 * _STRONGEST * np.abs(signed) ** 0.7).astype(np.uint8)
-    # The label -1 takes the last entry: nothing.
-    mixed = blend(panel, diverging(signed)[labels], opacity[labels])
+    entry = labels + 1  # the label -1 takes the first entry: nothing
+    mixed = blend(panel, np.take(diverging(signed), entry, axis=0), np.take(opacity, entry))
     edge = _borders(labels)
     mixed[edge] = mixed[edge] // 3 * 2 + 70
     mixed = _outlined(mixed, np.isin(labels, supporting_players(values)))

@@ -23,6 +23,7 @@ from lightbox.results.typeset import Pen, line_height, width_of, wrap
 _MARGIN = 40
 _GAP = 28
 _SMALLEST_WIDTH = 1240
+_SMALLEST_ROW = 150
 _TOP = 118
 _CAPTION = 32
 _CAPTION_WIDTH = 220
@@ -51,7 +52,8 @@ def render(explained: Explained, source: Source) -> Picture:
     width = max(_SMALLEST_WIDTH, content + 2 * _MARGIN)
     table = _wrapped(_rows(explained, source), round(width * _TABLE_SHARE) - _KEY_WIDTH)
     panel_top = _TOP + _CAPTION
-    table_top = panel_top + panel_height + 24
+    row_height = max(panel_height, _SMALLEST_ROW)
+    table_top = panel_top + row_height + 24
     lines = sum(len(text) for _, text, _ in table)
     height = table_top + lines * line_height(_TEXT) + 6 * len(table) + 18
     image = Image.new("RGB", (width, height), colour.BACKGROUND)
@@ -63,12 +65,11 @@ def render(explained: Explained, source: Source) -> Picture:
         (start, left, "Original"),
         (second, right, _caption(explained)),
     ):
-        image.paste(Image.fromarray(panel), (x, panel_top))
-        draw.rectangle(
-            (x - 1, panel_top - 1, x + panel_width, panel_top + panel_height), outline=colour.FRAME
-        )
+        y = panel_top + (row_height - panel_height) // 2
+        image.paste(Image.fromarray(panel), (x, y))
+        draw.rectangle((x - 1, y - 1, x + panel_width, y + panel_height), outline=colour.FRAME)
         Pen(draw, 18, colour.MUTED).write((x + panel_width / 2, panel_top - 10), caption, "ms")
-    image.paste(legend(attribution, panel_height), (second + panel_width + 16, panel_top))
+    image.paste(legend(attribution, row_height), (second + panel_width + 16, panel_top))
     _table(draw, table, (round(width * (1 - _TABLE_SHARE) / 2), table_top))
     return np.asarray(image)
 

@@ -1,0 +1,121 @@
+"""The picture: readable at every size, its corners left to the viewer, no patient on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from explained_builders import a_header, a_picture, an_explained
+from lightbox.domain.explained import Explained
+from lightbox.results import colour
+from lightbox.results.panels import view_of
+from lightbox.results.render import render
+from lightbox.results.source import key_source
+from lightbox.results.typeset import font, width_of, wrap
+
+
+def drawn(explained: Explained) -> np.ndarray:
+    return render(explained, key_source(explained))
+
+
+SHAPES = [(64, 64), (256, 256), (5000, 3800), (300, 1200), (1200, 200), (7, 900)]
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "shapley"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_gives_a_picture_with_empty_corners(
+    shape: tuple[int, int], method: str
+) -> None:
+    picture = drawn(an_explained(a_header(*shape, PixelSpacing=None), method=method))
+    height, width, _ = picture.shape
+    assert 1000 <= width <= 1600
+    assert height <= 1300
+    across, top, bottom = width * 16 // 100, 100, 60
+    for corner in (
+        picture[:top, :across],
+        picture[:top, -across:],
+        picture[-bottom:, :across],
+        picture[-bottom:, -across:],
+    ):
+        assert (corner == colour.BACKGROUND).all()
+
+
+def test_the_warning_is_in_the_middle_above() -> None:
+    picture = drawn(an_explained())
+    band = (picture[20] == colour.WARNING).all(axis=1)
+    columns = np.flatnonzero(band)
+    assert columns.size > 400
+    assert columns.mean() == pytest.approx(picture.shape[1] / 2, abs=2)
+
+
+def test_the_original_is_shown_untouched_beside_the_overlay() -> None:
+    shown = drawn(an_explained(a_header(640, 640), picture=a_picture(640, 640)))
+    left = shown[150 : 150 + 640, 40 : 40 + 640]
+    assert np.array_equal(left[..., 0], a_picture(640, 640))
+
+
+def test_the_heat_is_where_the_attribution_is() -> None:
+    explained = an_explained(a_header(640, 640), picture=np.zeros((640, 640), dtype=np.uint8))
+    shown = drawn(explained).astype(int)
+    right = shown[150 : 150 + 640, 708 : 708 + 640]
+    rows, columns = np.nonzero(right[..., 0] > 120)
+    peak = np.unravel_index(np.argmax(explained.attribution.source_map), (640, 640))
+    assert rows.mean() == pytest.approx(peak[0], abs=12)
+    assert columns.mean() == pytest.approx(peak[1], abs=12)
+
+
+def test_under_fifteen_per_cent_the_anatomy_stays_as_it_is() -> None:
+    explained = an_explained(a_header(640, 640), picture=a_picture(640, 640))
+    right = drawn(explained)[150 : 150 + 640, 708 : 708 + 640]
+    source_map = explained.attribution.source_map
+    cold = source_map < 0.14 * source_map.max()
+    assert np.array_equal(right[..., 1][cold], a_picture(640, 640)[cold])
+
+
+def test_supporting_regions_are_orange_and_opposing_ones_blue() -> None:
+    explained = an_explained(
+        a_header(640, 640), picture=np.full((640, 640), 90, dtype=np.uint8), method="shapley"
+    )
+    right = drawn(explained)[150 : 150 + 640, 708 : 708 + 640].astype(int)
+    supports, opposes = right[260, 300], right[600, 600]
+    assert supports[0] > supports[2] + 60
+    assert opposes[2] > opposes[0] + 30
+
+
+def test_the_patient_is_not_on_it() -> None:
+    named = a_header(PatientName="Somebody^Famous", PatientID="X99")
+    assert np.array_equal(drawn(an_explained(named)), drawn(an_explained(a_header())))
+
+
+def test_unequal_spacing_is_shown_in_true_proportions() -> None:
+    view = view_of((256, 256), (1.0, 0.5))
+    assert view.size == (320, 640)
+
+
+def test_a_source_in_colour_stays_in_colour() -> None:
+    picture = np.zeros((640, 640, 3), dtype=np.uint8)
+    picture[..., 1] = 77
+    shown = drawn(an_explained(a_header(640, 640), picture=picture))
+    assert shown[400, 100].tolist() == [0, 77, 0]
+
+
+def test_warnings_make_the_picture_longer_not_fuller() -> None:
+    explained = an_explained()
+    warned = replace(
+        explained, attribution=replace(explained.attribution, warnings=("word " * 60,))
+    )
+    assert drawn(warned).shape[0] > drawn(explained).shape[0]
+
+
+def test_text_is_wrapped_within_its_width_and_loses_nothing() -> None:
+    text = "a Verdrängungserscheinung " + "x" * 300 + " end"
+    lines = wrap(text, 20, 400)
+    assert all(width_of(line, 20) <= 400 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+@pytest.mark.parametrize("letter", list("äöüßÄÖÜéèçñøåÆłşž±°\u00d7\u2212\u2013"))
+def test_every_latin_letter_has_a_shape(letter: str) -> None:
+    assert bytes(font(20).getmask(letter)) != bytes(font(20).getmask("\u4e00"))

@@ -1,0 +1,118 @@
+"""What stands on the picture is made from the values, and is true."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from explained_builders import SHAPLEY_VALUES, a_header, a_package, a_shapley, an_explained
+from lightbox.domain.geometry import FrameGeometry
+from lightbox.results import wording
+from lightbox.results.source import key_source
+
+
+@pytest.mark.parametrize(
+    ("confidence", "text"), [(0.5, "50 %"), (0.994, "> 99 %"), (0.003, "< 1 %"), (0.926, "93 %")]
+)
+def test_a_confidence_is_never_rounded_to_certainty(confidence: float, text: str) -> None:
+    assert wording.percent(confidence) == text
+
+
+def test_the_audit_says_in_a_sentence_what_the_strongest_region_did() -> None:
+    assert wording.audit_sentence(an_explained(method="shapley")) == (
+        "The upper central region of the picture raised the probability of glioma by 0.31 (exact)"
+    )
+
+
+def test_an_estimate_is_said_with_its_standard_error() -> None:
+    sentence = wording.audit_sentence(an_explained(method="shapley", exact=False))
+    assert sentence.endswith("by 0.31 \u00b1 0.02")
+
+
+def test_a_region_that_opposes_most_lowered_it() -> None:
+    explained = an_explained(method="shapley")
+    estimate = replace(explained.attribution.estimate, values=-SHAPLEY_VALUES)
+    explained = replace(explained, attribution=replace(explained.attribution, estimate=estimate))
+    assert "lowered the probability of glioma by 0.31" in wording.audit_sentence(explained)
+
+
+def test_log_odds_are_not_called_probability() -> None:
+    explained = an_explained(method="shapley")
+    explained = replace(explained, attribution=replace(explained.attribution, link="log_odds"))
+    assert "raised the log-odds of glioma" in wording.audit_sentence(explained)
+
+
+def test_a_map_has_no_sentence_about_regions() -> None:
+    assert wording.audit_sentence(an_explained()) == ""
+
+
+@pytest.mark.parametrize(
+    ("player", "place"),
+    [(0, "upper left"), (2, "upper right"), (7, "central"), (9, "lower left"), (11, "lower right")],
+)
+def test_regions_are_named_by_their_place_in_the_picture(player: int, place: str) -> None:
+    players = a_shapley(FrameGeometry.pad((90, 90), (64, 64))).players
+    assert players is not None
+    if player == 7:  # the lower of the two in the middle of four rows
+        assert wording.where(players, player) == "lower central"
+    else:
+        assert wording.where(players, player) == place
+
+
+@pytest.mark.parametrize(
+    ("confidence", "remark"),
+    [
+        (0.93, ""),
+        (0.7, "Low confidence: under this model's limit of 85 %"),
+        (0.4, "Low confidence: under the threshold of 50 %, not counted as present"),
+    ],
+)
+def test_low_confidence_is_said_in_words(confidence: float, remark: str) -> None:
+    assert wording.confidence_remark(an_explained(confidence=confidence)) == remark
+
+
+def test_the_size_of_a_cell_is_in_millimetres_where_the_source_has_spacing() -> None:
+    explained = an_explained(a_header(256, 256, PixelSpacing=[0.5, 0.5]))
+    spacing = explained.frame.pixel_spacing
+    assert wording.cell_line(explained.attribution, spacing) == "6 x 6 mm (width x height)"
+    assert wording.cell_line(explained.attribution, None) == "13 x 13 pixels (width x height)"
+
+
+def test_the_source_is_named_as_viewers_name_it() -> None:
+    explained = an_explained(a_header(SeriesNumber=None))
+    assert wording.source_line(key_source(explained)) == "Series without number, instance 12"
+
+
+def test_what_else_the_model_considered_is_there_likeliest_first() -> None:
+    explained = an_explained(confidence=0.9)
+    scores = {"glioma": 0.9, "meningioma": 0.02, "normal": 0.08}
+    explained = replace(explained, prediction=replace(explained.prediction, scores=scores))
+    assert wording.others_line(explained) == "No finding 8 %, Meningioma 2 %"
+
+
+def test_the_values_of_an_audit_add_up_and_the_picture_says_so() -> None:
+    line = wording.trust_line(an_explained(method="shapley").attribution)
+    assert "from 0.31 (no region) to 0.63 (all regions), residual 2e-16" in line
+    assert line.endswith("agreement with the fast map 0.82")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.314, "+0.31"), (-0.14, "\u22120.14"), (-0.001, "0.00")]
+)
+def test_a_value_has_its_sign_and_nothing_has_none(value: float, text: str) -> None:
+    assert wording.signed_text(value) == text
+
+
+def test_labels_keep_their_capitals_only_where_they_are_abbreviations() -> None:
+    finding = a_package().findings[0].model_copy(update={"label": "COVID-19 pneumonia"})
+    package = a_package(findings=(finding, *a_package().findings[1:]))
+    explained = an_explained(method="shapley", package=package)
+    assert "of COVID-19 pneumonia by" in wording.audit_sentence(explained)
+
+
+def test_an_occlusion_is_not_called_a_shapley_value() -> None:
+    attribution = replace(an_explained(method="shapley").attribution, method="occlusion")
+    assert wording.method_sentence(attribution).startswith("Occlusion of 12 regions")
+    assert np.isfinite(attribution.v_full)
