@@ -43,6 +43,8 @@ VERIFICATION = ("1.2.840.10008.1.1", "1.2.840.10008.1.2")
 MOST_CONTEXTS = 128
 """Presentation contexts in one association, PS3.8 9.3.2.2: odd identifiers from 1 to 255."""
 
+_END_SECONDS = 2.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -83,7 +85,7 @@ class Response:
 class _Requestor(AE):
     """An application entity that keeps hold of the socket of its one association.
 
-    pynetdicom 3.0.4 shuts a refused connection down without closing it.
+    pynetdicom 3.0.4 does not close the socket of a connection that was refused or lost.
     """
 
     _raw: socket.socket | None = None
@@ -126,7 +128,7 @@ class Association:
         self._connected = False
         self._abort_received = False
         address = _resolve(peer)
-        ae = _Requestor(ae_title=peer.calling_ae)
+        ae = self._requestor = _Requestor(ae_title=peer.calling_ae)
         ae.connection_timeout = peer.connect_seconds
         ae.acse_timeout = peer.answer_seconds
         ae.dimse_timeout = peer.answer_seconds
@@ -205,9 +207,11 @@ class Association:
             raise self._error(refused)
 
     def close(self) -> None:
-        """Release the association; nothing happens where it has ended."""
+        """Release the association; where the peer has ended it, only let go of the socket."""
         if self._wire.is_established:
             self._wire.release()
+        self._wire.join(_END_SECONDS)
+        self._requestor.hang_up()
 
     def _on_open(self, event: evt.Event) -> None:
         self._connected = True

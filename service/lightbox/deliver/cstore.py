@@ -108,7 +108,9 @@ class CStore:
         return self._kept is not None and self._kept.is_open
 
     def _association(self) -> Association:
-        if self._kept is None or not self._kept.is_open:
+        if not self._is_kept():
+            self._drop()
+        if self._kept is None:
             self._kept = Association(self._peer, _CONTEXTS)
         return self._kept
 

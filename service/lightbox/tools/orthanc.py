@@ -102,13 +102,15 @@ class Orthanc:
         self.stop()
 
     def start(self) -> None:
-        """Start and wait until it answers.
+        """Start and wait until it answers; nothing happens where it runs.
 
         Raises
         ------
         UsageError
             If it is not installed, or does not answer in time.
         """
+        if self._process is not None:
+            return
         if not is_installed():
             raise UsageError("Orthanc", "is not installed", "apt-get install orthanc")
         self._folder.mkdir(parents=True, exist_ok=True)
