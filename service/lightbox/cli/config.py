@@ -10,6 +10,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from lightbox.app.site_check import check as site_check
 from lightbox.cli.display import show_json, show_table
 from lightbox.cli.invocation import Invocation
 from lightbox.domain.keys import leaves, model_at, spelled
@@ -47,6 +48,7 @@ def check(invocation: Invocation, *, as_json: bool) -> None:
     found and what was expected.
     """
     loaded = invocation.loaded()
+    site_check(loaded.settings)
     values = in_force(loaded.settings)
     sources = {key: _source(key, loaded.sources) for key in values}
     if as_json:

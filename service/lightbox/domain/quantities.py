@@ -42,8 +42,8 @@ def as_time(seconds: float) -> str:
     """Write a time in its largest even unit: 300.0 → "5m", 0.3 → "0.3s"."""
     for unit, size in _UNITS.items():
         if size >= 1.0 and seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds:g}s"
+            return f"{seconds / size:.15g}{unit}"
+    return f"{seconds:.15g}s"
 
 
 def as_percent(share: float) -> str:

@@ -1,0 +1,104 @@
+"""What a configuration says that no single key can show to be wrong: checked before anything runs.
+
+A rule whose keyword is misspelt never matches, and nobody would notice; a regular expression that
+is none would stop the first study that meets it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
+from pydicom.tag import BaseTag
+
+from lightbox.domain.errors import ConfigurationError
+from lightbox.domain.identity import ae_title
+from lightbox.domain.keys import nearest
+from lightbox.settings import RuleSettings, Settings
+
+_OF_ARRIVAL = frozenset({"called_ae", "calling_ae"})
+_PATIENT_GROUP = 0x0010
+_WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
+
+
+def check(settings: Settings) -> None:
+    """Refuse what is wrong.
+
+    Raises
+    ------
+    ConfigurationError
+        For the first thing that is wrong: the key, what was found, what to do.
+    """
+    for problem in problems(settings):
+        raise problem
+
+
+def problems(settings: Settings) -> Iterator[ConfigurationError]:
+    """Yield everything that is wrong, in the order of the file."""
+    yield from _titles(settings)
+    yield from _destinations(settings)
+    for number, rule in enumerate(settings.rules):
+        yield from _rule(f"rules[{number}] {rule.name}", rule)
+    window = settings.audit.window
+    if window and not _WINDOW.fullmatch(window):
+        yield ConfigurationError(
+            "audit.window", f"found {window!r}", 'expected hours such as "22:00-06:00"'
+        )
+    names = {given.name for given in settings.destinations}
+    for model, own in settings.models.__pydantic_extra__.items():
+        for name in own.destinations:
+            if name not in names:
+                key = f"models.{model}.destinations"
+                yield ConfigurationError(key, f"{name!r} is no destination", nearest(name, names))
+
+
+def _titles(settings: Settings) -> Iterator[ConfigurationError]:
+    dicom = settings.dicom
+    given = {
+        "dicom.ae_title": (dicom.ae_title,),
+        "dicom.accept_called": dicom.accept_called,
+        "dicom.accept_calling": tuple(each.partition("@")[0] for each in dicom.accept_calling),
+    }
+    for number, each in enumerate(settings.destinations):
+        if not each.stow and each.ae_title:
+            given[f"destinations[{number}].ae_title"] = (each.ae_title,)
+    for key, titles in given.items():
+        for title in titles:
+            try:
+                ae_title(title)
+            except ConfigurationError as error:
+                yield ConfigurationError(f"{key}: {error.thing}", error.reason, error.mend)
+
+
+def _destinations(settings: Settings) -> Iterator[ConfigurationError]:
+    names = Counter(each.name for each in settings.destinations)
+    for number, each in enumerate(settings.destinations):
+        key = f"destinations[{number}] {each.name}"
+        if not each.ae_title and not each.stow:
+            yield ConfigurationError(key, "has neither ae_title nor stow", "add one of the two")
+    for name in (name for name, count in names.items() if count > 1):
+        yield ConfigurationError(f"destinations {name}", "is there twice", "rename one")
+
+
+def _rule(key: str, rule: RuleSettings) -> Iterator[ConfigurationError]:
+    for keyword, patterns in rule.when.items():
+        where = f"{key}: when.{keyword}"
+        tag = tag_for_keyword(keyword)
+        if keyword in _OF_ARRIVAL:
+            pass
+        elif tag is None:
+            advice = nearest(keyword, {*keyword_dict, *_OF_ARRIVAL})
+            mend = advice if advice.startswith("did") else "see the DICOM dictionary, PS3.6"
+            yield ConfigurationError(where, "is no DICOM keyword", mend)
+        elif BaseTag(tag).group == _PATIENT_GROUP or dictionary_VR(tag) == "PN":
+            mend = "decide by what was examined, where and by whom it was sent"
+            yield ConfigurationError(where, "says who the patient is: rules do not read it", mend)
+        for pattern in patterns:
+            try:
+                re.compile(pattern.removeprefix("~"))
+            except re.error as error:
+                yield ConfigurationError(
+                    where, f"{pattern!r} is no regular expression: {error}", "correct it"
+                )
