@@ -8,7 +8,12 @@ import numpy as np
 
 from lightbox.domain.arrays import CoalitionMatrix, FloatMap, LabelMap, PlayerValues
 from lightbox.domain.attribution import Attribution, Estimate
-from lightbox.explain.quality.agreement import rank_correlation, region_means, top_overlap
+from lightbox.explain.quality.agreement import (
+    in_steps,
+    rank_correlation,
+    region_means,
+    top_overlap,
+)
 from lightbox.explain.quality.border import border_mass
 from lightbox.explain.quality.complexity import entropy, sparseness
 from lightbox.explain.quality.deletion_insertion import area, mean_by_size, prefixes
@@ -23,6 +28,9 @@ AGREEMENT_LIMIT = 0.2
 
 SENSITIVITY_LIMIT = 0.3
 """Sensitivity-n under which the values say little about taking several regions away."""
+
+FAST_STEP = 0.02
+"""Differences of the fast map's means below this share of the highest count as none."""
 
 BASELINE_SHARE = 0.8
 """Share of v(N) that is there without any region, from which the picture says so."""
@@ -110,9 +118,19 @@ def quality_of_values(played: Played, game: Game) -> dict[str, float]:
     kept = kept_halves(played.values.size, played.seed)
     found["sensitivity_n"] = sensitivity_n(played.values, kept, game.value(kept), played.v_full)
     if played.fast_means is not None and not played.is_flat:
-        found["agreement"] = rank_correlation(played.fast_means, played.values)
+        found["agreement"] = _agreement(played, played.fast_means)
         found["agreement_top"] = top_overlap(played.fast_means, played.values)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _agreement(played: Played, fast_means: PlayerValues) -> float | None:
+    """Rank correlation; regions that differ by less than the resolution share a rank."""
+    highest = float(np.abs(fast_means).max())
+    if highest == 0.0:
+        return None
+    return rank_correlation(
+        in_steps(fast_means, FAST_STEP * highest), in_steps(played.values, played.resolution)
+    )
 
 
 def _curves(

@@ -12,7 +12,7 @@ from lightbox.domain.errors import UsageError
 from lightbox.domain.quality import QualityMetric
 from lightbox.explain import methods, quality
 from lightbox.explain.plugin import GameMethod, MapMethod
-from lightbox.explain.quality.agreement import rank_correlation, region_means, top_overlap
+from lightbox.explain.quality.agreement import in_steps, rank_correlation, region_means, top_overlap
 from lightbox.explain.quality.border import border_mass
 from lightbox.explain.quality.complexity import entropy, sparseness
 from lightbox.explain.quality.deletion_insertion import area, mean_by_size, prefixes
@@ -104,11 +104,18 @@ def test_rank_correlation_shares_ties_fairly() -> None:
     assert rank_correlation(np.ones(3), np.arange(3.0)) is None
 
 
-def test_top_overlap_looks_at_the_highest_fifth() -> None:
-    values = np.arange(10.0)
-    assert top_overlap(values, values) == 1.0
-    assert top_overlap(values, -values) == 0.0
+def test_top_overlap_looks_at_what_has_half_of_the_highest_value() -> None:
+    values = np.array([0.6, 0.5, 0.2, 0.0, -0.9])
+    assert top_overlap(values, 3.0 * values) == 1.0
+    assert top_overlap(values, values[::-1]) == 0.0
     assert top_overlap(values, np.roll(values, 1)) == pytest.approx(1 / 3)
+    assert top_overlap(values, np.array([0.0, 0.0, -1.0, 0.0, 0.0])) is None
+
+
+def test_differences_below_a_step_do_not_count_as_order() -> None:
+    one, other = np.array([0.6, 0.002, -0.003, 0.001]), np.array([9.0, -0.003, 0.002, 0.0])
+    assert rank_correlation(one, other) == pytest.approx(0.2)
+    assert rank_correlation(in_steps(one, 0.01), in_steps(other, 0.1)) == pytest.approx(1.0)
 
 
 def test_means_of_regions_leave_out_what_belongs_to_none() -> None:

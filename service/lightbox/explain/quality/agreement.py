@@ -7,8 +7,8 @@ import numpy as np
 from lightbox.domain.arrays import FloatMap, LabelMap, PlayerValues
 from lightbox.domain.quality import Block, Direction, QualityMetric
 
-TOP = 0.2
-"""Share of the regions that counts as the top."""
+TOP = 0.5
+"""A region belongs to the top from this share of the highest value on."""
 
 METRICS = (
     QualityMetric(
@@ -21,7 +21,7 @@ METRICS = (
         "agreement_top",
         Block.ROBUSTNESS,
         Direction.HIGHER,
-        "Overlap (intersection over union) of the top fifth of the regions of either.",
+        "Overlap of the regions with at least half of the highest value in either.",
     ),
 )
 
@@ -42,11 +42,18 @@ def rank_correlation(first: PlayerValues, second: PlayerValues) -> float | None:
     return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
 
 
-def top_overlap(first: PlayerValues, second: PlayerValues) -> float:
-    """Intersection over union of the highest fifth (at least one) of the regions of each."""
-    count = max(1, round(TOP * first.size))
-    tops = [set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (first, second)]
-    return len(tops[0] & tops[1]) / len(tops[0] | tops[1])
+def in_steps(values: PlayerValues, step: float) -> PlayerValues:
+    """Round to whole steps, so that what cannot be told apart has the same rank."""
+    out: PlayerValues = np.round(values / step)
+    return out
+
+
+def top_overlap(first: PlayerValues, second: PlayerValues) -> float | None:
+    """Intersection over union of the top regions of each; None where either has no positive one."""
+    if first.max() <= 0.0 or second.max() <= 0.0:
+        return None
+    one, other = (values >= TOP * values.max() for values in (first, second))
+    return float((one & other).sum() / (one | other).sum())
 
 
 def _ranks(values: PlayerValues) -> PlayerValues:
