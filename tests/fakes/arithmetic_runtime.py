@@ -36,7 +36,8 @@ class ArithmeticRuntime:
     ) -> FloatMap:
         """Return logits of masked images, shape (n_coalitions, 2)."""
         self.batches.append(len(coalitions))
-        shown = np.where(coalitions[:, regions], image[0], baseline[0])
+        with_no_region = np.pad(coalitions, ((0, 0), (0, 1)), constant_values=True)
+        shown = np.where(with_no_region[:, regions], image[0], baseline[0])
         return self._logits(shown * self._weights)
 
     def _logits(self, product: FloatMap) -> FloatMap:

@@ -28,7 +28,7 @@ class ValuesFile:
     Parameters
     ----------
     path : Path
-        Where; the folder exists.
+        Where; the folder is made where it is missing.
     identity : bytes
         SHA-256 of everything that v depends on.
     n_players : int
@@ -48,6 +48,7 @@ class ValuesFile:
         """
         data = self._path.read_bytes() if self._path.exists() else b""
         if not data.startswith(self._header):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.write_bytes(self._header)
             return
         position, width = len(self._header), self._bytes_per_row

@@ -105,6 +105,22 @@ def test_the_fast_map_lies_in_the_source_where_the_network_looked() -> None:
     assert (found.method, found.target, found.parameters["cells"]) == ("grad_cam", 1, "12x12")
 
 
+@pytest.mark.parametrize("source", [(31, 17), (13, 40), (24, 24)])
+@pytest.mark.parametrize("row", [0, -1])
+@pytest.mark.parametrize("column", [0, -1])
+def test_a_hot_corner_stays_in_its_corner(source: tuple[int, int], row: int, column: int) -> None:
+    subject = a_subject(source)
+    players = subject.frame.geometry.labels_to_source(np.arange(144, dtype=np.int16).reshape(SIZE))
+    cells = np.zeros((1, *SIZE), np.float32)
+    cells[0].flat[players[row, column]] = 1.0
+    found = a_door().fast(subject, Output(np.array([[0.0, 1.0]], np.float32), cells))
+    hottest = np.unravel_index(found.source_map.argmax(), source)
+    corner = (row % source[0], column % source[1])
+    far = np.abs(np.subtract(hottest, corner))
+    assert (far <= found.cell_pixels).all()
+    assert found.source_map[row, column] > 0.5
+
+
 def test_the_fast_map_brings_its_quality() -> None:
     subject = a_subject()
     runtime = ArithmeticRuntime(quarters(0, 40, 0, 0))

@@ -48,9 +48,10 @@ def test_the_table_lists_what_was_asked_in_order() -> None:
 
 
 def test_values_survive_in_the_file_bit_by_bit(tmp_path: Path) -> None:
-    game, _ = a_game(tmp_path / "v")
+    path = tmp_path / "audits" / "v"
+    game, _ = a_game(path)
     values = game.value(ROWS)
-    again, runtime = a_game(tmp_path / "v")
+    again, runtime = a_game(path)
     assert again.value(ROWS).tobytes() == values.tobytes()
     assert runtime.batches == []
     assert again.evaluations == 32
