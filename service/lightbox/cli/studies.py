@@ -11,6 +11,7 @@ from lightbox.cli.invocation import Invocation
 from lightbox.domain.account import Account
 from lightbox.domain.identity import is_uid
 from lightbox.domain.quantities import as_percent
+from lightbox.domain.result import Disposition
 from lightbox.domain.standing import StudyStanding
 from lightbox.ledger.report import study_json, timeline_json
 from lightbox.ledger.timeline import LedgerReader
@@ -93,6 +94,9 @@ def _confidence(study: StudyStanding) -> str:
 
 
 def _turnaround(study: StudyStanding) -> str:
+    verdicts = [standing.verdict for standing in study.instances]
+    if not study.model and all(v.disposition is Disposition.LISTED for v in verdicts):
+        return f"not analysed: {', '.join(sorted({v.reason for v in verdicts}))}"
     if study.turnaround is None:
         return "late" if study.is_met is False else "open"
     verdict = "in time" if study.is_met else "late"

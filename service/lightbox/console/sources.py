@@ -63,7 +63,8 @@ class ConsoleSources:
     queue : callable
         Jobs waiting, by urgency.
     studies : callable
-        (search text, most rows) → studies as in ``studies --json``, newest first.
+        (search text, most rows) → studies as in ``studies --json``, newest first. Where there is
+        ``listed`` (a list of ``reason, detail``), the pages say why nothing was analysed.
     study : callable
         Study Instance UID → as in ``studies UID --json`` (with ``events``), or None.
     ledger : callable

@@ -92,6 +92,11 @@ def test_one_study_has_a_timeline(config: str, capsys: Captured) -> None:
     assert "delivered" in text
 
 
+def test_a_study_that_no_model_fits_is_not_left_open(config: str, capsys: Captured) -> None:
+    assert run(["-c", config, "studies", a_uid("study", "2")]) == 0
+    assert "not analysed: no_model" in capsys.readouterr().out
+
+
 def test_an_unknown_study_is_a_negative_answer(config: str, capsys: Captured) -> None:
     assert run(["-c", config, "studies", "1.2.3"]) == 1
     assert "study 1.2.3: is not known here" in capsys.readouterr().err

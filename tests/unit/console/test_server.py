@@ -143,6 +143,13 @@ def test_the_study_page_tells_the_story_and_escapes_what_strangers_sent() -> Non
     assert "<script>alert" not in text
 
 
+def test_a_study_that_was_not_analysed_says_why() -> None:
+    listed = {**STUDY, "model": "", "met": None, "listed": [{"reason": "no_model", "detail": "CT"}]}
+    client = a_client(replace(SOURCES, studies=lambda _s, _n: [listed], study=lambda _uid: listed))
+    assert "not analysed" in client.get("/").text
+    assert "no model: CT" in client.get(f"/studies/{a_uid('study')}").text
+
+
 def test_the_ledger_page_states_the_sum() -> None:
     text = a_client().get("/ledger").text
     assert "proved" in text
