@@ -1,13 +1,20 @@
-"""C-STORE of files and folders, each as it is: no transcoding, no change of a byte."""
+"""C-STORE of files and folders, each as it is: no transcoding, no change of a byte.
+
+Old files that lack the preamble or the file meta information of PS3.10 are sent too: their data
+set is read, and written again in the transfer syntax in which it was found.
+"""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from lightbox.deliver.association import MOST_CONTEXTS, Association, Peer
 from lightbox.deliver.status import NETWORK, Action, Network, of_status
@@ -60,6 +67,11 @@ class _Instance:
     file: Path
     sop_instance_uid: str
     context: Context
+    bare: bool = False
+
+    def to_send(self) -> Path | Dataset:
+        """Return the file, or the data set of one that is not PS3.10."""
+        return _bare(self.file) if self.bare else self.file
 
 
 @dataclass(slots=True)
@@ -153,19 +165,37 @@ def _readable(files: Iterable[Path], tell: Callable[[Sent], None]) -> Iterator[_
 
 def _instance(file: Path) -> _Instance:
     try:
+        if _is_bare(file):
+            found = _bare(file)
+            context = (str(found.SOPClassUID), str(found.file_meta.TransferSyntaxUID))
+            return _Instance(file, str(found.SOPInstanceUID), context, bare=True)
         meta = read_file_meta_info(file)
-        uid = str(meta.MediaStorageSOPInstanceUID)
         context = (str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
+        return _Instance(file, str(meta.MediaStorageSOPInstanceUID), context)
     except InvalidDicomError as error:
-        reason = "is not a DICOM file (PS3.10: no DICM prefix)"
-        raise UnreadableError(str(file), reason) from error
-    except AttributeError as error:
-        reason = "has no complete file meta information (PS3.10 7.1)"
-        raise UnreadableError(str(file), reason) from error
+        raise UnreadableError(str(file), "is not a DICOM file") from error
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
         raise UnreadableError(str(file), reason) from error
-    return _Instance(file, uid, context)
+    except (AttributeError, KeyError, ValueError, struct.error, NotImplementedError) as error:
+        reason = "is no complete DICOM file: SOP class, SOP instance or transfer syntax is missing"
+        raise UnreadableError(str(file), reason) from error
+
+
+def _is_bare(file: Path) -> bool:
+    """Say whether the file begins at once with an element of group 2 or 8, little endian."""
+    with file.open("rb") as opened:
+        start = opened.read(132)
+    return start[128:] != b"DICM" and start[:2] in (b"\x02\x00", b"\x08\x00")
+
+
+def _bare(file: Path) -> Dataset:
+    found = dcmread(file, force=True)
+    if "TransferSyntaxUID" not in found.file_meta:
+        implicit, _ = found.original_encoding
+        guessed = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        found.file_meta.TransferSyntaxUID = guessed
+    return found
 
 
 def _groups(instances: Iterable[_Instance]) -> list[_Group]:
@@ -199,7 +229,7 @@ def _send_one(association: Association, instance: _Instance) -> Sent:
     if instance.context not in association.accepted:
         refused = NETWORK[Network.NO_CONTEXT].meaning
         return _sent(instance, None, stored=False, detail=refused)
-    response = association.store(instance.file)
+    response = association.store(instance.to_send())
     answer = of_status(response.status)
     detail = f"{answer.meaning} {response.comment}".strip()
     if answer.action is Action.SUCCESS:
