@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import sys
+import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Protocol, TextIO
 
 import structlog
 
+from lightbox.domain.errors import LightboxError
 from lightbox.domain.events import AssociationReleased
 from lightbox.domain.jobs import Job
 
@@ -40,6 +42,9 @@ _PERSON = re.compile(r"\w[\w'. -]*\^[\w'. -]*(?:\^[\w'. -]*)*")
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _KEY_BYTES = 32
+_FRAMES = 6
+_INDISCREET = ("pydicom", "py.warnings")
+"""Loggers whose messages quote values of the data set; what matters of them we say ourselves."""
 
 EventDict = MutableMapping[str, object]
 
@@ -130,7 +135,7 @@ def configure(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _adder(role),
-        structlog.processors.format_exc_info,
+        _tell_exception,
         cleaner(key or secrets.token_bytes(_KEY_BYTES), hide_uids=settings.uids == "hashed"),
     ]
     structlog.configure(
@@ -147,6 +152,10 @@ def configure(
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.getLogger("lightbox").setLevel(level)
+    logging.captureWarnings(capture=True)
+    for name in _INDISCREET:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def logger() -> Logger:
@@ -161,6 +170,19 @@ def _adder(role: str) -> structlog.typing.Processor:
         return event
 
     return add
+
+
+def _tell_exception(_logger: object, _name: str, event: EventDict) -> EventDict:
+    """Say what was raised and where; only our own errors are quoted, others may quote a patient."""
+    given = event.pop("exc_info", None)
+    raised = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    if isinstance(raised, BaseException):
+        frames = traceback.extract_tb(raised.__traceback__)[-_FRAMES:]
+        where = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
+        said = f": {raised}" if isinstance(raised, LightboxError) else ""
+        event["exception"] = f"{type(raised).__name__}{said}"
+        event["where"] = where
+    return event
 
 
 def cleaner(key: bytes, *, hide_uids: bool) -> Callable[[object, str, EventDict], EventDict]:

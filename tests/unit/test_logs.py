@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import structlog
 
 from builders import NOON, a_job, a_uid
+from lightbox.domain.errors import DeliveryError
 from lightbox.domain.events import AssociationReleased
 from lightbox.logs import configure, hashed, key_of, log_association, log_job, logger
 from lightbox.settings import Logging
@@ -24,6 +26,9 @@ CANARIES = ("CANARY^NAME", "CANARYID", "19700101", "CANARYACC", "Canary Street 1
 def _as_before() -> Iterator[None]:
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
+    logging.captureWarnings(capture=False)
+    for name in ("lightbox", "pydicom", "py.warnings"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     structlog.reset_defaults()
@@ -58,11 +63,29 @@ def test_attributes_of_the_patient_are_dropped_at_any_depth() -> None:
 def test_exceptions_do_not_carry_names_or_uids_either() -> None:
     stream = written()
     try:
-        int(f"{CANARIES[0]} in {a_uid('study')}")
+        int(f"Canary John in {a_uid('study')}")
     except ValueError:
         logger().error("failed", exc_info=True)
-    assert "CANARY" not in stream.getvalue()
+    line = json.loads(stream.getvalue())
+    assert line["exception"] == "ValueError"
+    assert "test_logs.py" in line["where"]
+    assert "Canary" not in stream.getvalue()
     assert a_uid("study") not in stream.getvalue()
+
+
+def test_our_own_errors_are_quoted_for_they_name_no_patient() -> None:
+    stream = written()
+    error = DeliveryError("pacs", "does not answer", "start it")
+    logger().error("failed", exc_info=error)
+    assert json.loads(stream.getvalue())["exception"] == f"DeliveryError: {error}"
+
+
+@pytest.mark.filterwarnings("always")
+def test_libraries_that_quote_the_data_set_are_silent() -> None:
+    stream = written(Logging(format="json", level="debug"))
+    logging.getLogger("pydicom").warning("Invalid value for VR LO: Canary John")
+    warnings.warn("The value 'Canary John' is too long", UserWarning, stacklevel=1)
+    assert not stream.getvalue()
 
 
 def test_a_uid_becomes_the_same_keyed_hash_in_values_and_messages() -> None:
@@ -123,10 +146,23 @@ def test_less_severe_lines_are_left_out() -> None:
     assert not stream.getvalue()
 
 
+def test_our_modules_may_use_the_standard_logging_too() -> None:
+    stream = written()
+    try:
+        int("Canary John")
+    except ValueError:
+        logging.getLogger("lightbox.deliver.send").exception("pacs: %s", a_uid("result"))
+    line = json.loads(stream.getvalue())
+    assert line["event"] == f"pacs: {hashed(a_uid('result'), KEY)}"
+    assert line["exception"] == "ValueError"
+    logging.getLogger("lightbox.deliver.send").info("ordinary")
+    assert "ordinary" in stream.getvalue()
+
+
 def test_warnings_of_libraries_go_the_same_way() -> None:
     stream = written()
-    logging.getLogger("pydicom").warning("odd value in %s", a_uid("study"))
-    logging.getLogger("pydicom").info("chatter")
+    logging.getLogger("pynetdicom").warning("odd value in %s", a_uid("study"))
+    logging.getLogger("pynetdicom").info("chatter")
     line = json.loads(stream.getvalue())
     assert line["event"] == f"odd value in {hashed(a_uid('study'), KEY)}"
     assert line["level"] == "warning"
