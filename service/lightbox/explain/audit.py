@@ -24,7 +24,7 @@ from lightbox.explain.judge import (
     quality_of_values,
     warnings_of_values,
 )
-from lightbox.explain.players import grid_regions
+from lightbox.explain.players import grid_regions, region_name
 from lightbox.explain.plugin import Budget, GameMethod
 from lightbox.explain.quality.completeness import completeness_residual
 from lightbox.explain.quality.soundness import check_numbers
@@ -111,7 +111,7 @@ class Audit:
 
     def steps(self) -> Generator[Estimate]:
         """Run the explainer, then whatever the measurements will look up, chunk by chunk."""
-        n = self._game.n_players
+        n, spec = self._game.n_players, self._subject.package.explanation
         last = Estimate(converged=False)
         for last in self._method.explainer(self._budget).refine(self._game):
             yield last
@@ -120,16 +120,18 @@ class Audit:
         check_numbers(self._method.card.name, last.values)
         table = self._game.table()
         yield from self._ask(_ends_and_all_but_one(n), last)
-        ends = self._game.value(_ends_and_all_but_one(n)[:2])
+        ends = self._game.value(_ends_and_all_but_one(n))
         self._played = Played(
             finding=self._subject.finding,
-            link=self._subject.package.explanation.link,
+            names=tuple(region_name(region, spec.grid) for region in range(n)),
+            link=spec.link,
             resolution=self._budget.resolution,
             seed=self._budget.seed,
             estimate=last,
             values=last.values,
             v_empty=float(ends[0]),
             v_full=float(ends[1]),
+            occlusion=float(ends[1]) - ends[2:],
             table=table,
             fast_means=fast_means_of(self._fast, self._players, n),
         )
@@ -147,7 +149,6 @@ class Audit:
             residual = completeness_residual(values, played.v_empty, played.v_full)
             quality["completeness_residual"] = abs(residual)
         quality |= quality_of_values(played, self._game)
-        ends = self._game.value(_ends_and_all_but_one(values.size))
         return Attribution(
             method=self._method.card.name,
             target=self._subject.prediction.target,
@@ -162,7 +163,7 @@ class Audit:
             temperature=self._subject.package.calibration.temperature,
             v_empty=played.v_empty,
             v_full=played.v_full,
-            occlusion=played.v_full - ends[2:],
+            occlusion=played.occlusion,
             completeness_residual=residual,
             quality=quality,
             warnings=(*warnings_of_values(played, quality), *warnings),

@@ -44,15 +44,20 @@ class Played:
     ----------
     finding : str
         Words for the target on the picture.
+    names : tuple of str
+        Where each region lies in the picture.
     resolution : float
         Differences of v below this count as none.
     table : tuple of arrays
         Coalitions that the method asked for, shape (m, n), and their v, shape (m,).
+    occlusion : array, shape (n,)
+        v(N) - v(N without i).
     fast_means : array, shape (n,), or None
         Mean of the fast map in each region.
     """
 
     finding: str
+    names: tuple[str, ...]
     link: str
     resolution: float
     seed: int
@@ -60,6 +65,7 @@ class Played:
     values: PlayerValues
     v_empty: float
     v_full: float
+    occlusion: PlayerValues
     table: tuple[CoalitionMatrix, PlayerValues]
     fast_means: PlayerValues | None
 
@@ -117,6 +123,10 @@ def quality_of_values(played: Played, game: Game) -> dict[str, float]:
             found |= _curves("_fast_map", played.fast_means, random, game)
     kept = kept_halves(played.values.size, played.seed)
     found["sensitivity_n"] = sensitivity_n(played.values, kept, game.value(kept), played.v_full)
+    if not played.is_flat:
+        alone = in_steps(played.occlusion, played.resolution)
+        together = in_steps(played.values, played.resolution)
+        found["agreement_occlusion"] = rank_correlation(together, alone)
     if played.fast_means is not None and not played.is_flat:
         found["agreement"] = _agreement(played, played.fast_means)
         found["agreement_top"] = top_overlap(played.fast_means, played.values)
@@ -130,6 +140,16 @@ def _agreement(played: Played, fast_means: PlayerValues) -> float | None:
         return None
     return rank_correlation(
         in_steps(fast_means, FAST_STEP * highest), in_steps(played.values, played.resolution)
+    )
+
+
+def _disagreement(played: Played, agreement: float) -> str:
+    assert played.fast_means is not None
+    fast, audit = int(played.fast_means.argmax()), int(played.values.argmax())
+    places = f"{played.names[fast]} against {played.names[audit]}, "
+    return (
+        "The fast map and the audit disagree about the regions "
+        f"({places if fast != audit else ''}rank correlation {agreement:.2f})."
     )
 
 
@@ -168,10 +188,7 @@ def warnings_of_values(played: Played, quality: dict[str, float]) -> list[str]:
             "regions hidden: the map explains the rest only."
         )
     if quality.get("agreement", 1.0) < AGREEMENT_LIMIT:
-        found.append(
-            "The fast map and the audit disagree about the regions "
-            f"(rank correlation {quality['agreement']:.2f})."
-        )
+        found.append(_disagreement(played, quality["agreement"]))
     if quality.get("sensitivity_n", 1.0) < SENSITIVITY_LIMIT:
         found.append(
             "Low faithfulness: the values say little about hiding several regions at once."

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from lightbox.domain.geometry import FrameGeometry
 from lightbox.domain.model_package import Explanation, Preprocessing
 from lightbox.domain.prediction import FrameRef, Prediction
 from lightbox.explain.attribute import Attribute
-from lightbox.explain.audit import AuditPlan, Subject
+from lightbox.explain.audit import AuditPlan, Subject, finished
 from lightbox.explain.methods import grad_cam, occlusion, shapley_exact
 from lightbox.ports import Output
 from lightbox.settings import AuditSettings
@@ -218,6 +219,22 @@ def test_an_audit_never_holds_the_device_for_more_than_a_chunk() -> None:
     assert sum(runtime.batches) == 64
 
 
+def test_each_chunk_has_a_turn_of_its_own() -> None:
+    turns: list[str] = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        turns.append("taken")
+        yield
+        turns.append("given back")
+
+    plan = AuditPlan("shapley_exact", 8)
+    runtime = ArithmeticRuntime(quarters(8, -3, 0, 5))
+    found = finished(a_door().audit(a_subject(), runtime, None, plan), turn)
+    assert found.estimate.exact
+    assert turns == ["taken", "given back"] * 3
+
+
 def test_seconds_count_only_the_audit_not_what_ran_between_its_chunks() -> None:
     clock = FakeClock()
     plan = AuditPlan("shapley_exact", 4)
@@ -266,7 +283,10 @@ def test_the_picture_says_when_fast_map_and_audit_disagree() -> None:
     upside_down = replace(fast, source_map=-fast.source_map)
     _, found = audited(subject, runtime, upside_down)
     assert found.quality["agreement"] < 0
-    assert any("disagree" in sentence for sentence in found.warnings)
+    assert any(
+        "disagree about the regions (upper right against upper left" in sentence
+        for sentence in found.warnings
+    )
 
 
 def test_where_nothing_matters_it_says_so_and_claims_no_agreement() -> None:

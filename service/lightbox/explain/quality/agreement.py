@@ -1,4 +1,4 @@
-"""Agreement: whether the fast map and the audit say the same about the regions."""
+"""Agreement: whether fast map, audit and occlusion say the same about the regions."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ METRICS = (
         Block.ROBUSTNESS,
         Direction.HIGHER,
         "Overlap of the regions with at least half of the highest value in either.",
+    ),
+    QualityMetric(
+        "agreement_occlusion",
+        Block.ROBUSTNESS,
+        Direction.HIGHER,
+        "Rank correlation of the values with what hiding each region alone costs.",
     ),
 )
 
