@@ -490,3 +490,50 @@ def test_what_is_in_progress_is_picked_up_at_the_next_start(events: list[Event])
 def test_delivery_states_end_or_wait() -> None:
     waiting = {state for state in DeliveryState if not state.is_end}
     assert waiting == {DeliveryState.PENDING, DeliveryState.DELAYED}
+
+
+# ---------------------------------------------------------------------------------- what is settled
+def unsettled(*events: Event, arrived_since: float = NOON + 1) -> bool:
+    return account(*events).unsettled_studies(arrived_since) == {ONE.study_instance_uid}
+
+
+DONE = (STORED, JobPlaced(JOB), a_written(JOB), sent(JOB))
+
+
+def test_a_study_is_settled_when_nobody_has_anything_to_do() -> None:
+    assert not unsettled(*DONE)
+    assert not unsettled(STORED, listed(ONE))
+    assert not unsettled(STORED, JobPlaced(JOB), a_written(JOB, withheld="two patients"))
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [STORED],
+        [STORED, JobPlaced(JOB)],
+        [STORED, JobPlaced(JOB), failed(JOB)],
+        [STORED, JobPlaced(JOB), a_written(JOB), dead(JOB)],
+        [*DONE, JobPlaced(AUDIT)],
+        [*DONE, a_ready_study(ONE, model="bone_age")],
+    ],
+)
+def test_a_study_that_waits_for_us_or_for_a_person_is_not_settled(events: list[Event]) -> None:
+    assert unsettled(*events)
+
+
+def test_a_recent_study_is_not_settled_yet() -> None:
+    assert unsettled(*DONE, arrived_since=NOON)
+
+
+def test_a_settled_study_is_looked_at_again_after_an_event() -> None:
+    made = account(*DONE)
+    assert made.unsettled_studies() == frozenset()
+    for row in rows(*DONE, a_stored(LATE)):
+        made.apply(row)
+    assert made.unsettled_studies() == {ONE.study_instance_uid}
+
+
+def test_an_older_revision_that_is_read_last_changes_nothing() -> None:
+    made = account(STORED, a_stored(LATE), JobPlaced(REVISED), JobPlaced(JOB))
+    assert {s.verdict.deadline for s in made.instances()} == {REVISED.deadline}
+    assert made.unplaced_jobs() == (REVISED,)

@@ -122,6 +122,14 @@ def test_tampering_is_found_and_named(folder: Path, statements: list[str], named
     assert f"chain receive, sequence {named} " in proof.problems[0]
 
 
+def test_many_problems_of_one_chain_are_counted_not_all_told(tmp_path: Path) -> None:
+    write(tmp_path, "receive", *(a_stored(an_instance(str(n))) for n in range(60)))
+    tamper(tmp_path, "UPDATE ledger SET at = at + 1")
+    problems = prove(tmp_path).problems
+    assert len(problems) == 21
+    assert problems[-1] == "receive: 40 more of these"
+
+
 def test_an_edit_with_its_digest_made_right_is_found_at_the_next_row(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "receive.sqlite")) as connection:
         rows = connection.execute("SELECT * FROM ledger WHERE sequence IN (4, 5)").fetchall()

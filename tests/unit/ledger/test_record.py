@@ -46,6 +46,16 @@ class GatedClock(FakeClock):
         return super().now()
 
 
+def await_queue(ledger: SqliteLedger, length: int) -> None:
+    """Wait until so many requests wait behind the one that the clock holds."""
+    waiting = ledger._writer._waiting
+    for _ in range(TIMEOUT * 100):
+        if waiting.qsize() == length:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(f"{waiting.qsize()} requests wait, expected {length}")
+
+
 def start_waiters(
     ledger: SqliteLedger, clock: GatedClock, pool: ThreadPoolExecutor, count: int
 ) -> list[Callable[[], object]]:
@@ -56,12 +66,7 @@ def start_waiters(
     answers += [
         pool.submit(ledger.record, a_stored(an_instance(str(n)))).result for n in range(1, count)
     ]
-    waiting = ledger._writer._waiting
-    for _ in range(TIMEOUT * 100):
-        if waiting.qsize() == count - 1:
-            break
-        threading.Event().wait(0.01)
-    assert waiting.qsize() == count - 1
+    await_queue(ledger, count - 1)
     return answers
 
 
@@ -194,3 +199,39 @@ def test_kill_nine_of_a_writer_leaves_every_acknowledged_row_in_a_right_chain(
     kept = {str(row.sequence): row.digest for row in LedgerReader(folder).since({})}
     assert all(kept[sequence].startswith(found) for sequence, found in acknowledged)
     assert len(kept) >= len(acknowledged)
+
+
+def test_closing_writes_what_waits(tmp_path: Path) -> None:
+    clock = GatedClock()
+    ledger = SqliteLedger(tmp_path, "receive", clock)
+    with ThreadPoolExecutor(5) as pool:
+        answers = start_waiters(ledger, clock, pool, 4)
+        closing = pool.submit(ledger.close)
+        await_queue(ledger, 4)
+        clock.gate.set()
+        closing.result(TIMEOUT)
+        for answer in answers:
+            answer()
+    assert prove(tmp_path).rows == 4
+    ledger.close()
+
+
+def test_a_batch_is_bounded_and_the_rest_waits_for_the_next(tmp_path: Path) -> None:
+    clock = GatedClock()
+    ledger = SqliteLedger(tmp_path, "receive", clock)
+    commits: list[object] = []
+    event.listen(ledger._engine, "commit", commits.append)
+    many = [a_stored(an_instance(f"many-{n}")) for n in range(2000)]
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(ledger.record, a_stored(an_instance("first")))
+        assert clock.entered.wait(TIMEOUT)
+        big = [pool.submit(ledger.record, *many[start::2]) for start in (0, 1)]
+        await_queue(ledger, 2)
+        last = pool.submit(ledger.record, a_stored(an_instance("last")))
+        await_queue(ledger, 3)
+        clock.gate.set()
+        assert [row.sequence for row in first.result(TIMEOUT)] == [1]
+        assert sum(len(rows.result(TIMEOUT)) for rows in big) == 2000
+        assert last.result(TIMEOUT)[0].sequence == 2002
+    ledger.close()
+    assert len(commits) == 3
