@@ -178,10 +178,15 @@ class Attributed(_OfJob):
 
 @dataclass(frozen=True, slots=True)
 class ResultsWritten(_OfJob):
-    """results.write: all objects of the job are on disk (possibly none: see ``withheld``)."""
+    """results.write: all objects of the job are on disk (possibly none: see ``withheld``).
+
+    ``destinations`` are those configured at that time, by name: one that is added later does not
+    get what was settled before, one that is renamed does not reopen it. Empty: the present ones.
+    """
 
     results: tuple[Result, ...]
     withheld: str = ""
+    destinations: tuple[str, ...] = ()
     kind: Literal["results_written"] = "results_written"
 
     @property

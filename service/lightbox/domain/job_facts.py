@@ -68,10 +68,11 @@ class JobFacts:
             self.attempts[name] = (at, event)
 
     def deliveries(self, destinations: Iterable[str]) -> Iterator[DeliveryStanding]:
-        """Yield how each result stands at each of these destinations."""
+        """Yield how each result stands at each of these destinations, where it is meant for them."""
         if self.job is None or self.written is None:
             return
-        names = tuple(destinations)
+        meant = self.written.destinations
+        names = tuple(name for name in destinations if not meant or name in meant)
         for result in self.written.results:
             for destination in names:
                 tried = self.attempts.get((result.sop_instance_uid, destination))
@@ -80,7 +81,8 @@ class JobFacts:
 
     def standing(self, job: Job, destinations: Iterable[str]) -> JobStanding:
         """Return the job as it stands, given who is to get its results."""
-        deliveries = tuple(self.deliveries(destinations))
+        meant = self.written.destinations if self.written else ()
+        deliveries = tuple(self.deliveries(meant or destinations))
         state = self._state(deliveries)
         reason, detail, ended_at = self._end(state, deliveries)
         return JobStanding(

@@ -302,6 +302,17 @@ def test_a_result_whose_successor_is_written_is_not_sent_any_more() -> None:
     assert [d.job for d in account(*events, a_written(REVISED)).undelivered("pacs")] == [REVISED]
 
 
+def test_what_was_written_for_one_destination_is_not_reopened_by_another_configuration() -> None:
+    written = replace(a_written(JOB), destinations=("pacs",))
+    events = (STORED, JobPlaced(JOB), written, sent(JOB))
+    made = account(*events, destinations=("archive",))
+    assert made.instances()[0].verdict.disposition is Disposition.DELIVERED
+    assert made.undelivered("archive") == ()
+    waiting = account(*events[:-1], destinations=("archive",))
+    assert waiting.instances()[0].verdict.owner == "deliver"
+    assert [d.destination for d in waiting.undelivered("pacs")] == ["pacs"]
+
+
 # ----------------------------------------------------------------------------------------- studies
 def test_a_study_in_one_line() -> None:
     job = a_job(ONE, urgency=Urgency.STAT, rule="called AE LIGHTBOX_STAT", received_at=NOON + 1)
