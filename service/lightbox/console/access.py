@@ -19,6 +19,8 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/login"})
 _MOST_SESSIONS = 100
 _LONGEST_FORM = 4096
 
+_ONLY_HERE = "without a token only this machine is answered: ask for localhost, or set [web] token"
+
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -48,7 +50,7 @@ class Access:
         """Answer or refuse one request; every answer carries the headers that protect it."""
         path = request.url.path
         if not self._token and not _names_this_machine(request.url.hostname or ""):
-            response: Response = JSONResponse({"detail": "unknown host"}, 421)
+            response: Response = JSONResponse({"detail": _ONLY_HERE}, 421)
         elif path in OPEN_PATHS or path.startswith("/static/") or self._admits(request):
             response = await go_on(request)
         elif path.startswith("/api/") and path != "/api/docs":
