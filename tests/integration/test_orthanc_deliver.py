@@ -13,9 +13,10 @@ from builders import a_result_file, a_uid
 from contracts.destination import DestinationContract, Node
 from fakes.ledger import FakeLedger
 from lightbox import ports
-from lightbox.deliver.node import destination
+from lightbox.deliver.cstore import CStore
 from lightbox.deliver.send import Send
 from lightbox.deliver.status import Action, DestinationError
+from lightbox.deliver.stow import Stow
 from lightbox.domain.events import DeadLettered, Delivered, Recorded
 from lightbox.domain.result import ResultKind
 from lightbox.domain.urgency import Urgency
@@ -37,7 +38,9 @@ class OrthancNode:
             stow=stow,
             retry_first=0.2,
         )
-        self.destination: ports.Destination = destination(self.settings, "LIGHTBOX", root)
+        self.destination: ports.Destination = (
+            Stow(self.settings, root) if stow else CStore(self.settings, "LIGHTBOX", root)
+        )
 
     def stored(self) -> list[str]:
         return [one.sop_instance_uid for one in self.orthanc.instances()]

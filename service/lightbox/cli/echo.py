@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from lightbox.app.build import destination
 from lightbox.cli.invocation import Invocation
 from lightbox.cli.send import CALLING, address
-from lightbox.deliver.node import destination
 from lightbox.domain.errors import DeliveryError, UsageError
 from lightbox.domain.identity import ae_title
 from lightbox.settings import DestinationSettings, Settings
@@ -32,7 +32,8 @@ def echo(invocation: Invocation, node: str | None, calling: str | None, as_json:
     settings = invocation.settings()
     asked = _nodes(settings, node)
     ours = ae_title(calling or (settings.dicom.ae_title if settings.destinations else CALLING))
-    rows = [_ask(one, ours, Path(settings.data_dir)) for one in asked]
+    dicom = settings.dicom.model_copy(update={"ae_title": ours})
+    rows = [_ask(one, settings.model_copy(update={"dicom": dicom})) for one in asked]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
@@ -61,9 +62,9 @@ def _nodes(settings: Settings, node: str | None) -> list[DestinationSettings]:
     return [DestinationSettings(name="node", ae_title=ae_title(title), host=host, port=port)]
 
 
-def _ask(node: DestinationSettings, calling: str, root: Path) -> dict[str, object]:
+def _ask(node: DestinationSettings, settings: Settings) -> dict[str, object]:
     where = node.stow or f"{node.ae_title}@{node.host}:{node.port}"
-    asked = destination(node, calling, root)
+    asked = destination(node, settings, Path(settings.data_dir))
     began = time.monotonic()
     answer = {"name": node.name, "address": where, "ok": True, "seconds": 0.0}
     try:
