@@ -51,10 +51,28 @@ TRANSFER_SYNTAXES = (
 Deflated is not among them: 400 kilobytes of it can be a gigabyte of header.
 """
 
+RETIRED_STORAGE = (
+    "1.2.840.10008.5.1.4.1.1.3",  # Ultrasound Multi-frame
+    "1.2.840.10008.5.1.4.1.1.5",  # Nuclear Medicine
+    "1.2.840.10008.5.1.4.1.1.6",  # Ultrasound
+    "1.2.840.10008.5.1.4.1.1.8",  # Standalone Overlay
+    "1.2.840.10008.5.1.4.1.1.9",  # Standalone Curve
+    "1.2.840.10008.5.1.4.1.1.10",  # Standalone Modality LUT
+    "1.2.840.10008.5.1.4.1.1.11",  # Standalone VOI LUT
+    "1.2.840.10008.5.1.4.1.1.12.3",  # X-Ray Angiographic Bi-plane
+    "1.2.840.10008.5.1.4.1.1.77.1",  # VL, trial
+    "1.2.840.10008.5.1.4.1.1.77.2",  # VL Multi-frame, trial
+    "1.2.840.10008.5.1.4.1.1.129",  # Standalone PET Curve
+)
+"""Storage SOP classes that left the standard and are still forwarded by old archives (PS3.6 A)."""
+
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _STORAGE = {
-    str(context.abstract_syntax): build_context(str(context.abstract_syntax), [*TRANSFER_SYNTAXES])
-    for context in AllStoragePresentationContexts
+    sop_class: build_context(sop_class, [*TRANSFER_SYNTAXES])
+    for sop_class in (
+        *(str(context.abstract_syntax) for context in AllStoragePresentationContexts),
+        *RETIRED_STORAGE,
+    )
 }
 _SUPPORTED = _STORAGE | {VERIFICATION: build_context(VERIFICATION, [*TRANSFER_SYNTAXES[:3]])}
 
