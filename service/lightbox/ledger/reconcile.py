@@ -9,11 +9,9 @@ from lightbox.ledger.timeline import LedgerReader
 def reconcile(reader: LedgerReader, account: Account) -> Account:
     """Apply every row that the account has not seen; return the account.
 
-    The chains are read one page after the other while services may write, so an effect in one
-    chain can be seen before its cause in another. The cause was on disk first: what is appended
-    meanwhile is read once more, and after that no effect lacks its cause but by a missing row.
+    Beside a running service a chain that is read later may speak of what an earlier one got
+    meanwhile; the account takes rows in any order, so the next call completes it.
     """
-    for _ in range(2):
-        for recorded in reader.stream(dict(account.positions)):
-            account.apply(recorded)
+    for recorded in reader.stream(dict(account.positions)):
+        account.apply(recorded)
     return account

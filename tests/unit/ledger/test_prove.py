@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -294,8 +296,25 @@ def test_each_disposition_is_counted_once(tmp_path: Path) -> None:
 
 
 def test_proving_beside_a_running_writer_finds_nothing_wrong(tmp_path: Path) -> None:
-    ledger = SqliteLedger(tmp_path, "receive", FakeClock())
-    for n in range(10):
-        ledger.record(a_stored(an_instance(str(n))))
-        assert prove(tmp_path).ok
-    ledger.close()
+    chains = [SqliteLedger(tmp_path, name, FakeClock()) for name in ("receive", "control", "work")]
+    receive, control, work = chains
+    stop = threading.Event()
+
+    def serve() -> None:
+        for n in itertools.count():
+            if stop.is_set():
+                return
+            job = a_job(an_instance(str(n)))
+            receive.record(a_stored(job.instances[0]))
+            control.record(JobPlaced(job))
+            work.record(a_written(job))
+
+    service = threading.Thread(target=serve)
+    service.start()
+    proofs = [prove(tmp_path) for _ in range(15)]
+    stop.set()
+    service.join(60)
+    assert [proof.problems for proof in proofs if not proof.ok] == []
+    assert proofs[-1].rows > proofs[0].rows
+    for ledger in chains:
+        ledger.close()

@@ -128,7 +128,7 @@ def test_a_folder_name_with_characters_of_uris_is_no_trouble(tmp_path: Path) -> 
     assert len(LedgerReader(folder).since({})) == 1
 
 
-def test_an_effect_that_is_read_before_its_cause_is_no_stranger(tmp_path: Path) -> None:
+def test_rows_of_all_chains_make_one_account(tmp_path: Path) -> None:
     job = a_job()
     control = SqliteLedger(tmp_path, "control", FakeClock(NOON))
     work = SqliteLedger(tmp_path, "work", FakeClock(NOON + 1))
