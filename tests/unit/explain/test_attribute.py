@@ -284,7 +284,7 @@ def test_the_picture_says_when_fast_map_and_audit_disagree() -> None:
     _, found = audited(subject, runtime, upside_down)
     assert found.quality["agreement"] < 0
     assert any(
-        "disagree about the regions (upper right against upper left" in sentence
+        "disagree about the regions (lower left against upper left" in sentence
         for sentence in found.warnings
     )
 
