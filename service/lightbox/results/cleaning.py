@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable
 
 from pydicom import config
+from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -31,6 +33,7 @@ _TEXT = {
     "UI",
     "UT",
 }
+_CHARACTER_SET = re.compile(r"ISO[ _-]?(2022[ _-]?)?IR[ _-]?(\d+)", re.IGNORECASE)
 _CODES = {
     "PatientSex": {"M", "F", "O"},
     "Laterality": {"L", "R"},
@@ -71,6 +74,8 @@ def _element(header: Dataset, keyword: str) -> DataElement | None:
         vr = dictionary_VR(element.tag)  # strangers' explicit VRs are not always right
         if vr == "SQ":
             return _sequence(element)
+        if keyword == "SpecificCharacterSet":
+            return DataElement(element.tag, vr, _character_sets(element.value))
         allowed = _CODES.get(keyword)
         if allowed is not None:
             return DataElement(element.tag, vr, _term(element.value, allowed))
@@ -78,6 +83,19 @@ def _element(header: Dataset, keyword: str) -> DataElement | None:
         return DataElement(element.tag, vr, value)
     except Exception:  # noqa: BLE001  # any sin of a stranger's header costs this one attribute only
         return None
+
+
+def _character_sets(value: object) -> list[str]:
+    """Return the defined terms (PS3.3 C.12.1.1.2) that are meant: ISO-IR 100 is ISO_IR 100."""
+    stated = value if isinstance(value, MultiValue | list) else [value]
+    terms = []
+    for text in (str(v or "").strip(" \0") for v in stated):
+        found = _CHARACTER_SET.fullmatch(text)
+        term = text
+        if found:
+            term = f"ISO 2022 IR {found[2]}" if found[1] else f"ISO_IR {found[2]}"
+        terms.append(term if term in python_encoding else "")
+    return terms if any(terms) else []
 
 
 def _term(value: object, allowed: set[str]) -> str:

@@ -7,7 +7,7 @@ nothing was computed), in ascending order; any other order would lie on mirrored
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import highdicom as hd
 import numpy as np
@@ -117,7 +117,10 @@ def _build(explained: Explained, source: Source, stack: _Stack) -> Dataset:
     low, high = float(stack.pixels.min()), float(stack.pixels.max())
     images = []
     for number, frame in enumerate(stack.frames):
-        image = plane_image(frame, stack.pixels.shape[1:])
+        plane = replace(
+            frame.plane, orientation=source.plane.orientation, spacing=source.plane.spacing
+        )  # equal but for the last digits, which highdicom would take for other directions
+        image = plane_image(frame, stack.pixels.shape[1:], plane)
         image.SOPInstanceUID = derived_uid("stand-in", str(number))  # frames share an instance
         images.append(image)
     built = hd.pm.ParametricMap(

@@ -33,7 +33,9 @@ class Plane:
     thickness : float
         Slice Thickness, millimetres.
     frame_of_reference_uid : str
-        The source's where ``is_real``, else our own.
+        The source's where it states one, else our own.
+    is_real : bool
+        Whether the source states position, orientation and spacing.
     """
 
     position: Vector
@@ -81,10 +83,8 @@ def plane_of(
         position = _numbers(groups, "ImagePositionPatient", 3)
         orientation = _numbers(groups, "ImageOrientationPatient", 6)
         thickness = _positive(groups, "SliceThickness") or 1.0
-        reference = str(header.get("FrameOfReferenceUID") or "").strip(" \0")
-    known = bool(spacing and min(spacing) > 0)
-    real = known and position and orientation and is_uid(reference) and _orthonormal(orientation)
-    if real:
+        reference = _reference(header)
+    if position and spacing and min(spacing) > 0 and _orthonormal(orientation):
         return Plane(
             (position[0], position[1], position[2]),
             orientation,
@@ -142,8 +142,18 @@ def _positive(groups: tuple[Dataset, ...], keyword: str) -> float | None:
     return None
 
 
+def _reference(header: Dataset) -> str:
+    """Return the source's Frame of Reference UID, or one for its series where it states none."""
+    stated = str(header.get("FrameOfReferenceUID") or "").strip(" \0")
+    if is_uid(stated):
+        return stated
+    return derived_uid("frame of reference", str(header.get("SeriesInstanceUID", "")))
+
+
 def _orthonormal(orientation: tuple[float, ...]) -> bool:
-    """Say whether the two direction cosines are unit vectors at a right angle (to 1e-2)."""
+    """Say whether these are two unit vectors at a right angle (to 1e-2)."""
+    if len(orientation) != 6:
+        return False
     a, b = orientation[:3], orientation[3:]
     lengths = (math.hypot(*a), math.hypot(*b))
     dot = sum(x * y for x, y in zip(a, b, strict=True))

