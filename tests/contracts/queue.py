@@ -145,6 +145,43 @@ class QueueContract(ABC):
             assert ended.wait(PATIENCE)
         assert len(seen) == 1
 
+    def test_an_emergency_does_not_wait_for_running_audits(self) -> None:
+        started, go_on = threading.Event(), threading.Event()
+        done = Record()
+        audits = jobs(5, Urgency.AUDIT)
+        (stat,) = jobs(1, Urgency.STAT)
+
+        def handler(job_id: str, step: Step) -> None:
+            if job_id != stat.job_id:
+                started.set()
+                assert go_on.wait(PATIENCE)
+            done.note(job_id)
+
+        with self.opened() as queue:
+            queue.serve(handler)
+            for audit in audits:
+                queue.place(audit)
+            assert started.wait(PATIENCE)
+            queue.place(stat)
+            assert done.wait(1) == [stat.job_id]
+            go_on.set()
+            done.wait(6)
+
+    def test_audits_run_one_at_a_time(self) -> None:
+        lock = threading.Lock()
+        done = Record()
+
+        def handler(job_id: str, step: Step) -> None:
+            assert lock.acquire(blocking=False)
+            done.note(job_id)
+            lock.release()
+
+        with self.opened() as queue:
+            queue.serve(handler)
+            for audit in jobs(4, Urgency.AUDIT):
+                queue.place(audit)
+            done.wait(4)
+
     def test_a_step_returns_what_its_function_returned(self) -> None:
         seen: list[str] = []
         done = Record()

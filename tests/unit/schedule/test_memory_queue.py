@@ -11,6 +11,6 @@ from lightbox.schedule.queues.memory import MemoryQueue
 class TestMemoryQueue(QueueContract):
     @contextmanager
     def opened(self) -> Iterator[Queue]:
-        queue = MemoryQueue(workers=1)
+        queue = MemoryQueue(workers=4)
         yield queue
         queue.close(5.0)

@@ -131,6 +131,13 @@ def test_a_ledger_that_cannot_be_written_leaves_the_job_for_the_next_start() -> 
     assert bench.ran == []
 
 
+def test_a_ledger_that_fails_in_the_middle_does_not_fail_the_job() -> None:
+    bench = Bench(LedgerError("ledger work", "the disk is full"))
+    with pytest.raises(LedgerError):
+        bench.worker.handle(JOB.job_id, step)
+    assert not any(isinstance(event, JobFailed) for event in bench.ledger.events)
+
+
 def test_a_job_that_is_given_up_is_recorded_with_the_reason() -> None:
     bench = Bench()
     bench.worker.give_up(JOB.job_id, "it stopped the process 3 times")

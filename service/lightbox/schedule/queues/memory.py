@@ -6,26 +6,28 @@ survives the process; the ledger places again at the next start.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from lightbox.domain.errors import CancelledError, StoppingError
 from lightbox.domain.jobs import Job, priority
 from lightbox.domain.urgency import Urgency
 from lightbox.ports import Handler
+from lightbox.schedule.queues.lines import LINES
+from lightbox.schedule.queues.steps import Steps
 
 _log = logging.getLogger(__name__)
 
 
 class MemoryQueue:
-    """Hands jobs to ``workers`` threads, the most urgent first.
+    """Hands jobs to ``workers`` threads, the most urgent first, within the rates of ``LINES``.
 
     Parameters
     ----------
     workers : int
-        How many jobs run at once.
+        How many jobs run at once; with more than one, audits leave room for the others.
     """
 
     def __init__(self, workers: int) -> None:
@@ -34,7 +36,7 @@ class MemoryQueue:
         self._known: set[str] = set()
         self._cancelled: set[str] = set()
         self._waiting: list[tuple[int, int, int, str, Urgency]] = []
-        self._running: set[str] = set()
+        self._running: dict[str, str] = {}
         self._threads: list[threading.Thread] = []
         self._closing = False
 
@@ -45,7 +47,7 @@ class MemoryQueue:
                 return
             self._known.add(job.job_id)
             order = (job.urgency.rank, priority(job), len(self._known))
-            heapq.heappush(self._waiting, (*order, job.job_id, job.urgency))
+            self._waiting.append((*order, job.job_id, job.urgency))
             self._changed.notify_all()
 
     def serve(self, handler: Handler) -> None:
@@ -62,7 +64,6 @@ class MemoryQueue:
         with self._changed:
             self._cancelled.add(job_id)
             self._waiting = [entry for entry in self._waiting if entry[3] != job_id]
-            heapq.heapify(self._waiting)
 
     def waiting(self) -> Mapping[str, int]:
         """Return how many jobs wait, by urgency."""
@@ -79,51 +80,35 @@ class MemoryQueue:
 
     def _next(self) -> str | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or bool(self._waiting))
-            if self._closing:
+            self._changed.wait_for(lambda: self._closing or self._startable() is not None)
+            entry = self._startable()
+            if self._closing or entry is None:
                 return None
-            job_id = heapq.heappop(self._waiting)[3]
-            self._running.add(job_id)
-            return job_id
+            self._waiting.remove(entry)
+            self._running[entry[3]] = LINES[entry[4]].name
+            return entry[3]
+
+    def _startable(self) -> tuple[int, int, int, str, Urgency] | None:
+        """Return the first job whose line has room."""
+        lines = list(self._running.values())
+        room = [e for e in self._waiting if lines.count(LINES[e[4]].name) < LINES[e[4]].concurrency]
+        return min(room, default=None)
 
     def _work(self, handler: Handler) -> None:
         while (job_id := self._next()) is not None:
             try:
-                handler(job_id, _Steps(self, job_id))
+                handler(job_id, Steps(partial(self._run_step, job_id), lambda: self._closing))
             except StoppingError:
                 _log.info("job %s: left for the next start", job_id)
             except Exception as error:  # noqa: BLE001  # what a handler throws must not end the thread
                 _log.error("job %s: not done, %s", job_id, type(error).__name__)
             finally:
                 with self._changed:
-                    self._running.discard(job_id)
+                    del self._running[job_id]
                     self._changed.notify_all()
 
-    def check(self, job_id: str) -> None:
-        """Raise where a job must not go on.
-
-        Raises
-        ------
-        StoppingError
-            If the queue is being closed.
-        CancelledError
-            If the job was cancelled.
-        """
+    def _run_step(self, job_id: str, name: str, body: Callable[[], str]) -> str:
         with self._changed:
-            if self._closing:
-                raise StoppingError(f"job {job_id}")
             if job_id in self._cancelled:
-                raise CancelledError(f"job {job_id}", "was cancelled")
-
-
-class _Steps:
-    """Runs each step once while the process lives."""
-
-    def __init__(self, queue: MemoryQueue, job_id: str) -> None:
-        self._queue = queue
-        self._job_id = job_id
-
-    def __call__(self, name: str, function: Callable[[], str]) -> str:
-        del name
-        self._queue.check(self._job_id)
-        return function()
+                raise CancelledError(f"step {name}", "its job was cancelled")
+        return body()
