@@ -22,7 +22,8 @@ from lightbox.ledger.tables import CHECKPOINT, HEAD, ROWS, chain_file, row_of, w
 from lightbox.ledger.timeline import LedgerReader, unreadable
 
 _CHECKED_ROWS = 100
-_PRIVATE = 0o700
+_PRIVATE_FOLDER = 0o700
+_PRIVATE_FILE = 0o600
 
 
 class SqliteLedger:
@@ -45,7 +46,6 @@ class SqliteLedger:
 
     def __init__(self, folder: Path, chain: str, clock: ports.Clock) -> None:
         path = chain_file(folder, chain)
-        folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
         self._chain = chain
         self._lock = _lock(path)
         try:
@@ -120,7 +120,15 @@ class SqliteLedger:
 
 
 def _lock(path: Path) -> IO[str]:
-    held = path.with_suffix(".lock").open("w")
+    lock = path.with_suffix(".lock")
+    try:
+        path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        lock.touch(mode=_PRIVATE_FILE)
+        held = lock.open("w")
+    except OSError as error:
+        raise LedgerError(
+            f"ledger {path}", f"cannot be opened: {error}", "check data_dir and its permissions"
+        ) from error
     try:
         # A record lock, not flock: a forked child that outlives its parent must not inherit it.
         fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -34,6 +34,7 @@ from lightbox.ledger.chain import Row
 _SUFFIX = ".sqlite"
 _CHAIN = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _BUSY_SECONDS = 10.0
+_PRIVATE = 0o600  # SQLite gives the log and the index beside it the same mode
 
 METADATA = MetaData()
 
@@ -95,7 +96,8 @@ def chain_files(folder: Path) -> dict[str, Path]:
 
 
 def writing_engine(path: Path) -> Engine:
-    """Open for writing; the table is made where it is missing."""
+    """Open for writing; file (for us alone) and tables are made where they are missing."""
+    path.touch(mode=_PRIVATE)
     engine = _engine(lambda: _connect(path, "rwc"), begin="BEGIN IMMEDIATE")
     with engine.connect() as connection:
         raw = connection.connection.dbapi_connection

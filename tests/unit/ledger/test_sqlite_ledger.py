@@ -100,3 +100,25 @@ def test_a_second_writer_in_one_process_fails_before_it_forks_the_chain(tmp_path
     assert one.record(a_stored(an_instance("3")))[0].sequence == 2
     one.close()
     two.close()
+
+
+def test_nobody_else_may_read_the_ledger(tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    ledger = SqliteLedger(folder, "receive", FakeClock())
+    ledger.record(a_stored())
+    assert folder.stat().st_mode & 0o777 == 0o700
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert set(modes) == {
+        "receive.lock",
+        "receive.sqlite",
+        "receive.sqlite-shm",
+        "receive.sqlite-wal",
+    }
+    assert set(modes.values()) == {0o600}
+    ledger.close()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match="cannot be opened"):
+        SqliteLedger(tmp_path / "file" / "ledger", "receive", FakeClock())
