@@ -13,6 +13,7 @@ from lightbox.cli.display import show_json, show_table
 from lightbox.cli.invocation import Invocation
 from lightbox.domain.audit import AuditPolicy
 from lightbox.domain.errors import UnreadableError
+from lightbox.domain.quantities import as_percent
 from lightbox.domain.study import Arrival, Described
 from lightbox.domain.urgency import Deadlines, Decision, Rule, decide
 from lightbox.infer.packages import LoadedPackage, find
@@ -138,8 +139,10 @@ def _audit(
         critical = [finding.name for finding in package.findings if finding.critical]
         if critical:
             reasons.append(f"{package.name} finds {' or '.join(critical)}")
-        reasons.append(f"{package.name} is less than {policy.threshold(package):.0%} confident")
-    return [*reasons, f"random sample of {policy.sample:.0%}"]
+        reasons.append(
+            f"{package.name} is less than {as_percent(policy.threshold(package))} confident"
+        )
+    return [*reasons, f"random sample of {as_percent(policy.sample)}"]
 
 
 def _row(answer: dict[str, object]) -> tuple[object, ...]:
