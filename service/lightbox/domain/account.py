@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import assert_never
 
 from lightbox.domain.events import (
@@ -32,6 +31,14 @@ from lightbox.domain.events import (
     ServiceMarked,
     StudyReady,
 )
+from lightbox.domain.instance_facts import (
+    Content,
+    InstanceFacts,
+    InstanceKey,
+    ReadyUnit,
+    content_of,
+    key_of,
+)
 from lightbox.domain.job_facts import JobFacts
 from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.result import Disposition
@@ -44,26 +51,8 @@ from lightbox.domain.standing import (
     Totals,
     Verdict,
 )
-from lightbox.domain.study import Instance
 from lightbox.domain.summary import summarise, verdict_of
 from lightbox.domain.urgency import Deadlines, Urgency
-
-_InstanceKey = tuple[str, str]
-_Content = tuple[str, frozenset[_InstanceKey]]  # a model, and what it is to be run on
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    ready: StudyReady
-    content: _Content
-
-
-@dataclass(slots=True)
-class _InstanceFacts:
-    stored: InstanceStored | None = None
-    listed: dict[str, tuple[float, InstanceListed]] = field(default_factory=dict)
-    ready: list[_Unit] = field(default_factory=list)
-    jobs: list[str] = field(default_factory=list)
 
 
 class Account:
@@ -89,11 +78,11 @@ class Account:
         self._destinations = tuple(destinations)
         self._deadlines = deadlines or Deadlines()
         self._assemble_within = assemble_within
-        self._instances: dict[_InstanceKey, _InstanceFacts] = defaultdict(_InstanceFacts)
+        self._instances: dict[InstanceKey, InstanceFacts] = defaultdict(InstanceFacts)
         self._jobs: dict[str, JobFacts] = defaultdict(JobFacts)
-        self._units: dict[str, _Unit] = {}
-        self._placed: set[_Content] = set()
-        self._studies: dict[str, list[_InstanceKey]] = defaultdict(list)
+        self._units: dict[str, ReadyUnit] = {}
+        self._placed: set[Content] = set()
+        self._studies: dict[str, list[InstanceKey]] = defaultdict(list)
         self._study_jobs: dict[str, list[str]] = defaultdict(list)
         self._touched: set[str] = set()
         self.positions: dict[str, int] = {}
@@ -125,7 +114,7 @@ class Account:
 
     # ------------------------------------------------------------------------------ taking in
     def _store(self, event: InstanceStored) -> None:
-        key = _key(event.instance)
+        key = key_of(event.instance)
         facts = self._instances[key]
         if facts.stored is None:
             facts.stored = event
@@ -134,10 +123,10 @@ class Account:
     def _make_ready(self, event: StudyReady) -> None:
         if event.key in self._units:
             return
-        unit = _Unit(event, _content(event.model, event.instances))
+        unit = ReadyUnit(event, content_of(event.model, event.instances))
         self._units[event.key] = unit
         for instance in event.instances:
-            self._instances[_key(instance)].ready.append(unit)
+            self._instances[key_of(instance)].ready.append(unit)
 
     def _place(self, job: Job) -> None:
         facts = self._jobs[job.job_id]
@@ -146,11 +135,11 @@ class Account:
         facts.job = job
         self._study_jobs[job.study_instance_uid].append(job.job_id)
         if job.path is JobPath.FAST:
-            self._placed.add(_content(job.model, job.instances))
+            self._placed.add(content_of(job.model, job.instances))
         if job.supersedes:
             self._jobs[job.supersedes].successors.add(job.job_id)
         for instance in job.instances:
-            self._instances[_key(instance)].jobs.append(job.job_id)
+            self._instances[key_of(instance)].jobs.append(job.job_id)
 
     # ------------------------------------------------------------------------- at the next start
     def waiting_instances(self, arrived_since: float = math.inf) -> tuple[InstanceStored, ...]:
@@ -270,7 +259,7 @@ class Account:
     def _each_instance(self) -> Iterator[InstanceStanding]:
         return (self._judge(facts) for facts in self._instances.values() if facts.stored)
 
-    def _judge(self, facts: _InstanceFacts) -> InstanceStanding:
+    def _judge(self, facts: InstanceFacts) -> InstanceStanding:
         assert facts.stored is not None
         newest: dict[tuple[str, str], Job] = {}
         for name in facts.jobs:
@@ -286,7 +275,7 @@ class Account:
             verdict = verdict_of(jobs) if jobs else self._unclaimed(facts.stored, facts)
         return InstanceStanding(facts.stored.instance, facts.stored.arrival, verdict, made)
 
-    def _unplaced(self, facts: _InstanceFacts) -> Verdict | None:
+    def _unplaced(self, facts: InstanceFacts) -> Verdict | None:
         """Judge an instance of a unit that is ready and has no job: that comes before all else."""
         units = [unit.ready for unit in facts.ready if unit.content not in self._placed]
         if facts.listed or not units:
@@ -294,9 +283,9 @@ class Account:
         due = min(u.received_at + self._deadlines.of(Urgency(u.urgency)) for u in units)
         return Verdict(Disposition.IN_PROGRESS, owner="schedule", deadline=due)
 
-    def _unclaimed(self, stored: InstanceStored, facts: _InstanceFacts) -> Verdict:
-        if facts.listed:
-            _, newest = max(facts.listed.values(), key=_listed_order)
+    def _unclaimed(self, stored: InstanceStored, facts: InstanceFacts) -> Verdict:
+        newest = facts.newest_listing()
+        if newest is not None:
             return Verdict(Disposition.LISTED, newest.reason, newest.detail)
         due = stored.arrival.received_at + self._assemble_within
         return Verdict(Disposition.IN_PROGRESS, owner="studies", deadline=due)
@@ -321,20 +310,8 @@ class Account:
                 yield facts.standing(facts.job, self._destinations)
 
 
-def _key(instance: Instance) -> _InstanceKey:
-    return (instance.sop_instance_uid, instance.sha256)
-
-
-def _content(model: str, instances: tuple[Instance, ...]) -> _Content:
-    return (model, frozenset(_key(instance) for instance in instances))
-
-
 def _age(job: Job) -> tuple[int, float, str]:
     return (job.revision, job.placed_at, job.job_id)
-
-
-def _listed_order(listed: tuple[float, InstanceListed]) -> tuple[float, str]:
-    return (listed[0], listed[1].reason)
 
 
 def _written_at(facts: JobFacts) -> tuple[float, str]:

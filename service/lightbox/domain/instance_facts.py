@@ -1,0 +1,51 @@
+"""What is known of one instance: that it was stored, listed, and who wants to run on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from lightbox.domain.events import InstanceListed, InstanceStored, StudyReady
+from lightbox.domain.study import Instance
+
+InstanceKey: TypeAlias = tuple[str, str]
+"""SOP Instance UID and SHA-256: the same UID with other bytes is another instance."""
+
+Content: TypeAlias = tuple[str, frozenset[InstanceKey]]
+"""A model's name, and what it is to be run on: what a ready unit and its job have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyUnit:
+    """A unit that is ready, with what its job must contain."""
+
+    ready: StudyReady
+    content: Content
+
+
+@dataclass(slots=True)
+class InstanceFacts:
+    """Collects the facts; ``stored`` is None until the instance is known to be accepted."""
+
+    stored: InstanceStored | None = None
+    listed: dict[str, tuple[float, InstanceListed]] = field(default_factory=dict)
+    ready: list[ReadyUnit] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+
+    def newest_listing(self) -> InstanceListed | None:
+        """Return the last reason why there is no result, None where it was never listed."""
+        return max(self.listed.values(), key=_order)[1] if self.listed else None
+
+
+def key_of(instance: Instance) -> InstanceKey:
+    """Return what tells an instance apart."""
+    return (instance.sop_instance_uid, instance.sha256)
+
+
+def content_of(model: str, instances: tuple[Instance, ...]) -> Content:
+    """Return what tells apart what a model is to be run on."""
+    return (model, frozenset(key_of(instance) for instance in instances))
+
+
+def _order(listed: tuple[float, InstanceListed]) -> tuple[float, str]:
+    return (listed[0], listed[1].reason)
