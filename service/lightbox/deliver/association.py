@@ -7,24 +7,20 @@ becomes a row of ``status.py``.
 from __future__ import annotations
 
 import itertools
-import logging
 import socket
-import ssl
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from pydicom import Dataset
-from pynetdicom import AE, evt
 from pynetdicom import _config as pynetdicom_settings
+from pynetdicom import evt
 from pynetdicom.association import Association as PynetdicomAssociation
-from pynetdicom.dsutils import split_dataset
 from pynetdicom.presentation import build_context
-from pynetdicom.transport import AddressInformation, AssociationSocket
 
+from lightbox.deliver.connection import Requestor, even_length, set_option, why_none
 from lightbox.deliver.status import (
     NETWORK,
     Action,
@@ -44,8 +40,6 @@ MOST_CONTEXTS = 128
 """Presentation contexts in one association, PS3.8 9.3.2.2: odd identifiers from 1 to 255."""
 
 _END_SECONDS = 2.0
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,30 +76,6 @@ class Response:
     comment: str = ""
 
 
-class _Requestor(AE):
-    """An application entity that keeps hold of the socket of its one association.
-
-    pynetdicom 3.0.4 does not close the socket of a connection that was refused or lost.
-    """
-
-    _raw: socket.socket | None = None
-
-    def _create_socket(
-        self,
-        assoc: PynetdicomAssociation,
-        address: AddressInformation,
-        tls_args: tuple[ssl.SSLContext, str] | None,
-    ) -> AssociationSocket:
-        made = super()._create_socket(assoc, address, tls_args)
-        self._raw = made.socket
-        return made
-
-    def hang_up(self) -> None:
-        """Close the socket."""
-        if self._raw is not None:
-            self._raw.close()
-
-
 class Association:
     """One association; it is open when the constructor returns.
 
@@ -128,7 +98,7 @@ class Association:
         self._connected = False
         self._abort_received = False
         address = _resolve(peer)
-        ae = self._requestor = _Requestor(ae_title=peer.calling_ae)
+        ae = self._requestor = Requestor(ae_title=peer.calling_ae)
         ae.connection_timeout = peer.connect_seconds
         ae.acse_timeout = peer.answer_seconds
         ae.dimse_timeout = peer.answer_seconds
@@ -178,7 +148,7 @@ class Association:
             If no answer came.
         """
         began = time.monotonic()
-        even = _even(instance) if isinstance(instance, Path) else nullcontext(instance)
+        even = even_length(instance) if isinstance(instance, Path) else nullcontext(instance)
         try:
             with even as data_set:
                 answer = self._wire.send_c_store(data_set, msg_id=next(self._messages))
@@ -217,12 +187,12 @@ class Association:
         self._connected = True
         # A command and its data set are two small writes: Nagle's algorithm would hold back the
         # second one for the 40 ms of a delayed acknowledgement.
-        _set_option(event, socket.TCP_NODELAY)
+        set_option(event, socket.TCP_NODELAY)
 
     def _on_sent(self, event: evt.Event) -> None:
         # The peer's answer is two small writes as well (DCMTK, Orthanc): acknowledge the first
         # at once. The kernel forgets this option with each exchange.
-        _set_option(event, getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY))
+        set_option(event, getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY))
 
     def _on_pdu(self, event: evt.Event) -> None:
         self._abort_received |= type(event.pdu).__name__ == "A_ABORT_RQ"
@@ -239,7 +209,9 @@ class Association:
 
     def _why_not(self, address: str, seconds: float) -> DestinationError:
         if not self._connected:
-            return self._error(NETWORK[_why_no_connection(address, self._peer)])
+            return self._error(
+                NETWORK[why_none(address, self._peer.port, self._peer.connect_seconds)]
+            )
         answer = self._wire.acceptor.primitive
         if answer is None:
             return self._error(NETWORK[self._lost(seconds, Network.NOT_DICOM)])
@@ -254,30 +226,6 @@ class Association:
         return DestinationError(answer.action, self._peer.address, answer.meaning, mend)
 
 
-def _set_option(event: evt.Event, option: int) -> None:
-    wire = event.assoc.dul.socket
-    if wire is not None and wire.socket is not None:
-        with suppress(OSError):  # it was closed meanwhile: whoever reads from it finds out
-            wire.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
-
-
-@contextmanager
-def _even(file: Path) -> Iterator[Path]:
-    """Give a file whose data set has an even length, as every fragment on the wire must have.
-
-    A deflated one may have been stored without its padding byte (PS3.5 A.5); Orthanc answers an
-    odd fragment with silence.
-    """
-    _, offset = split_dataset(file)
-    if (file.stat().st_size - offset) % 2 == 0:
-        yield file
-        return
-    with NamedTemporaryFile(prefix="lightbox-", suffix=".dcm") as padded:
-        padded.write(file.read_bytes() + b"\0")
-        padded.flush()
-        yield Path(padded.name)
-
-
 def _resolve(peer: Peer) -> str:
     try:
         found = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
@@ -285,17 +233,3 @@ def _resolve(peer: Peer) -> str:
         row = NETWORK[Network.NAME_UNKNOWN]
         raise DestinationError(row.action, peer.address, row.meaning, row.mend) from error
     return str(found[0][4][0])
-
-
-def _why_no_connection(address: str, peer: Peer) -> Network:
-    """Connect once more: pynetdicom only logs the cause."""
-    try:
-        socket.create_connection((address, peer.port), timeout=peer.connect_seconds).close()
-    except ConnectionRefusedError:
-        return Network.REFUSED
-    except TimeoutError:
-        return Network.CONNECT_TIMEOUT
-    except OSError as error:
-        _log.debug("no connection to %s: %s", peer.address, error)
-        return Network.NO_ROUTE
-    return Network.LOST

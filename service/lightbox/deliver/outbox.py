@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from lightbox.domain.events import (
@@ -50,6 +50,10 @@ class Parcel:
     given_up_at: int = 0
 
 
+_Waiting = deque[tuple[int, Parcel]]
+"""The parcels of one study, each with the number of its arrival."""
+
+
 class Outbox:
     """All parcels of one destination. Not thread-safe: its owner holds a lock.
 
@@ -58,7 +62,7 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._studies: dict[str, deque[tuple[int, Parcel]]] = {}
+        self._studies: dict[str, _Waiting] = {}
         self._names: set[str] = set()
         self._ready: list[tuple[int, int, str]] = []
         self._waiting: list[tuple[float, int, str]] = []
@@ -69,16 +73,11 @@ class Outbox:
 
     def put(self, parcel: Parcel) -> bool:
         """Add a parcel behind the others of its study; False if this result is here already."""
-        name = parcel.result.sop_instance_uid
-        if name in self._names:
-            return False
-        self._names.add(name)
-        self._arrivals += 1
-        of_study = self._studies.setdefault(parcel.study, deque())
-        of_study.append((self._arrivals, parcel))
-        if len(of_study) == 1:
-            self._enter(parcel.study)
-        return True
+        return self._add(parcel, deque.append)
+
+    def put_first(self, parcel: Parcel) -> bool:
+        """Add a parcel before the others of its study, which must not be taken out."""
+        return self._add(parcel, deque.appendleft)
 
     def take(self, now: float) -> Parcel | None:
         """Take out the study whose turn it is and return its first parcel, None if none is due.
@@ -114,6 +113,18 @@ class Outbox:
         of_study = self._studies[parcel.study]
         of_study[0] = (of_study[0][0], parcel)
         self._enter(parcel.study)
+
+    def _add(self, parcel: Parcel, add: Callable[[_Waiting, tuple[int, Parcel]], None]) -> bool:
+        name = parcel.result.sop_instance_uid
+        if name in self._names:
+            return False
+        self._names.add(name)
+        self._arrivals += 1
+        of_study = self._studies.setdefault(parcel.study, deque())
+        add(of_study, (self._arrivals, parcel))
+        if len(of_study) == 1:
+            self._enter(parcel.study)
+        return True
 
     def _enter(self, study: str) -> None:
         arrival, parcel = self._studies[study][0]

@@ -189,7 +189,8 @@ class Send:
             return what()
         except LedgerError as error:
             _log.error("%s: %s", self._settings.name, error)  # one line for people
-            return replace(parcel, retry_at=self._clock.monotonic() + self._settings.retry_first)
+            pause = max(self._settings.retry_first, 1.0)
+            return replace(parcel, retry_at=self._clock.monotonic() + pause)
 
     def _attempt(self, parcel: Parcel) -> Parcel | None:
         """Send once; return the parcel if it has to wait in the outbox for its next try."""
@@ -264,8 +265,8 @@ class Send:
         with self._changed:
             if self._leader is not None:
                 self._outbox.put_back(replace(self._leader, retry_at=0.0))
-            for parcel in self._unreached:
-                self._outbox.put(replace(parcel, retry_at=0.0))
+            for parcel in reversed(self._unreached):
+                self._outbox.put_first(replace(parcel, retry_at=0.0))
         self._leader = None
         self._unreached.clear()
 

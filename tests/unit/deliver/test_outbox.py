@@ -71,6 +71,15 @@ def test_while_a_study_is_in_hand_its_next_result_is_not() -> None:
     assert outbox.next_at() is None
 
 
+def test_what_comes_back_goes_before_the_rest_of_its_study() -> None:
+    outbox = Outbox()
+    outbox.put(a_parcel("2"))
+    outbox.put(a_parcel("3"))
+    assert outbox.put_first(a_parcel("1"))
+    assert not outbox.put_first(a_parcel("1"))
+    assert emptied(outbox) == [a_parcel("1"), a_parcel("2"), a_parcel("3")]
+
+
 def test_a_result_is_queued_once() -> None:
     outbox = Outbox()
     assert outbox.put(a_parcel("1"))

@@ -236,7 +236,9 @@ def test_two_days_of_outage_lose_nothing_and_need_no_hand(bench: Bench) -> None:
     assert len(bench.pacs.asked) < 20
     bench.pacs.down = False
     bench.run_for(LONGEST_SILENCE)
-    assert sorted(bench.stored()) == sorted(uids(*map(str, range(20))))
+    for first in range(3):
+        of_study = uids(*map(str, range(first, 20, 3)))
+        assert [uid for uid in bench.stored() if uid in of_study] == of_study
     assert len(bench.of(Delivered)) == 20
 
 
