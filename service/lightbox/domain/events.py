@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Discriminator, TypeAdapter
 
 from lightbox.domain.attribution import AttributionRecord
+from lightbox.domain.identity import derived_id
 from lightbox.domain.jobs import Job
 from lightbox.domain.prediction import Prediction
 from lightbox.domain.result import ListedReason, Result
@@ -104,9 +105,11 @@ class StudyReady:
 
     @property
     def key(self) -> str:
-        """One per unit, model and revision."""
+        """One per unit, model, revision and content: other bytes are never taken for known ones."""
         first = self.instances[0].sop_instance_uid
-        return f"{self.kind}:{self.series_instance_uid}:{first}:{self.model}:{self.revision}"
+        content = derived_id(*sorted(f"{i.sop_instance_uid}={i.sha256}" for i in self.instances))
+        unit = f"{self.series_instance_uid}:{first}:{self.model}"
+        return f"{self.kind}:{unit}:{self.revision}:{content}"
 
 
 @dataclass(frozen=True, slots=True)
