@@ -433,6 +433,14 @@ def test_what_is_a_week_old_is_forgotten() -> None:
     assert bench.assemble.remembered == 0
 
 
+def test_other_bytes_that_come_after_a_unit_is_forgotten_are_not_taken_for_the_old_ones() -> None:
+    bench = Bench(SLICES)
+    old = only(bench.take(1, content="old"))
+    bench.pass_time(8 * 86400.0)
+    new = only(bench.take(1, content="new"))
+    assert new.key != old.key
+
+
 @given(st.permutations(range(1, 8)), st.integers(0, 1000))
 def test_whatever_the_order_and_the_pauses_every_instance_is_in_the_last_revision(
     order: list[int], seed: int
