@@ -143,6 +143,11 @@ def _agreement(played: Played, fast_means: PlayerValues) -> float | None:
     )
 
 
+def _probability(value: float, link: str) -> float:
+    """Turn v into what people read."""
+    return value if link == "probability" else float(1.0 / (1.0 + np.exp(-value)))
+
+
 def _disagreement(played: Played, agreement: float) -> str:
     assert played.fast_means is not None
     fast, audit = int(played.fast_means.argmax()), int(played.values.argmax())
@@ -166,8 +171,11 @@ def _curves(
 
 def warnings_of_values(played: Played, quality: dict[str, float]) -> list[str]:
     """Sentences that an audit's picture must carry."""
+    without, whole = (_probability(value, played.link) for value in (played.v_empty, played.v_full))
     if played.is_flat:
-        stays = f"{played.finding} stays at {played.v_full:.2f} whichever regions are hidden"
+        if float(np.ptp(played.table[1])) > 2.0 * played.resolution:
+            return ["No region mattered on its own: the regions count only together."]
+        stays = f"{played.finding} stays at {whole:.2f} whichever regions are hidden"
         return [f"No region mattered: {stays}."]
     found = []
     estimate, spread = played.estimate, float(np.ptp(played.values))
@@ -180,12 +188,12 @@ def warnings_of_values(played: Played, quality: dict[str, float]) -> list[str]:
     if played.v_empty > played.v_full:
         found.append(
             f"The model is surer of {played.finding} with all regions hidden "
-            f"({played.v_empty:.2f}) than with the image ({played.v_full:.2f})."
+            f"({without:.2f}) than with the image ({whole:.2f})."
         )
-    elif played.link == "probability" and played.v_empty > BASELINE_SHARE * played.v_full:
+    elif without > BASELINE_SHARE * whole:
         found.append(
-            f"Of {played.v_full:.2f} for {played.finding}, {played.v_empty:.2f} remains with all "
-            "regions hidden: the map explains the rest only."
+            f"Of {whole:.2f} for {played.finding}, {without:.2f} remains with all regions hidden: "
+            "the map explains the rest only."
         )
     if quality.get("agreement", 1.0) < AGREEMENT_LIMIT:
         found.append(_disagreement(played, quality["agreement"]))

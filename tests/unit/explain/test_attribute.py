@@ -21,11 +21,11 @@ from lightbox.domain.model_package import Explanation, Preprocessing
 from lightbox.domain.prediction import FrameRef, Prediction
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, Subject, finished
-from lightbox.explain.methods import grad_cam, occlusion, shapley_exact
+from lightbox.explain.methods import grad_cam, occlusion, shapley, shapley_exact
 from lightbox.ports import Output
 from lightbox.settings import AuditSettings
 
-METHODS = {m.METHOD.card.name: m.METHOD for m in (grad_cam, shapley_exact, occlusion)}
+METHODS = {m.METHOD.card.name: m.METHOD for m in (grad_cam, shapley, shapley_exact, occlusion)}
 SIZE = (12, 12)
 
 
@@ -312,6 +312,61 @@ def test_a_baseline_that_convinces_the_model_more_than_the_image_is_said() -> No
 def test_a_baseline_that_takes_little_evidence_away_is_said() -> None:
     _, found = audited(a_subject(), ArithmeticRuntime(quarters(0.3, 0.1, 0.1, 0.0)))
     assert "0.50 remains with all regions hidden" in found.warnings[0]
+
+
+def test_regions_that_count_only_together_are_told_from_those_that_do_not_count() -> None:
+    # Either half alone moves the score, both or none do not: each region's share is nothing.
+    class Exclusive(ArithmeticRuntime):
+        def _logits(self, product: FloatMap) -> FloatMap:
+            left, right = product[:, :, :6].mean(axis=(1, 2)), product[:, :, 6:].mean(axis=(1, 2))
+            return np.stack([0.0 * left, 4.0 * (left - right) ** 2], axis=1).astype(np.float32)
+
+    _, found = audited(a_subject(grid=(1, 2)), Exclusive(np.ones(SIZE)))
+    assert values_of(found) == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert found.warnings[0].startswith("No region mattered on its own")
+
+
+def test_an_audit_that_reaches_its_limit_says_how_uncertain_it_is() -> None:
+    runtime = ArithmeticRuntime(np.random.default_rng(0).standard_normal(SIZE), 60.0)
+    door = Attribute(METHODS, AuditSettings(max_evaluations=60, tolerance=1e-6), FakeClock())
+    plan = AuditPlan("shapley", 16)
+    found = finished(door.audit(a_subject(grid=(3, 3)), runtime, None, plan))
+    assert "Not converged after 60 evaluations: values are uncertain by" in found.warnings[0]
+    assert not found.estimate.exact
+    assert abs(found.completeness_residual) < 1e-9
+
+
+def test_values_that_predict_little_are_called_unfaithful() -> None:
+    # Four pairs of regions of which one alone matters, and a ninth region that adds a little.
+    class Exclusive(ArithmeticRuntime):
+        def _logits(self, product: FloatMap) -> FloatMap:
+            seen = product.reshape(len(product), 3, 4, 3, 4).mean(axis=(2, 4)).reshape(-1, 9)
+            apart = np.abs(seen[:, 0:8:2] - seen[:, 1:8:2]).sum(axis=1)
+            score = apart - 2.0 + 0.3 * seen[:, 8]
+            return np.stack([0.0 * score, score], axis=1).astype(np.float32)
+
+    _, found = audited(a_subject(grid=(3, 3)), Exclusive(np.ones(SIZE)))
+    assert found.quality["sensitivity_n"] < 0.3
+    assert any(sentence.startswith("Low faithfulness") for sentence in found.warnings)
+
+
+def test_a_map_in_the_padding_says_that_it_lies_outside_of_the_picture() -> None:
+    cells = np.zeros((1, 3, 12), np.float32)
+    cells[0, :, 0] = 1.0
+    output = Output(np.array([[0.0, 1.0]], np.float32), cells)
+    found = a_door().fast(a_subject(source=(24, 8)), output)
+    assert found.warnings == ("The map lies outside of the picture, in the padding around it.",)
+
+
+def test_an_audit_of_one_region_gives_it_everything() -> None:
+    _, found = audited(a_subject(grid=(1, 1), baseline="blur"), ArithmeticRuntime(np.eye(12) * 40))
+    assert values_of(found) == pytest.approx([found.v_full - found.v_empty])
+    assert found.parameters["baseline_cells"] == "6"
+
+
+def test_sentences_speak_of_probabilities_where_values_are_log_odds() -> None:
+    _, found = audited(a_subject(link="log_odds"), ArithmeticRuntime(quarters(-8, -9, 2, 0)))
+    assert "surer of Meningioma with all regions hidden (0.50)" in found.warnings[0]
 
 
 def test_a_target_that_the_network_does_not_have_is_refused() -> None:

@@ -30,7 +30,7 @@ def entropy(cells: FloatMap) -> float:
     if share.size == 1:
         return 0.0
     present = share[share > 0]
-    return float(-(present * np.log(present)).sum() / np.log(share.size))
+    return abs(float((present * np.log(present)).sum() / np.log(share.size)))
 
 
 def sparseness(cells: FloatMap) -> float:
