@@ -22,11 +22,11 @@ _SIZE = 16
 _SMALL = 14
 
 
-def legend(attribution: Attribution, height: int) -> Image.Image:
+def legend(attribution: Attribution, height: int, *, outlined: bool) -> Image.Image:
     """Return the bar with its words, ``BAR_WIDTH`` wide; not to be drawn on."""
     values = attribution.estimate.values
     if values is None:
-        return _amounts(height)
+        return _amounts(height, outlined=outlined)
     top = float(np.abs(values).max()) if values.size else 0.0
     return _signed(height, round(top, 4))
 
@@ -40,7 +40,7 @@ def _bar(image: Image.Image, height: int, colours: Picture) -> None:
 
 
 @lru_cache(maxsize=16)
-def _amounts(panel_height: int) -> Image.Image:
+def _amounts(panel_height: int, *, outlined: bool) -> Image.Image:
     """Return the legend of a map: the same for every map of this height."""
     image = Image.new("RGB", (BAR_WIDTH, panel_height + 1), colour.BACKGROUND)
     height = panel_height - _WORDS
@@ -51,7 +51,7 @@ def _amounts(panel_height: int) -> Image.Image:
     for value in (1.0, 0.75, SHARE_OF_MAXIMUM, 0.25, 0.0):
         level = _WORDS + round((1.0 - value) * (height - 1))
         _tick(draw, level, f"{value:.2f}", {1.0: "la", 0.0: "ld"}.get(value, "lm"))
-        if value == SHARE_OF_MAXIMUM:
+        if value == SHARE_OF_MAXIMUM and outlined:
             Pen(draw, _SMALL, colour.MUTED).write((_BAR + 10, level + 18), "outline", "lm")
     return image
 

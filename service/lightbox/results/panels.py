@@ -74,7 +74,7 @@ def original(picture: Picture, view: View) -> Picture:
     return np.asarray(resized.convert("RGB"))
 
 
-def heat(panel: Picture, attribution: Attribution, view: View) -> Picture:
+def heat(panel: Picture, attribution: Attribution, view: View, *, outlined: bool) -> Picture:
     """Lay a map over the panel: inferno, clear under 15 % of its maximum, outline at 50 %."""
     top = float(np.nanmax(attribution.source_map))
     if not np.isfinite(top) or top <= 0:
@@ -82,7 +82,7 @@ def heat(panel: Picture, attribution: Attribution, view: View) -> Picture:
     amount = np.nan_to_num(view.sample(attribution.source_map)) / top
     level = np.round(np.clip(amount, 0.0, 1.0) * 255).astype(np.uint8)
     mixed = blend(panel, np.take(INFERNO, level, axis=0), np.take(_HEAT_OPACITY, level))
-    return _outlined(mixed, amount >= SHARE_OF_MAXIMUM)
+    return _outlined(mixed, amount >= SHARE_OF_MAXIMUM) if outlined else mixed
 
 
 def _heat_opacity() -> Picture:

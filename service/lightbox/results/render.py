@@ -45,7 +45,12 @@ def render(explained: Explained, source: Source) -> Picture:
     view = view_of((frame.picture.shape[0], frame.picture.shape[1]), frame.pixel_spacing)
     left = original(frame.picture, view)
     has_regions = attribution.players is not None and attribution.estimate.values is not None
-    right = regions(left, attribution, view) if has_regions else heat(left, attribution, view)
+    outlined = not wording.is_negative(explained)  # an outline would look like a lesion
+    right = (
+        regions(left, attribution, view)
+        if has_regions
+        else heat(left, attribution, view, outlined=outlined)
+    )
     panel_width, panel_height = view.size
     gap = max(_GAP, _CAPTION_WIDTH - panel_width)
     content = 2 * panel_width + gap + BAR_WIDTH
@@ -63,13 +68,15 @@ def render(explained: Explained, source: Source) -> Picture:
     second = start + panel_width + gap
     for x, panel, caption in (
         (start, left, "Original"),
-        (second, right, _caption(explained)),
+        (second, right, wording.caption(explained)),
     ):
         y = panel_top + (row_height - panel_height) // 2
         image.paste(Image.fromarray(panel), (x, y))
         draw.rectangle((x - 1, y - 1, x + panel_width, y + panel_height), outline=colour.FRAME)
         Pen(draw, 18, colour.MUTED).write((x + panel_width / 2, panel_top - 10), caption, "ms")
-    image.paste(legend(attribution, row_height), (second + panel_width + 16, panel_top))
+    image.paste(
+        legend(attribution, row_height, outlined=outlined), (second + panel_width + 16, panel_top)
+    )
     _table(draw, table, (round(width * (1 - _TABLE_SHARE) / 2), table_top))
     return np.asarray(image)
 
@@ -96,12 +103,6 @@ def _head(image: Image.Image, width: int, explained: Explained) -> None:
     Pen(draw, size, colour.TEXT, bold=True).write((width / 2, 86), lines[0], "mm")
 
 
-def _caption(explained: Explained) -> str:
-    if explained.attribution.estimate.values is not None:
-        return "What each region did"
-    return "Where the model looked"
-
-
 def _rows(explained: Explained, source: Source) -> list[Row]:
     """Return key, text and colour of every line of the table that has something to say."""
     attribution, prediction = explained.attribution, explained.prediction
@@ -111,7 +112,7 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
         ("Caution", wording.confidence_remark(explained), colour.CAUTION),
         ("Others", wording.others_line(explained), colour.TEXT),
         ("Model", f"{prediction.model} {prediction.version}", colour.TEXT),
-        ("Method", wording.method_sentence(attribution), colour.TEXT),
+        ("Method", wording.method_sentence(explained), colour.TEXT),
         ("Source", wording.source_line(source), colour.TEXT),
         ("Made", wording.time_line(explained), colour.TEXT),
         ("Reason", wording.reason_line(explained), colour.TEXT),

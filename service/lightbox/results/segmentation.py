@@ -21,7 +21,7 @@ from lightbox.results.mask import RULE, region_mask
 from lightbox.results.plane_image import plane_image
 from lightbox.results.source import Source, key_source
 from lightbox.results.text import ascii_text
-from lightbox.results.wording import method_name
+from lightbox.results.wording import is_negative, method_name
 
 _FAST_COLOUR = (240, 228, 66)
 _AUDIT_COLOUR = (230, 120, 0)
@@ -40,7 +40,7 @@ class Segmentation:
         ResultError
             If the key frame is not among the sources.
         """
-        if explained.package.finding(explained.attribution.target).negative:
+        if is_negative(explained):
             return None
         mask = region_mask(explained.attribution)
         if not mask.any():

@@ -29,10 +29,13 @@ def method_name(method: str) -> str:
     return _NAMES.get(method, method.replace("_", " ").capitalize())
 
 
-def method_sentence(attribution: Attribution) -> str:
+def method_sentence(explained: Explained) -> str:
     """Say what the method shows, in one line."""
+    attribution = explained.attribution
     name = method_name(attribution.method)
     values = attribution.estimate.values
+    if values is None and is_negative(explained):
+        return f"{name}: shows what spoke for the absence of a finding, and marks no lesion"
     if values is None:
         return f"{name}: shows where the model looked, not the outline of a lesion"
     if attribution.method == "occlusion":
@@ -54,6 +57,18 @@ def signed_text(value: float) -> str:
     """Return a value with its sign; nothing has none."""
     text = f"{value:+.2f}".replace("-", "\u2212")
     return text[1:] if text[1:] == "0.00" else text
+
+
+def is_negative(explained: Explained) -> bool:
+    """Say whether what is explained is the absence of a finding."""
+    return explained.package.finding(explained.attribution.target).negative
+
+
+def caption(explained: Explained) -> str:
+    """Return what stands over the explanation."""
+    if explained.attribution.estimate.values is not None:
+        return "What each region did"
+    return "What spoke for it" if is_negative(explained) else "Where the model looked"
 
 
 def headline(explained: Explained) -> str:

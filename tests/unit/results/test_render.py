@@ -74,6 +74,14 @@ def test_under_fifteen_per_cent_the_anatomy_stays_as_it_is() -> None:
     assert np.array_equal(right[..., 1][cold], a_picture(640, 640)[cold])
 
 
+def test_a_normal_study_has_no_outline_that_would_look_like_a_lesion() -> None:
+    flat = np.full((640, 640), 90, dtype=np.uint8)
+    found = drawn(an_explained(a_header(640, 640), picture=flat))[150:790, 708:1348]
+    normal = drawn(an_explained(a_header(640, 640), picture=flat, target=2))[150:790, 708:1348]
+    assert (found == colour.OUTLINE).all(axis=2).any()
+    assert not (normal == colour.OUTLINE).all(axis=2).any()
+
+
 def test_supporting_regions_are_orange_and_opposing_ones_blue() -> None:
     explained = an_explained(
         a_header(640, 640), picture=np.full((640, 640), 90, dtype=np.uint8), method="shapley"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from explained_builders import SHAPLEY_VALUES, a_header, a_package, a_shapley, an_explained
@@ -113,6 +112,13 @@ def test_labels_keep_their_capitals_only_where_they_are_abbreviations() -> None:
 
 
 def test_an_occlusion_is_not_called_a_shapley_value() -> None:
-    attribution = replace(an_explained(method="shapley").attribution, method="occlusion")
-    assert wording.method_sentence(attribution).startswith("Occlusion of 12 regions")
-    assert np.isfinite(attribution.v_full)
+    explained = an_explained(method="shapley")
+    attribution = replace(explained.attribution, method="occlusion")
+    sentence = wording.method_sentence(replace(explained, attribution=attribution))
+    assert sentence.startswith("Occlusion of 12 regions")
+
+
+def test_the_map_of_a_normal_study_is_not_said_to_show_a_lesion() -> None:
+    explained = an_explained(target=2)
+    assert wording.caption(explained) == "What spoke for it"
+    assert "absence of a finding" in wording.method_sentence(explained)
