@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from lightbox.domain.errors import UsageError
-from lightbox.domain.events import JobPlaced, StudyReady
+from lightbox.domain.events import InstanceListed, JobPlaced, StudyReady
 from lightbox.domain.jobs import Job, JobPath, job_identity
 from lightbox.domain.model_package import ModelPackage
+from lightbox.domain.result import ListedReason
 from lightbox.domain.urgency import Deadlines, Urgency
 from lightbox.ports import Clock, Ledger, Queue
 
@@ -46,19 +46,27 @@ class Place:
         self._packages = packages
         self._clock = clock
 
-    def place(self, ready: StudyReady) -> JobPlaced:
+    def place(self, ready: StudyReady) -> JobPlaced | None:
         """Place the fast job of a ready unit; asked twice, the first job is returned.
 
-        Raises
-        ------
-        UsageError
-            If the unit names a model that is not served.
+        Where the model is not served any more, the instances are listed and None is returned.
         """
         package = self._packages.get(ready.model)
         if package is None:
-            raise UsageError(
-                f"model {ready.model}", "is not served", "add its package or list the study"
+            detail = f"model {ready.model} is not served any more"
+            self._ledger.record(
+                *(
+                    InstanceListed(
+                        ready.study_instance_uid,
+                        instance.sop_instance_uid,
+                        instance.sha256,
+                        ListedReason.NO_MODEL,
+                        detail,
+                    )
+                    for instance in ready.instances
+                )
             )
+            return None
         urgency = Urgency(ready.urgency)
         job = Job(
             job_id=job_identity(JobPath.FAST, ready.instances, package.sha256, _FAST_METHOD),

@@ -8,8 +8,8 @@ import pytest
 from builders import NOON, a_digest, a_ready_study, an_instance
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
-from lightbox.domain.errors import LedgerError, UsageError
-from lightbox.domain.events import StudyReady
+from lightbox.domain.errors import LedgerError
+from lightbox.domain.events import InstanceListed, JobPlaced, StudyReady
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
 from lightbox.domain.urgency import Deadlines, Urgency
@@ -44,6 +44,11 @@ class Bench:
         }
         self.place = Place(self.ledger, self.queue, Deadlines(), packages, self.clock)
 
+    def placed(self, unit: StudyReady) -> JobPlaced:
+        event = self.place.place(unit)
+        assert event is not None
+        return event
+
     @property
     def waiting(self) -> int:
         return sum(self.queue.waiting().values())
@@ -62,7 +67,7 @@ def ready(*names: str, model: str = "single", revision: int = 1) -> StudyReady:
 
 def test_a_ready_unit_becomes_a_job_that_is_recorded_and_queued(bench: Bench) -> None:
     unit = replace(ready("1"), urgency=Urgency.HIGH, rule="rule ed", caveat="c", modality="DX")
-    placed = bench.place.place(unit)
+    placed = bench.placed(unit)
     job = placed.job
     assert (job.path, job.method, job.model) == (JobPath.FAST, "grad_cam", "single")
     assert (job.urgency, job.rule, job.caveat, job.modality) == (
@@ -77,26 +82,31 @@ def test_a_ready_unit_becomes_a_job_that_is_recorded_and_queued(bench: Bench) ->
 
 
 def test_placing_a_unit_twice_gives_the_first_job(bench: Bench) -> None:
-    first = bench.place.place(ready("1"))
+    first = bench.placed(ready("1"))
     bench.clock.advance(5.0)
-    assert bench.place.place(ready("1")) == first
+    assert bench.placed(ready("1")) == first
     assert bench.waiting == 1
 
 
 def test_a_job_that_cannot_be_recorded_is_not_queued(bench: Bench) -> None:
     bench.ledger.fail()
     with pytest.raises(LedgerError):
-        bench.place.place(ready("1"))
+        bench.placed(ready("1"))
     assert bench.waiting == 0
 
 
-def test_a_model_that_is_not_served_is_refused(bench: Bench) -> None:
-    with pytest.raises(UsageError, match="model gone: is not served"):
-        bench.place.place(ready("1", model="gone"))
+def test_a_unit_whose_model_is_not_served_any_more_is_listed(bench: Bench) -> None:
+    assert bench.place.place(ready("1", "2", model="gone")) is None
+    listed = [event for event in bench.ledger.events if isinstance(event, InstanceListed)]
+    assert [event.sop_instance_uid for event in listed] == [
+        an_instance(name).sop_instance_uid for name in ("1", "2")
+    ]
+    assert listed[0].detail == "model gone is not served any more"
+    assert bench.waiting == 0
 
 
 def test_an_audit_is_the_same_unit_later_and_says_why(bench: Bench) -> None:
-    fast = bench.place.place(replace(ready("1"), urgency=Urgency.STAT)).job
+    fast = bench.placed(replace(ready("1"), urgency=Urgency.STAT)).job
     audit = bench.place.audit(fast, "modality MR").job
     assert (audit.path, audit.method, audit.urgency) == (JobPath.AUDIT, "shapley", Urgency.AUDIT)
     assert (audit.rule, audit.instances) == ("modality MR", fast.instances)
@@ -106,16 +116,16 @@ def test_an_audit_is_the_same_unit_later_and_says_why(bench: Bench) -> None:
 
 
 def test_the_same_audit_is_asked_for_once_whatever_the_reason(bench: Bench) -> None:
-    fast = bench.place.place(ready("1")).job
+    fast = bench.placed(ready("1")).job
     first = bench.place.audit(fast, "modality MR")
     assert bench.place.audit(fast, "requested") == first
     assert bench.place.audit(fast, "requested", "shapley_exact") != first
 
 
 def test_a_new_revision_supersedes_the_one_before(bench: Bench) -> None:
-    first = bench.place.place(ready("1", "2", model="vol")).job
-    second = bench.place.place(ready("1", "2", "3", model="vol", revision=2)).job
-    third = bench.place.place(ready("0", "1", "2", "3", model="vol", revision=3)).job
+    first = bench.placed(ready("1", "2", model="vol")).job
+    second = bench.placed(ready("1", "2", "3", model="vol", revision=2)).job
+    third = bench.placed(ready("0", "1", "2", "3", model="vol", revision=3)).job
     assert (first.supersedes, second.supersedes, third.supersedes) == (
         "",
         first.job_id,
@@ -124,22 +134,22 @@ def test_a_new_revision_supersedes_the_one_before(bench: Bench) -> None:
 
 
 def test_a_new_revision_supersedes_nothing_of_other_units(bench: Bench) -> None:
-    bench.place.place(ready("2"))
-    bench.place.place(ready("1", model="vol"))
+    bench.placed(ready("2"))
+    bench.placed(ready("1", model="vol"))
     again = a_ready_study(an_instance("1", content="new"), model="single", revision=2)
-    assert bench.place.place(again).job.supersedes == ""
+    assert bench.placed(again).job.supersedes == ""
 
 
 def test_the_audit_of_a_revision_supersedes_the_audit_before(bench: Bench) -> None:
-    first = bench.place.place(ready("1", model="vol")).job
+    first = bench.placed(ready("1", model="vol")).job
     audit = bench.place.audit(first, "modality MR").job
-    second = bench.place.place(ready("1", "2", model="vol", revision=2)).job
+    second = bench.placed(ready("1", "2", model="vol", revision=2)).job
     assert bench.place.audit(second, "modality MR").job.supersedes == audit.job_id
 
 
 def test_recorded_jobs_are_queued_again_without_a_record() -> None:
     before = Bench()
-    jobs = [before.place.place(ready(name)).job for name in ("1", "2")]
+    jobs = [before.placed(ready(name)).job for name in ("1", "2")]
     after = Bench()
     after.place.again(jobs)
     assert (after.waiting, after.ledger.events) == (2, ())
