@@ -131,6 +131,26 @@ def test_a_pacs_that_always_breaks_is_unreachable(node: ArchiveNode, tmp_path: P
     assert error.reason == "association aborted by the PACS"
 
 
+def test_closing_does_not_wait_for_a_pacs_that_says_nothing(
+    node: ArchiveNode, tmp_path: Path
+) -> None:
+    node.destination.send(a_result_file(tmp_path, "1"))
+    node.archive.script(Reply(do=Do.SILENT))
+    caught: list[DestinationError] = []
+
+    def send() -> None:
+        caught.append(refused(node, tmp_path))
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    assert node.archive.wait_for(2, 5.0)
+    node.destination.close()
+    sending.join(5.0)
+    assert not sending.is_alive()
+    assert caught[0].reason == "connection lost before the answer"
+    assert node.archive.associations == 1
+
+
 def test_a_changed_file_reaches_no_pacs(node: ArchiveNode, tmp_path: Path) -> None:
     result = a_result_file(tmp_path)
     file = tmp_path / result.path

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,9 +124,7 @@ def storescp(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 
 
 @needs_dcmtk
-def test_storescp_takes_all_results_of_a_study(
-    tmp_path: Path, storescp: tuple[int, Path]
-) -> None:
+def test_storescp_takes_all_results_of_a_study(tmp_path: Path, storescp: tuple[int, Path]) -> None:
     port, folder = storescp
     settings = DestinationSettings(name="pacs", ae_title="STORESCP", port=port)
     destination = CStore(settings, "LIGHTBOX", tmp_path)
@@ -170,6 +170,19 @@ def test_a_service_that_does_not_run_is_one_line_and_exit_1(
     assert out == ""
     assert err.count("\n") == 1
     assert "connection refused" in err
+
+
+def test_an_interruption_ends_the_command_at_once_even_if_the_peer_is_silent(
+    archive: Archive, files: Path
+) -> None:
+    archive.script(Reply(do=Do.SILENT))
+    command = [sys.executable, "-m", "lightbox", "send", str(files), *to(archive)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert archive.wait_for(1, 30.0)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10.0) == 130
+        assert process.stderr is not None
+        assert process.stderr.read().strip() == "lightbox: interrupted"
 
 
 def test_wrong_addresses_are_wrong_use(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

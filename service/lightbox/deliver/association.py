@@ -183,6 +183,10 @@ class Association:
         self._wire.join(_END_SECONDS)
         self._requestor.hang_up()
 
+    def cut(self) -> None:
+        """End it without waiting, from any thread: an answer that is waited for is lost."""
+        self._requestor.cut()
+
     def _on_open(self, event: evt.Event) -> None:
         self._connected = True
         # A command and its data set are two small writes: Nagle's algorithm would hold back the

@@ -38,6 +38,12 @@ class Requestor(AE):
         self._raw = made.socket
         return made
 
+    def cut(self) -> None:
+        """End the connection; a thread that waits for an answer finds out at once."""
+        if self._raw is not None:
+            with suppress(OSError):  # it has ended
+                self._raw.shutdown(socket.SHUT_RDWR)
+
     def hang_up(self) -> None:
         """Close the socket."""
         if self._raw is not None:

@@ -31,6 +31,9 @@ IMPLICIT = "1.2.840.10008.1.2"
 # Explicit, and the object would have to be encoded again.
 _CONTEXTS = (VERIFICATION, *((c, syntax) for c in CLASSES for syntax in (EXPLICIT, IMPLICIT)))
 
+_PATIENCE = 1.0
+"""Seconds that :meth:`CStore.close` waits for a result in hand."""
+
 
 class CStore:
     """Sends results to one DICOM node (the Destination port).
@@ -56,6 +59,7 @@ class CStore:
         self._root = root
         self._one_at_a_time = threading.Lock()
         self._kept: Association | None = None
+        self._cut = threading.Event()
 
     def echo(self) -> None:
         """Send C-ECHO, over the kept association or a new one that is then kept.
@@ -86,6 +90,7 @@ class CStore:
         unchanged(self._root, result)
         path = self._root / result.path
         with self._one_at_a_time:
+            self._cut.clear()
             reused = self._is_kept()
             try:
                 return self._store(path, result)
@@ -93,16 +98,28 @@ class CStore:
                 if error.action is not Action.UNREACHABLE:
                     raise
                 self._drop()
-                if not reused:
+                if not reused or self._cut.is_set():
                     raise
                 # The peer ended the kept association, before or while we sent. Sending the same
                 # UID and bytes again cannot make a second object.
                 return self._store(path, result)
 
     def close(self) -> None:
-        """Release the association; the next result opens another."""
-        with self._one_at_a_time:
-            self._drop()
+        """Release the association; the next result opens another.
+
+        A result in hand gets a moment to finish, then its association is cut: it is sent again
+        when there is time.
+        """
+        if self._one_at_a_time.acquire(timeout=_PATIENCE):
+            try:
+                self._drop()
+            finally:
+                self._one_at_a_time.release()
+            return
+        self._cut.set()
+        kept = self._kept
+        if kept is not None:
+            kept.cut()
 
     def _is_kept(self) -> bool:
         return self._kept is not None and self._kept.is_open

@@ -114,8 +114,7 @@ class Send:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(seconds)
-        if not self._thread.is_alive():
-            self._destination.close()
+        self._destination.close()
 
     def deliver_due(self) -> float | None:
         """Deliver all that is due now; return the monotonic time of the next thing to do."""
@@ -211,6 +210,8 @@ class Send:
 
     def _refused(self, parcel: Parcel, error: DestinationError) -> Parcel | None:
         if error.action is Action.UNREACHABLE:
+            if self._closing:
+                return parcel  # it was cut because we stop: no attempt, no event
             self._breaker.failed(self._clock.monotonic())
             self._leader = self._delay(parcel, error)
             return None

@@ -28,6 +28,8 @@ class Do(StrEnum):
     """Break the association without an answer; nothing is kept."""
     STORE_AND_ABORT = "store and abort"
     """Keep it, but let the answer be lost."""
+    SILENT = "silent"
+    """Keep nothing and give no answer until the archive stops."""
     FORGET = "forget"
     """Answer success and keep nothing."""
 
@@ -80,6 +82,7 @@ class Archive:
         self._script: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         self._arrived = threading.Condition()
         self._server: ThreadedAssociationServer | None = None
+        self._stopping = threading.Event()
 
     def __enter__(self) -> Self:
         self.start()
@@ -96,6 +99,7 @@ class Archive:
     def start(self) -> None:
         """Listen; after a stop on the same port again."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._stopping.clear()
         ae = AE(ae_title=self.ae_title)
         ae.require_called_aet = True
         ae.require_calling_aet = list(self._knows)
@@ -115,6 +119,7 @@ class Archive:
 
     def stop(self) -> None:
         """Stop listening and end all associations; nothing happens where it does not run."""
+        self._stopping.set()
         if self._server is not None:
             self._server.ae.shutdown()
             self._server = None
@@ -163,6 +168,8 @@ class Archive:
         with self._arrived:
             self.received.append(uid)
             self._arrived.notify_all()
+        if reply.do is Do.SILENT:
+            self._stopping.wait()
         if reply.do in (Do.ABORT, Do.STORE_AND_ABORT):
             event.assoc.abort()
         answer = Dataset()

@@ -221,6 +221,9 @@ def _send_group(group: _Group, peer: Peer, left: Iterator[_Instance]) -> Iterato
                 yield _sent(instance, None, stored=False, detail=str(error))
                 association.close()
                 association = Association(peer, sorted(group.contexts))
+    except BaseException:
+        association.cut()  # an interruption by hand must not wait for the peer's next answer
+        raise
     finally:
         association.close()
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -315,6 +315,27 @@ def test_the_thread_delivers_what_arrives(started: Bench) -> None:
     started.take("1")
     assert arrived.wait(5.0)
     assert started.stored() == uids("1")
+
+
+class ClosedWhileSending(FakeDestination):
+    """Its owner is told to stop while a result is in hand."""
+
+    close_owner: Callable[[], None]
+
+    def send(self, result: Result) -> str:
+        self.close_owner()
+        raise refusal(Action.UNREACHABLE, f"connection lost with {result.sop_instance_uid}")
+
+
+def test_what_is_cut_because_we_stop_is_no_attempt() -> None:
+    bench = Bench()
+    bench.pacs = ClosedWhileSending()
+    bench.send = bench.restarted()
+    bench.pacs.close_owner = lambda: bench.send.close(0.0)
+    bench.take("1")
+    bench.send.deliver_due()
+    assert bench.ledger.events == ()
+    assert bench.send.waiting() == 1
 
 
 def test_closing_leaves_what_waits_to_the_ledger(bench: Bench) -> None:
