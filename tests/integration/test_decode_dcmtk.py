@@ -132,10 +132,10 @@ def differences(path: Path, ours: Decoded, theirs: np.ndarray) -> Iterator[str]:
 def window_differences(
     path: Path, header: Dataset, picture: np.ndarray, most: int
 ) -> Iterator[str]:
-    raw = header.get_item("WindowWidth")
-    if raw is None or raw.VR == "UN":  # DCMTK does not read UN
-        return
-    if float(np.atleast_1d(header.WindowWidth or 0)[0]) < 1:  # against PS3.3 C.11.2.1.2
+    if "WindowWidth" not in header or header.get_item("WindowWidth").VR == "UN":
+        return  # DCMTK does not read UN
+    width = getattr(header, "WindowWidth", None)
+    if not width or float(np.atleast_1d(width)[0]) < 1:  # against PS3.3 C.11.2.1.2
         return
     shown = dcmtk(path, "+Wi", "1", "+opb")
     assert shown is not None

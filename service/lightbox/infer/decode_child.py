@@ -2,11 +2,13 @@
 
 Started as ``python -m lightbox.infer.decode_child MEMORY SECONDS SAMPLES`` by ``decode.py``. Reads
 a request per line from stdin, answers on stdout (``decode_wire.py``). Has bounded memory and CPU
-time, can write no file, and ends when its parent does.
+time, can write no file, has no network where the kernel allows to leave it, and ends when its
+parent does.
 """
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import math
 import os
@@ -17,21 +19,29 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import JPEG2000Lossless
 
 from lightbox.domain.errors import UnreadableError
+from lightbox.domain.model_package import Preprocessing
 from lightbox.infer.decode_wire import LENGTH_BYTES, Header, Task
 from lightbox.infer.pixels import Decoded, decoded
 from lightbox.infer.preprocess import model_input
+
+_NEW_USER = 0x10000000  # CLONE_NEWUSER, CLONE_NEWNET of sched.h; os.unshare is of Python 3.12
+_NEW_NETWORK = 0x40000000
 
 
 def main(memory: int, seconds: float, samples: int) -> None:
     """Answer requests until stdin ends."""
     replies = _private_stdout()
+    _leave_network()
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     _limit(resource.RLIMIT_AS, memory)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
+    _warm()
     _send(replies, Header(kind="ready"))
     for line in sys.stdin:
         _allow_cpu(seconds)
@@ -43,6 +53,21 @@ def _private_stdout() -> BinaryIO:
     mine = os.dup(1)
     os.dup2(2, 1)
     return os.fdopen(mine, "wb", buffering=1 << 16)
+
+
+def _leave_network() -> None:
+    """Enter an empty network namespace, if the kernel lets us (containers often do not).
+
+    Root needs no user namespace for that, and must not lose its right to read the files.
+    """
+    flags = _NEW_NETWORK if os.geteuid() == 0 else _NEW_NETWORK | _NEW_USER
+    ctypes.CDLL(None).unshare(flags)
+
+
+def _warm() -> None:
+    """Load the decoders and touch the resampler before the first patient waits for it."""
+    get_decoder(JPEG2000Lossless)
+    model_input(Preprocessing(size=(8, 8)), np.eye(16))
 
 
 def _limit(what: int, value: int) -> None:

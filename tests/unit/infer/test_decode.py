@@ -175,6 +175,16 @@ def test_a_child_knows_no_secrets_and_can_write_no_file(
     assert any(line.split()[:4] == ["Max", "file", "size", "0"] for line in limits.splitlines())
 
 
+def test_a_child_has_no_network(pool: DecodePool, good: Path) -> None:
+    frames(pool, good)
+    theirs = Path(f"/proc/{the_child(pool)}/ns/net").readlink()
+    if theirs == Path("/proc/self/ns/net").readlink():
+        pytest.skip("the kernel does not let a process leave its network")
+
+    devices = Path(f"/proc/{the_child(pool)}/net/dev").read_text().splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in devices] == ["lo"]
+
+
 def test_a_closed_pool_says_so_and_leaves_no_process(good: Path) -> None:
     pool = DecodePool(1)
     child = the_child(pool)
