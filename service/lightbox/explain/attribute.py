@@ -18,6 +18,7 @@ from lightbox.explain.audit import Audit, AuditPlan, Subject
 from lightbox.explain.judge import quality_of_map
 from lightbox.explain.plugin import Budget, GameMethod, MapMethod, Method
 from lightbox.explain.quality.soundness import check_map
+from lightbox.explain.sentences import sentences_of_map
 from lightbox.ports import Clock, Output, Runtime
 from lightbox.settings import AuditSettings
 
@@ -80,7 +81,7 @@ class Attribute:
         check_map(method, cells)
         geometry = subject.frame.geometry
         source_map = geometry.attribution_to_source(cells)
-        quality, warnings = quality_of_map(cells, source_map)
+        quality = quality_of_map(cells, source_map)
         shape = (cells.shape[0], cells.shape[1])
         return Attribution(
             method=method,
@@ -94,7 +95,7 @@ class Attribute:
             },
             temperature=subject.package.calibration.temperature,
             quality=quality,
-            warnings=tuple(warnings),
+            warnings=tuple(sentences_of_map(quality)),
             seconds=self._clock.monotonic() - started,
         )
 

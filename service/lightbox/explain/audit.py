@@ -22,12 +22,12 @@ from lightbox.explain.judge import (
     fast_means_of,
     quality_of_map,
     quality_of_values,
-    warnings_of_values,
 )
 from lightbox.explain.players import grid_regions, region_name
 from lightbox.explain.plugin import Budget, GameMethod
 from lightbox.explain.quality.completeness import completeness_residual
 from lightbox.explain.quality.soundness import check_numbers
+from lightbox.explain.sentences import sentences_of_map, sentences_of_values
 from lightbox.ports import Runtime
 
 
@@ -143,7 +143,8 @@ class Audit:
         assert played is not None
         spec, values = self._subject.package.explanation, played.values
         shown = np.append(values, 0.0)[self._players].astype(np.float32)  # label -1: no region
-        quality, warnings = ({}, []) if not shown.any() else quality_of_map(values, shown)
+        quality = quality_of_map(values, shown) if values.any() else {}
+        of_map = sentences_of_map(quality) if quality and not played.is_flat else []
         residual = 0.0
         if "efficiency" in self._method.card.axioms:
             residual = completeness_residual(values, played.v_empty, played.v_full)
@@ -166,7 +167,7 @@ class Audit:
             occlusion=played.occlusion,
             completeness_residual=residual,
             quality=quality,
-            warnings=(*warnings_of_values(played, quality), *warnings),
+            warnings=(*sentences_of_values(played, quality), *of_map),
         )
 
     def _ask(self, rows: CoalitionMatrix, last: Estimate) -> Generator[Estimate]:

@@ -1,4 +1,4 @@
-"""The measured quality of an attribution, and the sentences that its picture must carry."""
+"""The measured quality of an attribution: which metric applies, and to what."""
 
 from __future__ import annotations
 
@@ -20,20 +20,8 @@ from lightbox.explain.quality.deletion_insertion import area, mean_by_size, pref
 from lightbox.explain.quality.sensitivity_n import kept_halves, sensitivity_n
 from lightbox.ports import Game
 
-BORDER_LIMIT = 0.5
-"""Border mass from which the picture says so; an even map has 0.36."""
-
-AGREEMENT_LIMIT = 0.2
-"""Rank correlation of fast map and audit under which the picture says that they disagree."""
-
-SENSITIVITY_LIMIT = 0.3
-"""Sensitivity-n under which the values say little about taking several regions away."""
-
 FAST_STEP = 0.02
 """Differences of the fast map's means below this share of the highest count as none."""
-
-BASELINE_SHARE = 0.8
-"""Share of v(N) that is there without any region, from which the picture says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +78,8 @@ def fast_means_of(
     return region_means(fast.source_map, players, n_players) if fast else None
 
 
-def quality_of_map(cells: FloatMap, source_map: FloatMap) -> tuple[dict[str, float], list[str]]:
-    """Measure a map that costs no further evaluation, and find the words for it.
+def quality_of_map(cells: FloatMap, source_map: FloatMap) -> dict[str, float]:
+    """Measure a map that costs no further evaluation.
 
     Parameters
     ----------
@@ -101,16 +89,9 @@ def quality_of_map(cells: FloatMap, source_map: FloatMap) -> tuple[dict[str, flo
         The same in source pixels.
     """
     quality = {"entropy": entropy(cells), "sparseness": sparseness(cells)}
-    warnings = []
     if source_map.any():
         quality["border_mass"] = border_mass(source_map)
-        if quality["border_mass"] > BORDER_LIMIT:
-            warnings.append(
-                f"{quality['border_mass']:.0%} of the map lies at the border of the picture."
-            )
-    else:
-        warnings.append("The map lies outside of the picture, in the padding around it.")
-    return quality, warnings
+    return quality
 
 
 def quality_of_values(played: Played, game: Game) -> dict[str, float]:
@@ -143,21 +124,6 @@ def _agreement(played: Played, fast_means: PlayerValues) -> float | None:
     )
 
 
-def _probability(value: float, link: str) -> float:
-    """Turn v into what people read."""
-    return value if link == "probability" else float(1.0 / (1.0 + np.exp(-value)))
-
-
-def _disagreement(played: Played, agreement: float) -> str:
-    assert played.fast_means is not None
-    fast, audit = int(played.fast_means.argmax()), int(played.values.argmax())
-    places = f"{played.names[fast]} against {played.names[audit]}, "
-    return (
-        "The fast map and the audit disagree about the regions "
-        f"({places if fast != audit else ''}rank correlation {agreement:.2f})."
-    )
-
-
 def _curves(
     suffix: str, order: PlayerValues, random: PlayerValues, game: Game
 ) -> dict[str, float | None]:
@@ -167,38 +133,3 @@ def _curves(
         f"deletion{suffix}": area(game.value(~coming)) - by_chance,
         f"insertion{suffix}": area(game.value(coming)) - by_chance,
     }
-
-
-def warnings_of_values(played: Played, quality: dict[str, float]) -> list[str]:
-    """Sentences that an audit's picture must carry."""
-    without, whole = (_probability(value, played.link) for value in (played.v_empty, played.v_full))
-    if played.is_flat:
-        if float(np.ptp(played.table[1])) > 2.0 * played.resolution:
-            return ["No region mattered on its own: the regions count only together."]
-        stays = f"{played.finding} stays at {whole:.2f} whichever regions are hidden"
-        return [f"No region mattered: {stays}."]
-    found = []
-    estimate, spread = played.estimate, float(np.ptp(played.values))
-    if not estimate.converged and estimate.standard_errors is not None:
-        error = 1.96 * float(estimate.standard_errors.max())
-        found.append(
-            f"Not converged after {estimate.evaluations} evaluations: values are uncertain by "
-            f"{error:.3f}, they span {spread:.3f}."
-        )
-    if played.v_empty > played.v_full:
-        found.append(
-            f"The model is surer of {played.finding} with all regions hidden "
-            f"({without:.2f}) than with the image ({whole:.2f})."
-        )
-    elif without > BASELINE_SHARE * whole:
-        found.append(
-            f"Of {whole:.2f} for {played.finding}, {without:.2f} remains with all regions hidden: "
-            "the map explains the rest only."
-        )
-    if quality.get("agreement", 1.0) < AGREEMENT_LIMIT:
-        found.append(_disagreement(played, quality["agreement"]))
-    if quality.get("sensitivity_n", 1.0) < SENSITIVITY_LIMIT:
-        found.append(
-            "Low faithfulness: the values say little about hiding several regions at once."
-        )
-    return found

@@ -21,6 +21,7 @@ from lightbox.domain.model_package import Explanation, Preprocessing
 from lightbox.domain.prediction import FrameRef, Prediction
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, Subject, finished
+from lightbox.explain.measures import METRICS
 from lightbox.explain.methods import grad_cam, occlusion, shapley, shapley_exact
 from lightbox.ports import Output
 from lightbox.settings import AuditSettings
@@ -274,6 +275,15 @@ def test_a_good_audit_is_measured_as_good() -> None:
     assert quality["agreement"] > 0.7
     assert quality["completeness_residual"] < 1e-12
     assert found.warnings == ()
+
+
+def test_no_metric_is_reported_that_is_not_declared() -> None:
+    subject = a_subject(grid=(3, 2))
+    runtime = ArithmeticRuntime(quarters(9, -3, 0, 5))
+    fast = a_door().fast(subject, runtime.predict(subject.frame.tensor))
+    _, found = audited(subject, runtime, fast)
+    declared = {metric.name for metric in METRICS}
+    assert declared == {*fast.quality, *found.quality, "pointing_game", "iou", "mass"}
 
 
 def test_the_picture_says_when_fast_map_and_audit_disagree() -> None:

@@ -3,6 +3,7 @@
 Reads: maps, values over players and already computed v(S); no metric runs the network itself.
 Writes: numbers. Each module declares ``METRIC`` or ``METRICS``: name, block, direction, meaning.
 Refuses: nothing here except ``soundness.py``: NaN, constant and empty maps are errors.
-Start here: ``explain/judge.py`` puts them together and finds the words.
+Start here: ``explain/measures.py`` lists them, ``judge.py`` applies them, ``sentences.py`` finds
+the words.
 Standard: definitions follow the papers named in each file; on regions, not pixels.
 """

@@ -1,0 +1,80 @@
+"""The sentences that a picture must carry, so that nobody trusts it for more than it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lightbox.explain.judge import Played
+
+BORDER_LIMIT = 0.5
+"""Border mass from which the picture says so; an even map has 0.36."""
+
+AGREEMENT_LIMIT = 0.2
+"""Rank correlation of fast map and audit under which the picture says that they disagree."""
+
+SENSITIVITY_LIMIT = 0.3
+"""Sensitivity-n under which the values say little about taking several regions away."""
+
+BASELINE_SHARE = 0.8
+"""Share of v(N) that is there without any region, from which the picture says so."""
+
+
+def sentences_of_map(quality: Mapping[str, float]) -> list[str]:
+    """Say where a map lies that should lie elsewhere."""
+    if "border_mass" not in quality:
+        return ["The map lies outside of the picture, in the padding around it."]
+    if quality["border_mass"] > BORDER_LIMIT:
+        return [f"{quality['border_mass']:.0%} of the map lies at the border of the picture."]
+    return []
+
+
+def sentences_of_values(played: Played, quality: Mapping[str, float]) -> list[str]:
+    """Say what an audit found that a reader must know before looking at its picture."""
+    without, whole = (_probability(value, played.link) for value in (played.v_empty, played.v_full))
+    if played.is_flat:
+        if float(np.ptp(played.table[1])) > 2.0 * played.resolution:
+            return ["No region mattered on its own: the regions count only together."]
+        stays = f"{played.finding} stays at {whole:.2f} whichever regions are hidden"
+        return [f"No region mattered: {stays}."]
+    found = []
+    estimate, spread = played.estimate, float(np.ptp(played.values))
+    if not estimate.converged and estimate.standard_errors is not None:
+        error = 1.96 * float(estimate.standard_errors.max())
+        found.append(
+            f"Not converged after {estimate.evaluations} evaluations: values are uncertain by "
+            f"{error:.3f}, they span {spread:.3f}."
+        )
+    if played.v_empty > played.v_full:
+        found.append(
+            f"The model is surer of {played.finding} with all regions hidden "
+            f"({without:.2f}) than with the image ({whole:.2f})."
+        )
+    elif without > BASELINE_SHARE * whole:
+        found.append(
+            f"Of {whole:.2f} for {played.finding}, {without:.2f} remains with all regions hidden: "
+            "the map explains the rest only."
+        )
+    if quality.get("agreement", 1.0) < AGREEMENT_LIMIT:
+        found.append(_disagreement(played, quality["agreement"]))
+    if quality.get("sensitivity_n", 1.0) < SENSITIVITY_LIMIT:
+        found.append(
+            "Low faithfulness: the values say little about hiding several regions at once."
+        )
+    return found
+
+
+def _disagreement(played: Played, agreement: float) -> str:
+    assert played.fast_means is not None
+    fast, audit = int(played.fast_means.argmax()), int(played.values.argmax())
+    places = f"{played.names[fast]} against {played.names[audit]}, "
+    return (
+        "The fast map and the audit disagree about the regions "
+        f"({places if fast != audit else ''}rank correlation {agreement:.2f})."
+    )
+
+
+def _probability(value: float, link: str) -> float:
+    """Turn v into what people read."""
+    return value if link == "probability" else float(1.0 / (1.0 + np.exp(-value)))
