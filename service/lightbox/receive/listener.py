@@ -116,7 +116,7 @@ class Listener:
             thread.join(max(deadline - time.monotonic(), 0))
 
     def _listen(self, key: str, address: tuple[str, int], context: ssl.SSLContext | None) -> int:
-        listening = socket.socket()
+        listening = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(address)

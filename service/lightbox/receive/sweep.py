@@ -6,6 +6,7 @@ up in the ledger by its content: the ledger is the truth.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,10 +59,17 @@ def sweep(root: Path, files: Files, ledger: Ledger) -> Swept:
 
 
 def _without_mark(instances: Path) -> Iterator[Path]:
-    for path in instances.glob("*/*"):
-        mode = path.lstat().st_mode
-        if stat.S_ISREG(mode) and mode & stat.S_IWUSR:
-            yield path
+    if not instances.is_dir():
+        return
+    for day in sorted(each for each in instances.iterdir() if each.is_dir()):
+        with os.scandir(day) as entries:  # a million of them in seconds: no Path for each
+            found = [entry.path for entry in entries if _is_open(entry)]
+        yield from map(Path, found)
+
+
+def _is_open(entry: os.DirEntry[str]) -> bool:
+    mode = entry.stat(follow_symlinks=False).st_mode
+    return stat.S_ISREG(mode) and bool(mode & stat.S_IWUSR)
 
 
 def _is_recorded(path: Path, root: Path, ledger: Ledger) -> bool:

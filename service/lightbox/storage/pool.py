@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +93,8 @@ class Pool:
         self._low.set()
         self._thread.join()
         while not self._ready.empty():
-            self.discard(self._ready.get_nowait())
+            with suppress(OSError):  # the next start sweeps it
+                self.discard(self._ready.get_nowait())
 
     def _make(self, day: str, count: int) -> list[Blank]:
         folder = self._root / naming.INSTANCES / day
@@ -105,7 +107,8 @@ class Pool:
             self._files.sync_folder(folder)
         except OSError:
             for blank in made:
-                self.discard(blank)
+                with suppress(OSError):  # the first error is the one that tells
+                    self.discard(blank)
             raise
         return made
 

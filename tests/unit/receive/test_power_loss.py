@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import random
+import tempfile
+from contextlib import closing, suppress
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import raw_peer as raw
+from fakes.clock import FakeClock
+from fakes.ledger import FakeLedger
+from fakes.lossy_files import LossyFiles, PowerLossError
+from lightbox.domain.errors import RefusedError
+from lightbox.domain.events import InstanceStored
+from lightbox.receive.intake import Incoming
+from lightbox.receive.store import Store
+from lightbox.receive.stored_file import holds
+from lightbox.storage.files import Files
+from lightbox.storage.reserve import Reserve
+
+COUNT = 6
+
+
+def put(store: Store, number: int) -> InstanceStored:
+    uid = f"1.2.3.{number}"
+    intake = store.accept(
+        Incoming(raw.CT_IMAGE, uid, raw.IMPLICIT, "RAW", "LIGHTBOX", "127.0.0.1", "a")
+    )
+    data = raw.data_set(uid, tail=raw.implicit(0x7FE00010, bytes([number]) * 3000))
+    try:
+        for at in range(0, len(data), 1000):
+            intake.add(memoryview(data)[at : at + 1000])
+            intake.flush()
+        return intake.finish()
+    finally:
+        intake.abandon()
+
+
+@settings(max_examples=30, deadline=None)
+@given(operations=st.integers(0, 180), seed=st.integers(0, 2**32))
+def test_what_was_acknowledged_survives_a_power_loss_at_any_operation(
+    operations: int, seed: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root, clock = Path(folder), FakeClock()
+        ledger = FakeLedger(clock)  # its own durability is the ledger's to prove
+        files = LossyFiles(operations)
+        acknowledged: list[InstanceStored] = []
+        with (
+            suppress(PowerLossError),
+            closing(Store(root, files, ledger, clock, Reserve(root, 0))) as store,
+            suppress(RefusedError),
+        ):
+            acknowledged.extend(put(store, number) for number in range(COUNT))
+        files.lose(random.Random(seed))
+        again = Store(root, Files(), ledger, clock, Reserve(root, 0))
+        again.close()
+        for event in acknowledged:
+            assert holds(root / event.instance.path, event.instance)
+        rows = [e for e in ledger.events if isinstance(e, InstanceStored)]
+        kept = {root / e.instance.path for e in rows}
+        assert set(root.glob("instances/*/*")) == kept
