@@ -70,7 +70,7 @@ def resume(
     rows = {(row.chain, row.sequence): row for row in later}
     if checkpoint.positions:
         studies = checkpoint.unsettled | {row.event.study for row in later}
-        earlier = [row for study in sorted(studies) for row in reader.timeline(study)]
+        earlier = reader.timelines(studies - {""})
         for row in (*earlier, *reader.without_study(arrived_since)):
             if row.sequence <= checkpoint.positions.get(row.chain, 0):
                 rows[row.chain, row.sequence] = row

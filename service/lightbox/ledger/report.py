@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from lightbox.domain.events import Recorded, to_json
+from lightbox.domain.result import Disposition
 from lightbox.domain.standing import InstanceStanding, ResultStanding, StudyStanding
 from lightbox.ledger.prove import Proof
 
@@ -69,6 +70,11 @@ def study_json(study: StudyStanding, root: Path) -> dict[str, Json]:
             "agreement": audit.agreement,
         },
         "results": [_result(result, root) for result in study.results],
+        "listed": [
+            {"reason": one.verdict.reason, "detail": one.verdict.detail}
+            for one in study.instances
+            if one.verdict.disposition is Disposition.LISTED
+        ],
     }
 
 

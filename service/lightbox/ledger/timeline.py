@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +24,7 @@ from lightbox.ledger.tables import CHECKPOINT, HEAD, ROWS, chain_files, reading_
 
 _PAGE = 2000
 _MOST_FOUND = 5
+_MOST_STUDIES = 500  # well under SQLite's limit of variables in one statement
 _Rows: TypeAlias = Select[tuple[Any, ...]]
 
 
@@ -63,6 +64,17 @@ class LedgerReader:
         if not study_instance_uid:
             return ()
         return self._all(select(ROWS).where(ROWS.c.study == study_instance_uid))
+
+    def timelines(self, studies: Collection[str]) -> tuple[Recorded, ...]:
+        """Return the events of several studies, by time."""
+        names = sorted(studies)
+        return in_time_order(
+            row
+            for start in range(0, len(names), _MOST_STUDIES)
+            for row in self._all(
+                select(ROWS).where(ROWS.c.study.in_(names[start : start + _MOST_STUDIES]))
+            )
+        )
 
     def without_study(self, since: float) -> tuple[Recorded, ...]:
         """Return the rows of no study (associations, starts and stops) from this time on."""

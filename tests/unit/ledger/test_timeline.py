@@ -110,6 +110,17 @@ def test_a_row_of_a_newer_version_is_named(tmp_path: Path) -> None:
         LedgerReader(tmp_path).since({})
 
 
+def test_the_timelines_of_many_studies_come_as_one(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path, "receive", FakeClock())
+    ledger.record(*(a_stored(an_instance(str(n), study=f"1.2.{n}")) for n in range(1100)))
+    reader = LedgerReader(tmp_path)
+    wanted = {f"1.2.{n}" for n in range(0, 1100, 2)}
+    assert {row.event.study for row in reader.timelines(wanted)} == wanted
+    assert reader.timelines(set()) == ()
+    reader.close()
+    ledger.close()
+
+
 def test_no_events_of_no_study(tmp_path: Path) -> None:
     assert LedgerReader(tmp_path).timeline("") == ()
 
