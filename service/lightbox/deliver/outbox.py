@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from lightbox.domain.events import (
     DeadLettered,
     Delivered,
     DeliveryDelayed,
+    Event,
     JobPlaced,
     NotTaken,
     Recorded,
@@ -139,33 +140,68 @@ def still_to_send(rows: Iterable[Recorded], destination: DestinationSettings) ->
 
     Dead letters are left out: a person revives them.
     """
-    urgencies: dict[str, Urgency] = {}
-    written: dict[str, Parcel] = {}
-    delayed: dict[str, DeliveryDelayed] = {}
-    ended: set[str] = set()
+    found = _not_arrived(rows, destination)
+    return tuple(parcel for parcel in found if not _is_dead(parcel))
+
+
+def dead_letters(rows: Iterable[Recorded], destination: DestinationSettings) -> tuple[Parcel, ...]:
+    """Return what was given up for a destination, ready to be queued again with all its tries."""
+    return tuple(filter(_is_dead, _not_arrived(rows, destination)))
+
+
+def _is_dead(parcel: Parcel) -> bool:
+    return 0 < parcel.attempt == parcel.given_up_at
+
+
+def _not_arrived(rows: Iterable[Recorded], destination: DestinationSettings) -> Iterator[Parcel]:
+    read = _Read(destination)
     for row in rows:
-        match row.event:
+        read.take_in(row.event)
+    return read.not_arrived()
+
+
+class _Read:
+    """What the ledger says of one destination's results."""
+
+    def __init__(self, destination: DestinationSettings) -> None:
+        self._to = destination
+        self._urgencies: dict[str, Urgency] = {}
+        self._written: dict[str, Parcel] = {}
+        self._delayed: dict[str, DeliveryDelayed] = {}
+        self._given_up: dict[str, int] = {}
+        self._arrived: set[str] = set()
+
+    def take_in(self, event: Event) -> None:
+        match event:
             case JobPlaced(job=job):
-                urgencies[job.job_id] = job.urgency
-            case ResultsWritten(results=results) as event:
-                for result in results:
-                    if result.kind.value in destination.kinds:
-                        parcel = Parcel(event.job_id, event.study, result)
-                        written.setdefault(result.sop_instance_uid, parcel)
-            case DeliveryDelayed() as event if event.destination == destination.name:
-                delayed[event.sop_instance_uid] = event
-            case Delivered() | NotTaken() | DeadLettered() as event:
-                if event.destination == destination.name:
-                    ended.add(event.sop_instance_uid)
+                self._urgencies[job.job_id] = job.urgency
+            case ResultsWritten(results=results):
+                mine = (r for r in results if r.kind.value in self._to.kinds)
+                for result in mine:
+                    parcel = Parcel(event.job_id, event.study, result)
+                    self._written.setdefault(result.sop_instance_uid, parcel)
+            case DeliveryDelayed(destination=self._to.name):
+                self._delayed[event.sop_instance_uid] = event
+            case DeadLettered(destination=self._to.name):
+                self._given_up[event.sop_instance_uid] = event.attempt
+            case Delivered(destination=self._to.name) | NotTaken(destination=self._to.name):
+                self._arrived.add(event.sop_instance_uid)
             case _:
                 pass
-    return tuple(
-        replace(
-            parcel,
-            urgency=urgencies.get(parcel.job_id, Urgency.ROUTINE),
-            attempt=delayed[name].attempt if name in delayed else 0,
-            retry_at=delayed[name].retry_at if name in delayed else 0.0,
+
+    def not_arrived(self) -> Iterator[Parcel]:
+        for name, parcel in self._written.items():
+            if name not in self._arrived:
+                yield self._with_history(name, parcel)
+
+    def _with_history(self, name: str, parcel: Parcel) -> Parcel:
+        dead, attempt, retry_at = self._given_up.get(name, 0), 0, 0.0
+        last = self._delayed.get(name)
+        if last is not None:
+            attempt, retry_at = last.attempt, last.retry_at
+        if dead >= attempt:
+            attempt, retry_at = dead, 0.0
+        urgency = self._urgencies.get(parcel.job_id, Urgency.ROUTINE)
+        return replace(
+            parcel, urgency=urgency, attempt=attempt, retry_at=retry_at, given_up_at=dead
         )
-        for name, parcel in written.items()
-        if name not in ended
-    )

@@ -7,7 +7,7 @@ from hypothesis import strategies as some
 
 from builders import a_digest, a_job, a_placed_job, a_result, a_uid, a_written, an_instance
 from fakes.ledger import FakeLedger
-from lightbox.deliver.outbox import Outbox, Parcel, still_to_send
+from lightbox.deliver.outbox import Outbox, Parcel, dead_letters, still_to_send
 from lightbox.domain.events import DeadLettered, Delivered, DeliveryDelayed, NotTaken
 from lightbox.domain.jobs import Job
 from lightbox.domain.result import Result, ResultKind
@@ -151,6 +151,26 @@ def test_after_a_restart_dead_letters_stay_dead() -> None:
     ledger, (result,) = written(job)
     ledger.record(DeadLettered(*about(job, result), 11, "refused"))
     assert still_to_send(ledger.rows, PACS) == ()
+    (dead,) = dead_letters(ledger.rows, PACS)
+    assert (dead.result, dead.attempt, dead.given_up_at) == (result, 11, 11)
+
+
+def test_a_revived_dead_letter_that_failed_again_waits_for_its_next_try() -> None:
+    job = a_job()
+    ledger, (result,) = written(job)
+    ledger.record(DeadLettered(*about(job, result), 11, "refused"))
+    ledger.record(DeliveryDelayed(*about(job, result), 12, "refused", 99.0))
+    (parcel,) = still_to_send(ledger.rows, PACS)
+    assert (parcel.attempt, parcel.given_up_at, parcel.retry_at) == (12, 11, 99.0)
+    assert dead_letters(ledger.rows, PACS) == ()
+
+
+def test_what_arrived_after_all_is_no_dead_letter() -> None:
+    job = a_job()
+    ledger, (result,) = written(job)
+    ledger.record(DeadLettered(*about(job, result), 11, "refused"))
+    ledger.record(Delivered(*about(job, result), attempt=12))
+    assert dead_letters(ledger.rows, PACS) == still_to_send(ledger.rows, PACS) == ()
 
 
 def test_what_another_destination_got_this_one_still_gets() -> None:
