@@ -164,6 +164,7 @@ def check(name: str, paths: list[Path], tmp_path: Path, table: list[tuple[str, s
         sources.append(tmp_path / f"source{number}.dcm")
         sources[-1].write_bytes(data)
     made = []
+    own = set(run("dcentvfy", *sources))  # what is wrong with the sources by themselves
     for writer in WRITERS:
         result = writer.write(explained)
         if result is None:
@@ -173,7 +174,9 @@ def check(name: str, paths: list[Path], tmp_path: Path, table: list[tuple[str, s
         file.write_bytes(result)
         assert errors(run("dciodvfy", "-new", file)) == [], f"{name} {writer.kind}"
         contradictions = [
-            line for line in run("dcentvfy", *sources, file) if line.startswith("Error")
+            line
+            for line in run("dcentvfy", *sources, file)
+            if line.startswith("Error") and line not in own
         ]
         known = KNOWN_DIFFERENCES.get(name)
         assert [c for c in contradictions if known is None or known not in c] == []

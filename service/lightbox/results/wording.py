@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from lightbox.domain.arrays import LabelMap
 from lightbox.domain.attribution import Attribution
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import JobPath
+from lightbox.domain.regions import region_name
 from lightbox.results.source import Source
 
 _MOST_OTHERS = 4
@@ -91,31 +91,20 @@ def confidence_remark(explained: Explained) -> str:
     return ""
 
 
-def where(players: LabelMap, player: int) -> str:
+def where(explained: Explained, player: int) -> str:
     """Say where a region lies in the picture (left and right of the picture, not the patient)."""
-    step = max(1, min(players.shape) // 100)
-    coarse = players[step // 2 :: step, step // 2 :: step]
-    rows, columns = np.nonzero(coarse == player)
-    if rows.size == 0:
-        return "outer"
-    height, width = coarse.shape
-    vertical = _third((rows.mean() + 0.5) / height, ("upper", "", "lower"))
-    across = _third((columns.mean() + 0.5) / width, ("left", "", "right"))
-    if not across:
-        return f"{vertical} central".strip()
-    return f"{vertical} {across}".strip()
-
-
-def _third(share: float, names: tuple[str, str, str]) -> str:
-    """Name a place along one axis: the middle fifth is the middle."""
-    return names[0] if share < 0.4 else names[1] if share <= 0.6 else names[2]
+    grid = explained.package.explanation.grid
+    values = explained.attribution.estimate.values
+    if values is None or values.size != grid[0] * grid[1]:
+        return f"region {player + 1}"
+    return f"{region_name(player, grid)} region"
 
 
 def audit_sentence(explained: Explained) -> str:
     """Say which region moved the finding most and by how much; "" for maps without players."""
     attribution = explained.attribution
-    estimate, players = attribution.estimate, attribution.players
-    if estimate.values is None or players is None or estimate.values.size == 0:
+    estimate = attribution.estimate
+    if estimate.values is None or estimate.values.size == 0:
         return ""
     best = int(np.argmax(np.abs(estimate.values)))
     value = float(estimate.values[best])
@@ -123,7 +112,7 @@ def audit_sentence(explained: Explained) -> str:
     scale = "probability" if attribution.link != "log_odds" else "log-odds"
     verb = "raised" if value >= 0 else "lowered"
     return (
-        f"The {where(players, best)} region of the picture {verb} the {scale} of {label} "
+        f"The {where(explained, best)} of the picture {verb} the {scale} of {label} "
         f"by {abs(value):.2f} {precision(attribution, best)}"
     )
 
@@ -188,6 +177,11 @@ def cell_line(attribution: Attribution, spacing: tuple[float, float] | None) -> 
     return f"{columns * spacing[1]:.0f} x {rows * spacing[0]:.0f} mm (width x height)"
 
 
+def _residual(value: float) -> str:
+    """Return a tiny number without pretended digits."""
+    return "0" if value == 0 else f"{value:.0e}"
+
+
 def trust_line(attribution: Attribution) -> str:
     """Return what the audit says about itself: evaluations, residual, agreement."""
     parts = []
@@ -197,7 +191,7 @@ def trust_line(attribution: Attribution) -> str:
             parts.append(
                 f"values add up from {attribution.v_empty:.2f} (no region) "
                 f"to {attribution.v_full:.2f} (all regions), "
-                f"residual {attribution.completeness_residual:.0e}"
+                f"residual {_residual(attribution.completeness_residual)}"
             )
     agreement = attribution.quality.get("agreement")
     if agreement is not None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from explained_builders import SHAPLEY_VALUES, a_header, a_package, a_shapley, an_explained
-from lightbox.domain.geometry import FrameGeometry
+from explained_builders import SHAPLEY_VALUES, a_header, a_package, an_explained
+from lightbox.domain.model_package import Explanation
 from lightbox.results import wording
 from lightbox.results.source import key_source
 
@@ -21,7 +21,7 @@ def test_a_confidence_is_never_rounded_to_certainty(confidence: float, text: str
 
 def test_the_audit_says_in_a_sentence_what_the_strongest_region_did() -> None:
     assert wording.audit_sentence(an_explained(method="shapley")) == (
-        "The upper central region of the picture raised the probability of glioma by 0.31 (exact)"
+        "The upper middle centre region of the picture raised the probability of glioma by 0.31 (exact)"
     )
 
 
@@ -49,15 +49,20 @@ def test_a_map_has_no_sentence_about_regions() -> None:
 
 @pytest.mark.parametrize(
     ("player", "place"),
-    [(0, "upper left"), (2, "upper right"), (7, "central"), (9, "lower left"), (11, "lower right")],
+    [
+        (0, "top left region"),
+        (7, "lower middle centre region"),
+        (11, "bottom right region"),
+    ],
 )
 def test_regions_are_named_by_their_place_in_the_picture(player: int, place: str) -> None:
-    players = a_shapley(FrameGeometry.pad((90, 90), (64, 64))).players
-    assert players is not None
-    if player == 7:  # the lower of the two in the middle of four rows
-        assert wording.where(players, player) == "lower central"
-    else:
-        assert wording.where(players, player) == place
+    assert wording.where(an_explained(method="shapley"), player) == place
+
+
+def test_a_region_of_no_grid_has_a_number() -> None:
+    package = a_package(explanation=Explanation(grid=(6, 6)))
+    explained = an_explained(method="shapley", package=package)
+    assert wording.where(explained, 7) == "region 8"
 
 
 @pytest.mark.parametrize(
