@@ -30,7 +30,7 @@ system:
 	@deploy/install-system.sh
 
 demo: system $(INSTALLED)  ## send real studies through the service and look at what comes back
-	$(BIN)/lightbox demo
+	$(BIN)/lightbox demo $(DEMO)
 
 test: system $(INSTALLED) $(TORCH_INSTALLED) lint  ## run all tests that this machine can run
 	$(BIN)/python -m pytest

@@ -78,6 +78,7 @@ retry_first = "1s"
         for pid in (parent, *children):
             os.kill(pid, signal.SIGKILL)
         self.service.process.wait(10)
+        self.service.stop()  # reads the rest of its log
 
     def child(self, role: str) -> int:
         """Process id of one role."""

@@ -10,7 +10,9 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from lightbox.app.doorbell import Doorbell
 from lightbox.app.road import Road
@@ -28,11 +30,13 @@ from lightbox.domain.events import (
 )
 from lightbox.domain.jobs import Job
 from lightbox.domain.result import Result
+from lightbox.domain.urgency import Urgency
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.logs import log_job
 from lightbox.metrics import Levels, Metrics
 from lightbox.ports import Clock, Queue
-from lightbox.settings import Settings
+from lightbox.settings import Loaded, Settings
+from lightbox.storage.reserve import Reserve
 
 _LOOK_ANYWAY = 0.25
 
@@ -138,6 +142,9 @@ class Control:
         active, status = said.get("associations_active"), said.get("status")
         if isinstance(active, int):
             self._associations = active
+        waited, urgency = said.get("waited"), said.get("urgency")
+        if isinstance(waited, int | float) and urgency in {Urgency.STAT, Urgency.HIGH}:
+            self._metrics.count_preemption(float(waited))
         refused = isinstance(status, str) and status.startswith("0x") and status != "0x0000"
         if refused:
             self._metrics.count_received(
@@ -179,3 +186,31 @@ class Control:
             standing = self.account.job(job.job_id)
         if standing is not None and standing.state.is_end:
             log_job(job, standing.state, recorded.at, reason=standing.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The parts of a running service that a console reads."""
+
+    loaded: Loaded
+    root: Path
+    control: Control
+    ledger: SqliteLedger
+    queue: Queue
+    reserve: Reserve
+    models: tuple[str, ...]
+    clock: Clock
+
+
+class Opened(Protocol):
+    """A console that serves."""
+
+    port: int
+
+    def close(self) -> None:
+        """Stop serving."""
+        ...
+
+
+OpenConsole = Callable[[Running], Opened]
+"""How ``cli`` gives the console to the layer below it."""

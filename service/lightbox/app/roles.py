@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from lightbox.app import build
 from lightbox.app.clock import SystemClock
 from lightbox.app.doorbell import ring
+from lightbox.app.layout import layout
 from lightbox.app.process import Process
 from lightbox.domain.events import ServiceMarked
 from lightbox.domain.urgency import Urgency
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.settings import Loaded, Settings
 from lightbox.version import __version__
+
+if TYPE_CHECKING:
+    from lightbox.app.control import OpenConsole
 
 _DRAIN_LISTENER = 8.0
 _DRAIN_DELIVERY = 4.0
@@ -41,7 +44,7 @@ def receive(settings: Settings) -> None:
     from lightbox.storage.files import Files
     from lightbox.storage.reserve import Reserve
 
-    clock, at = SystemClock(), build.layout(settings)
+    clock, at = SystemClock(), layout(settings)
     process = Process(at.root, "receive")
     ledger = SqliteLedger(at.ledger, "receive", clock)
 
@@ -60,14 +63,11 @@ def receive(settings: Settings) -> None:
     ledger.close()
 
 
-def control(loaded: Loaded) -> None:
+def control(loaded: Loaded, open_console: OpenConsole) -> None:
     """Lead studies along the road until told to stop."""
-    from prometheus_client import CollectorRegistry
-
-    from lightbox.app.control import Control
+    from lightbox.app import build
+    from lightbox.app.control import Control, Running
     from lightbox.app.road import Road
-    from lightbox.app.view import View
-    from lightbox.console.server import create_app, serve
     from lightbox.deliver.send import Send
     from lightbox.domain.account import Account
     from lightbox.metrics import Metrics
@@ -79,7 +79,7 @@ def control(loaded: Loaded) -> None:
     from lightbox.studies.assemble import Assemble
 
     settings = loaded.settings
-    clock, at = SystemClock(), build.layout(settings)
+    clock, at = SystemClock(), layout(settings)
     process = Process(at.root, "control")
     ledger = SqliteLedger(at.ledger, "control", clock)
     served = build.packages(settings)
@@ -87,7 +87,7 @@ def control(loaded: Loaded) -> None:
     routing = build.Routing(settings)
     reserve = Reserve(at.root, settings.storage.reserve)
     metrics = Metrics(
-        CollectorRegistry(),
+        None,
         __version__,
         [each.name for each in settings.destinations],
         settings.dicom.accept_calling,
@@ -141,17 +141,9 @@ def control(loaded: Loaded) -> None:
     control.resume(settings.studies.force_after + settings.studies.quiet_period)
     for send in sends.values():
         send.start()
-    view = View(
-        loaded=loaded,
-        root=at.root,
-        control=control,
-        ledger=ledger,
-        queue=queue,
-        reserve=reserve,
-        models=tuple(served.by_name),
-        clock=clock,
+    web = open_console(
+        Running(loaded, at.root, control, ledger, queue, reserve, tuple(served.by_name), clock)
     )
-    web = serve(create_app(view.sources(), settings.web), settings.web.host, settings.web.port)
     process.ready(web=f"http://{settings.web.host}:{web.port}")
     control.run(process.stopping)
     web.close()
@@ -163,6 +155,7 @@ def control(loaded: Loaded) -> None:
 
 def work(settings: Settings) -> None:
     """Run jobs until told to stop; what is unfinished then goes on at the next start."""
+    from lightbox.app import build
     from lightbox.app.analysis import Analysis
     from lightbox.app.catalogue import methods
     from lightbox.app.turns import until_stopped
@@ -178,7 +171,7 @@ def work(settings: Settings) -> None:
     from lightbox.storage.files import Files
     from lightbox.storage.folder import FolderStorage
 
-    clock, at = SystemClock(), build.layout(settings)
+    clock, at = SystemClock(), layout(settings)
     process = Process(at.root, "work")
     ledger = SqliteLedger(at.ledger, "work", clock)
     served = build.packages(settings)

@@ -37,6 +37,7 @@ def check(settings: Settings) -> None:
 
 def problems(settings: Settings) -> Iterator[ConfigurationError]:
     """Yield everything that is wrong, in the order of the file."""
+    yield from _engines(settings)
     yield from _titles(settings)
     yield from _destinations(settings)
     for number, rule in enumerate(settings.rules):
@@ -102,3 +103,33 @@ def _rule(key: str, rule: RuleSettings) -> Iterator[ConfigurationError]:
                 yield ConfigurationError(
                     where, f"{pattern!r} is no regular expression: {error}", "correct it"
                 )
+
+
+def not_yet(settings: Settings) -> Iterator[str]:
+    """Say which keys are set although this version does not act on them; nobody should guess."""
+    for given in settings.destinations:
+        if given.commitment:
+            yield (
+                f"destinations.{given.name}.commitment: storage commitment is not asked for yet; a "
+                "result counts as delivered when the destination answered success"
+            )
+    if settings.audit.window:
+        yield "audit.window: is not kept yet; audits run whenever the device is free"
+    if settings.results.refused == "note":
+        yield 'results.refused: "note" is not made yet; what is refused is listed'
+
+
+def _engines(settings: Settings) -> Iterator[ConfigurationError]:
+    """Refuse what would have to be ignored at the price of data or speed."""
+    for key, value in (
+        ("database.url", settings.database.url),
+        ("storage.url", settings.storage.url),
+    ):
+        if value:
+            yield ConfigurationError(
+                key, "several machines are not supported yet", "leave it empty: data_dir is used"
+            )
+    if settings.worker.runtime != "onnxruntime":
+        yield ConfigurationError(
+            "worker.runtime", f"{settings.worker.runtime} is not there yet", 'use "onnxruntime"'
+        )

@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from lightbox.app.clock import SystemClock
+from lightbox.app.layout import layout
+from lightbox.app.site_check import check, not_yet
 from lightbox.app.supervisor import ROLES, Supervisor
 from lightbox.cli.invocation import Invocation
-from lightbox.logs import configure
+from lightbox.logs import configure, key_of
 from lightbox.settings import Loaded
 
 
@@ -20,11 +22,14 @@ def serve(invocation: Invocation, role: str | None) -> int:
     """Run the service: receive, analyse, send results back. SIGTERM drains and stops it."""
     loaded = invocation.loaded()
     settings = loaded.settings
-    configure(settings.logging, role or "supervisor")
+    check(settings)
+    folder = layout(settings).root
+    configure(settings.logging, role or "supervisor", key_of(folder))
     if role is not None:
         _role(role, loaded)
         return 0
-    folder = Path(settings.data_dir).expanduser().resolve()
+    for line in not_yet(settings):
+        click.echo(f"note: {line}", err=True)
     arguments = ["-c", str(Path(invocation.config).resolve())] if invocation.config else []
     if invocation.debug:
         arguments.append("--debug")
@@ -39,6 +44,8 @@ def _role(role: str, loaded: Loaded) -> None:
     if role == "receive":
         roles.receive(loaded.settings)
     elif role == "control":
-        roles.control(loaded)
+        from lightbox.console.view import open_console
+
+        roles.control(loaded, open_console)
     else:
         roles.work(loaded.settings)

@@ -32,8 +32,10 @@ from lightbox.tools.send import send
 from lightbox.tools.service import Service
 
 AUDITS = 3
+"""Audits that the demo waits for at most; on a slow machine one has to do."""
 _FAST_SECONDS = 60.0
-_AUDIT_SECONDS = 150.0
+_PATIENCE = 50.0  # of a person, for the whole demo
+_FIRST_AUDIT_SECONDS = 150.0
 _EVERY = 0.1
 
 AnArchive = Orthanc | Archive
@@ -199,9 +201,11 @@ def _forward(
     if not watch.wait(lambda a: all(_is_done(a, uid) for uid in everyone), _FAST_SECONDS):
         problems.append(f"not every study had its fast results after {_FAST_SECONDS:.0f} s")
     wanted = min(AUDITS, len(studies))
-    say(f"all fast results are in the archive; waiting for {wanted} audits")
-    if not watch.wait(lambda a: sum(_audited(a, AuditState.DONE)) >= wanted, _AUDIT_SECONDS):
-        problems.append(f"fewer than {wanted} audits were done after {_AUDIT_SECONDS:.0f} s")
+    say(f"all fast results are in the archive; waiting for up to {wanted} audits")
+    if not watch.wait(lambda a: any(_audited(a, AuditState.DONE)), _FIRST_AUDIT_SECONDS):
+        problems.append(f"no audit was done after {_FIRST_AUDIT_SECONDS:.0f} s")
+    left = max(0.0, _PATIENCE - watch.seconds())
+    watch.wait(lambda a: sum(_audited(a, AuditState.DONE)) >= wanted, left)
     return problems
 
 
@@ -232,6 +236,11 @@ class Watch:
         self._clock = clock
         self._account = Account(("archive",))
         self._nap = threading.Event()
+        self._began = clock.monotonic()
+
+    def seconds(self) -> float:
+        """Return how long the demo has been watched."""
+        return self._clock.monotonic() - self._began
 
     def wait(self, done: Callable[[Account], bool], seconds: float) -> bool:
         """Wait until the ledger says so, at most so long; return whether it did."""

@@ -77,7 +77,7 @@ def show(demo: Demo, console: Console) -> None:
             at.finding.replace("_", " ") or "-",
             "-" if at.confidence is None else f"{100 * at.confidence:.0f} %",
             "-" if at.turnaround is None else f"{at.turnaround:.2f} s",
-            "-" if at.allowed is None else f"{at.allowed:.0f} s",
+            f"{at.allowed:.0f} s",
             _audit(at),
         )
     console.print(table)

@@ -33,6 +33,7 @@ class Service:
         self._log = log
         self._process: subprocess.Popen[str] | None = None
         self._ready = threading.Event()
+        self._reader: threading.Thread | None = None
         self.facts: Mapping[str, str] = {}
 
     @property
@@ -72,12 +73,14 @@ class Service:
             If it ends instead, with its last line.
         """
         self._ready.clear()
+        self.facts = {}
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             [sys.executable, "-m", "lightbox", "-c", str(self._config), "serve"],
             stderr=subprocess.PIPE,
             text=True,
         )
-        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
         self._ready.wait(_START_SECONDS)
         if not self.facts:
             self.stop()
@@ -93,15 +96,18 @@ class Service:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(_STOP_SECONDS)
+            self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return self._process.wait()
+            self._process.wait()
+        if self._reader is not None:
+            self._reader.join(_STOP_SECONDS)  # to the end of the log
+        return self._process.returncode
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         """Copy its stderr to the log; find the ready line."""
         assert process.stderr is not None
-        with self._log.open("a") as log:
+        with process.stderr, self._log.open("a") as log:
             for line in process.stderr:
                 log.write(line)
                 log.flush()

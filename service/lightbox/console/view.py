@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from lightbox.app.control import Control
+from lightbox.app.control import Running
 from lightbox.app.process import is_ready
+from lightbox.console.server import RunningServer, create_app, serve
 from lightbox.console.sources import Check, ConsoleSources, Readiness, Record, Setting
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.standing import StudyStanding
 from lightbox.ledger.prove import Proof, prove
-from lightbox.ledger.report import study_json, timeline_json
-from lightbox.ledger.sqlite_ledger import SqliteLedger
-from lightbox.ports import Clock, Queue
-from lightbox.settings import Loaded
-from lightbox.storage.reserve import Reserve
+from lightbox.ledger.report import proof_json, study_json, timeline_json
 
 _SECRET = re.compile(r"token|password|secret|tls\.key")
 
@@ -24,26 +20,15 @@ _SECRET = re.compile(r"token|password|secret|tls\.key")
 class View:
     """Answers the console's questions from the account, under the control thread's lock."""
 
-    def __init__(
-        self,
-        *,
-        loaded: Loaded,
-        root: Path,
-        control: Control,
-        ledger: SqliteLedger,
-        queue: Queue,
-        reserve: Reserve,
-        models: Sequence[str],
-        clock: Clock,
-    ) -> None:
-        self._loaded = loaded
-        self._root = root
-        self._control = control
-        self._ledger = ledger
-        self._queue = queue
-        self._reserve = reserve
-        self._models = tuple(models)
-        self._clock = clock
+    def __init__(self, service: Running) -> None:
+        self._loaded = service.loaded
+        self._root = service.root
+        self._control = service.control
+        self._ledger = service.ledger
+        self._queue = service.queue
+        self._reserve = service.reserve
+        self._models = service.models
+        self._clock = service.clock
         self._proof: tuple[float, Proof] | None = None
 
     def sources(self) -> ConsoleSources:
@@ -109,15 +94,7 @@ class View:
             standing = self._control.account.study(uid)
         if not standing.instances:
             return None
-        content = timeline_json(standing, self._ledger.timeline(uid), self._root)
-        events = content.pop("events")
-        assert isinstance(events, list)
-        timeline = [
-            {"at": e["at"], "step": e["step"], "event": e["kind"], "values": e["values"]}
-            for e in events
-            if isinstance(e, dict)
-        ]
-        return {**content, "timeline": timeline}
+        return timeline_json(standing, self._ledger.timeline(uid), self._root)
 
     def ledger(self) -> Record:
         """Prove the ledger; within ten seconds the same answer is given again."""
@@ -125,17 +102,7 @@ class View:
         if self._proof is None or now - self._proof[0] > 10.0:
             names = tuple(each.name for each in self._loaded.settings.destinations)
             self._proof = (now, prove(self._root / "ledger", names))
-        proof = self._proof[1]
-        return {
-            "accepted": proof.accepted,
-            "delivered": proof.delivered,
-            "listed": proof.listed,
-            "in_progress": proof.in_progress,
-            "unaccounted": proof.unaccounted,
-            "proved": proof.ok,
-            "rows": proof.rows,
-            "findings": list(proof.problems),
-        }
+        return proof_json(self._proof[1])
 
     def preview(self, uid: str) -> bytes | None:
         """Return the picture of a result, by the result's own UID."""
@@ -177,3 +144,9 @@ def _flatten(prefix: str, value: object, into: dict[str, object]) -> None:
             _flatten(f"{prefix}.{key}" if prefix else str(key), inner, into)
     else:
         into[prefix] = value
+
+
+def open_console(service: Running) -> RunningServer:
+    """Serve console, API, health and metrics of a running service."""
+    web = service.loaded.settings.web
+    return serve(create_app(View(service).sources(), web), web.host, web.port)
