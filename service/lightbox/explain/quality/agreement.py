@@ -34,10 +34,9 @@ METRICS = (
 
 def region_means(source_map: FloatMap, players: LabelMap, n_players: int) -> PlayerValues:
     """Mean of a map in each region, shape (n_players,); pixels of no region do not count."""
-    inside = players >= 0
-    label = players[inside]
-    total = np.bincount(label, weights=source_map[inside], minlength=n_players)
-    out: PlayerValues = total / np.bincount(label, minlength=n_players)
+    label = (players.ravel() + 1).astype(np.intp)  # 0 is no region
+    total = np.bincount(label, weights=source_map.ravel(), minlength=n_players + 1)
+    out: PlayerValues = (total / np.maximum(np.bincount(label, minlength=n_players + 1), 1))[1:]
     return out
 
 
