@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -182,6 +183,17 @@ def test_a_client_executes_nothing(client: DbosQueueClient) -> None:
 def test_the_file_is_in_write_ahead_mode(tmp_path: Path, client: DbosQueueClient) -> None:
     with closing(sqlite3.connect(tmp_path / "queue.sqlite")) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_processes_that_start_together_make_one_store(tmp_path: Path) -> None:
+    store = tmp_path / "new" / "queue.sqlite"
+    with ThreadPoolExecutor(4) as together:
+        clients = list(together.map(lambda _: DbosQueueClient(store), range(4)))
+    for client, job in zip(clients, jobs(4), strict=True):
+        client.place(job)
+    assert [client.waiting()["ROUTINE"] for client in clients] == [4, 4, 4, 4]
+    for client in clients:
+        client.close(0.0)
 
 
 def test_an_unfinished_job_is_done_when_it_is_revived(tmp_path: Path) -> None:

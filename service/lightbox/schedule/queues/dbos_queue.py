@@ -1,15 +1,13 @@
 """The durable queue: DBOS Transact on a SQLite file (one host) or PostgreSQL (several).
 
-The only module that knows DBOS. What it guards against is measured and listed in the tests:
+The only module that knows DBOS. What it guards against is measured, and held by tests:
 
-* the poll of each queue is set, because the engine's default of 1 s also bounds its rate;
+* the poll of each queue is set: the engine's default of 1 s also bounds its rate;
 * SQLite is switched to write-ahead logging before anything else touches the file;
-* STAT has a queue of its own, and no job is enqueued without a priority (0 would outrank all);
-* the executor's identity is stable over restarts and locked: two processes with one identity
-  would run one job twice;
+* STAT has a queue of its own, and every job a priority (none would be 0 and outrank all);
+* the executor's identity is stable over restarts and locked: two would run one job twice;
 * the application version is set by hand: a hash of the source would strand jobs at an upgrade;
-* only identifiers and the steps' short texts are stored, as JSON; exceptions never reach the
-  engine, since their messages could quote a header;
+* only identifiers and the steps' short texts are stored, never what an exception says;
 * no console, no admin server, no telemetry: nothing goes over the network but PostgreSQL.
 
 DBOS calls its SQLite store fit for development only; our kill -9 tests hold it to one host.
@@ -17,11 +15,10 @@ DBOS calls its SQLite store fit for development only; our kill -9 tests hold it 
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
@@ -32,7 +29,7 @@ from lightbox.domain.jobs import Job, priority
 from lightbox.domain.urgency import Urgency
 from lightbox.ports import Handler
 from lightbox.schedule.queues.hush import hush
-from lightbox.schedule.queues.identity import claim
+from lightbox.schedule.queues.identity import alone, claim
 from lightbox.schedule.queues.lines import AUDIT, FAST, LINES, STAT, URGENCIES, workflow_name
 from lightbox.schedule.queues.steps import Steps
 
@@ -60,16 +57,16 @@ class DbosQueueClient:
     def __init__(self, store: Path | str) -> None:
         hush()
         self.url = f"sqlite:///{store}" if isinstance(store, Path) else store
-        if isinstance(store, Path):
-            store.parent.mkdir(parents=True, exist_ok=True)
-            with store.with_suffix(".setup.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                self._client = self._connect()
+        with alone(store) if isinstance(store, Path) else nullcontext():
+            self._client = DBOSClient(
+                system_database_url=self.url,
+                serializer=DBOSPortableJSONSerializer(),
+                application_name=_APPLICATION,
+                lazy=True,
+            )
+            if isinstance(store, Path):
                 self._write_ahead()
-                DBOS.migrate(self.url)
-        else:
             DBOS.migrate(self.url)
-            self._client = self._connect()
 
     def place(self, job: Job) -> None:
         """Enqueue; placing a job twice is placing it once."""
@@ -136,13 +133,6 @@ class DbosQueueClient:
         """Disconnect."""
         del seconds
         self._client.destroy()
-
-    def _connect(self) -> DBOSClient:
-        return DBOSClient(
-            system_database_url=self.url,
-            serializer=DBOSPortableJSONSerializer(),
-            application_name=_APPLICATION,
-        )
 
     def _write_ahead(self) -> None:
         # The engine offers no setting for it, and its default journal is 4 to 6 times slower.
@@ -234,7 +224,10 @@ class DbosQueue(DbosQueueClient):
 
     def _watch(self) -> None:
         while not self._closing.wait(_REVIVE_EVERY):
-            self.revive()
+            try:
+                self.revive()
+            except Exception as error:  # noqa: BLE001  # the watch outlives a store that is gone
+                _log.warning("queue: nothing revived, %s", type(error).__name__)
 
     def _release(self, jobs: Collection[str]) -> int:
         """Give jobs that are still ours back to their lines, tries reset."""
@@ -271,7 +264,8 @@ class DbosQueue(DbosQueueClient):
         try:
             return self._handle(job_id, handler)
         except StoppingError:
-            self._interrupted.add(job_id)
+            with self._changed:
+                self._interrupted.add(job_id)
             raise
         finally:
             with self._changed:
@@ -281,14 +275,17 @@ class DbosQueue(DbosQueueClient):
     def _handle(self, job_id: str, handler: Handler) -> str:
         if self._closing.is_set():
             raise StoppingError(f"job {job_id}")
-        if self._tries(job_id) > _TRIES:
-            self._give_up(job_id, f"it stopped the process {_TRIES} times")
-            raise _EndedError(_QUARANTINED)
+        is_poison = self._tries(job_id) > _TRIES
         try:
-            handler(job_id, Steps(_run_step, self._closing.is_set))
+            if is_poison:
+                self._give_up(job_id, f"it stopped the process {_TRIES} times")
+            else:
+                handler(job_id, Steps(_run_step, self._closing.is_set))
         except Exception as error:  # noqa: BLE001  # a message of others must not reach the tables
             _log.error("job %s: not done, %s", job_id, type(error).__name__)
             raise _EndedError(_UNFINISHED) from None
+        if is_poison:
+            raise _EndedError(_QUARANTINED)
         return "done"
 
 

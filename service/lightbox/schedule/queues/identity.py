@@ -1,8 +1,10 @@
-"""One process per identity: a lock on a file that the operating system lets go with the process."""
+"""Locks on files, which the operating system lets go with the process."""
 
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -28,3 +30,12 @@ def claim(executor_id: str, folder: Path) -> IO[str]:
             f"executor {executor_id}", f"is in use ({path})", "stop the other process"
         ) from None
     return lock
+
+
+@contextmanager
+def alone(store: Path) -> Iterator[None]:
+    """Hold off other processes while this one makes the store; makes its folder too."""
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with store.with_suffix(".setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
