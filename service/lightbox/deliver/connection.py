@@ -17,6 +17,10 @@ from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from lightbox.deliver.status import Network
 
+# What pynetdicom says on the way out we say ourselves, with the cause and the mend; at its lower
+# levels it quotes data sets.
+logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+
 _log = logging.getLogger(__name__)
 
 

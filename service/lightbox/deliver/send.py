@@ -212,6 +212,8 @@ class Send:
         if error.action is Action.UNREACHABLE:
             if self._closing:
                 return parcel  # it was cut because we stop: no attempt, no event
+            if not self._breaker.is_open:
+                _log.warning("results wait for %s", error)
             self._breaker.failed(self._clock.monotonic())
             self._leader = self._delay(parcel, error)
             return None

@@ -242,6 +242,19 @@ def test_two_days_of_outage_lose_nothing_and_need_no_hand(bench: Bench) -> None:
     assert len(bench.of(Delivered)) == 20
 
 
+def test_an_outage_is_two_lines_in_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    bench.pacs.down = True
+    bench.take("1", "2")
+    bench.run_for(3600.0)
+    bench.pacs.down = False
+    bench.run_for(LONGEST_SILENCE)
+    assert [record.getMessage() for record in caplog.records] == [
+        "results wait for pacs: connection refused (start it)",
+        "pacs answers again",
+    ]
+
+
 def test_without_retries_a_pacs_that_is_down_makes_dead_letters_at_once() -> None:
     bench = Bench(DestinationSettings(name="pacs", retries=0))
     bench.pacs.down = True
