@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 from io import BytesIO
 
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from lightbox.results.colour import Rgb
 
@@ -63,6 +63,16 @@ def _pieces(word: str, size: int, width: int) -> list[str]:
     return [*pieces, piece]
 
 
+@lru_cache(maxsize=256)
+def _stencil(text: str, size: int, anchor: str, *, bold: bool) -> tuple[Image.Image, int, int]:
+    """Return a line as a stencil, and where it lies from its anchor: most lines come again."""
+    face = font(size, bold=bold)
+    left, top, right, bottom = (round(edge) for edge in face.getbbox(text, anchor=anchor))
+    image = Image.new("L", (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(image).text((-left, -top), text, font=face, fill=255, anchor=anchor)
+    return image, left, top
+
+
 @dataclass(frozen=True, slots=True)
 class Pen:
     """Draws text of one size and colour."""
@@ -74,5 +84,5 @@ class Pen:
 
     def write(self, at: tuple[float, float], text: str, anchor: str = "la") -> None:
         """Draw one line; ``anchor`` as in Pillow ("la": left and top, "mm": centred)."""
-        face = font(self.size, bold=self.bold)
-        self.draw.text(at, text, font=face, fill=self.colour, anchor=anchor)
+        stencil, left, top = _stencil(text, self.size, anchor, bold=self.bold)
+        self.draw.bitmap((round(at[0]) + left, round(at[1]) + top), stencil, fill=self.colour)
