@@ -145,15 +145,18 @@ class Listener:
             if len(self._open) >= self._settings.max_associations + _IDLE_CONNECTIONS:
                 connection.close()
                 continue
-            self._begin(connection, str(address[0]), context)
+            try:
+                self._begin(connection, str(address[0]), context)
+            except (OSError, RuntimeError):  # it is gone already, or no thread can be had
+                connection.close()
 
     def _begin(self, connection: socket.socket, peer: str, context: ssl.SSLContext | None) -> None:
         wire = Wire(connection, self._settings.limits.pdu_time)
         association = Association(wire, peer, context, self._shared)
         thread = threading.Thread(target=self._run, args=(association,), daemon=True)
         with self._lock:
+            thread.start()
             self._open[association] = thread
-        thread.start()
 
     def _run(self, association: Association) -> None:
         try:
