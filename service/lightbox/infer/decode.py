@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import queue
 import select
@@ -32,6 +33,8 @@ from lightbox.infer.preprocess import geometry_for
 from lightbox.settings import Limits
 
 _START_SECONDS = 60.0
+_PIPE_BYTES = 1 << 20
+"""So that a child decodes a few frames ahead while the network runs."""
 
 
 class ClosedError(RuntimeError):
@@ -159,6 +162,8 @@ class _Child:
         assert self._process.stdout is not None
         self._requests = self._process.stdin
         self._replies = self._process.stdout.fileno()
+        with contextlib.suppress(OSError):  # a site may bound pipes; then it is only slower
+            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._poll = select.poll()
         self._poll.register(self._replies, select.POLLIN)
 

@@ -1,7 +1,4 @@
-"""An ONNX classifier as a value: its input, its logits, and the nodes between them.
-
-Everything that can make a graph unusable is said here, once, in a line that names the file.
-"""
+"""An ONNX classifier as a value: its input, its logits, and the nodes between them."""
 
 from __future__ import annotations
 
@@ -11,21 +8,23 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from lightbox.domain.errors import ModelPackageError
-
-OPSETS = range(13, 24)
-"""Versions of the default operator set that are read; below 18 they are converted to 18."""
-
-WRITTEN_OPSET = 18
-"""Nodes are added as this version defines them (ReduceMean takes its axes as an input)."""
+from lightbox.infer.onnx_file import (
+    Constant,
+    Shape,
+    constants_of,
+    image_shape,
+    inferred_shapes,
+    only_input,
+    only_output,
+    parsed,
+    words,
+)
 
 LOGITS = "logits"
 """Name of the output, shape (B, classes), before any softmax."""
-
-Constant = npt.NDArray[np.generic]
-Shape = tuple[int | None, ...]
 
 
 @dataclass(slots=True)
@@ -69,17 +68,17 @@ class Network:
             For external data, an operator set that is not read, several inputs or outputs, fixed
             batch, free image size, or an output that is not (batch, classes).
         """
-        model = _parsed(weights, thing)
-        source = _only_input(model, thing)
-        shapes = _shapes(model)
-        channels, height, width = _image_shape(shapes[source], thing)
+        model = parsed(weights, thing)
+        source = only_input(model, thing)
+        shapes = inferred_shapes(model)
+        channels, height, width = image_shape(shapes.get(source, ()), thing)
         producers = {out: node for node in model.graph.node for out in node.output if out}
-        logits = _peeled(_only_output(model, thing), producers)
+        logits = _peeled(only_output(model, thing), producers)
         found = shapes.get(logits, ())
         if len(found) != 2 or found[1] is None:
             raise ModelPackageError(
                 thing,
-                f"its output has shape {_words(found)}, expected (batch, classes)",
+                f"its output has shape {words(found)}, expected (batch, classes)",
                 "export the classifier with its logits as the only output",
             )
         return cls(
@@ -90,7 +89,7 @@ class Network:
             logits=logits,
             classes=found[1],
             shapes=shapes,
-            constants=_constants(model),
+            constants=constants_of(model),
             producers=producers,
         )
 
@@ -179,113 +178,6 @@ def spatial(shape: Shape | None) -> bool:
     )
 
 
-def _parsed(weights: bytes, thing: str) -> ModelProto:
-    model = ModelProto()
-    try:
-        model.ParseFromString(weights)
-    except Exception as error:  # protobuf's own error type differs between its back ends
-        raise _not_onnx(thing) from error
-    if not model.graph.node:
-        raise _not_onnx(thing)
-    if any(t.data_location == TensorProto.EXTERNAL for t in _tensors(model)):
-        raise ModelPackageError(
-            thing, "keeps weights in external files", "save it with external_data=False"
-        )
-    opset = next((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), 0)
-    if opset not in OPSETS:
-        raise ModelPackageError(
-            thing,
-            f"uses ONNX operator set {opset}, expected {OPSETS.start} to {OPSETS.stop - 1}",
-            "export it again with opset_version=18",
-        )
-    if opset < WRITTEN_OPSET:
-        return _converted(model, thing)
-    return model
-
-
-def _not_onnx(thing: str) -> ModelPackageError:
-    return ModelPackageError(thing, "is not an ONNX file", "export the network to ONNX")
-
-
-def _converted(model: ModelProto, thing: str) -> ModelProto:
-    from onnx import version_converter
-
-    try:
-        return version_converter.convert_version(model, WRITTEN_OPSET)
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelPackageError(
-            thing,
-            f"cannot be brought to operator set {WRITTEN_OPSET}: {reason}",
-            "export it again with opset_version=18",
-        ) from error
-
-
-def _tensors(model: ModelProto) -> Iterable[TensorProto]:
-    yield from model.graph.initializer
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if attribute.type == AttributeProto.TENSOR:
-                yield attribute.t
-
-
-def _only_input(model: ModelProto, thing: str) -> str:
-    initialisers = {tensor.name for tensor in model.graph.initializer}
-    names = [item.name for item in model.graph.input if item.name not in initialisers]
-    if len(names) != 1:
-        raise ModelPackageError(
-            thing, f"has {len(names)} inputs ({', '.join(names)}), expected one image", "cut it out"
-        )
-    return str(names[0])
-
-
-def _only_output(model: ModelProto, thing: str) -> str:
-    names = [item.name for item in model.graph.output]
-    if len(names) != 1:
-        raise ModelPackageError(
-            thing,
-            f"has {len(names)} outputs ({', '.join(names)}), expected the logits alone",
-            "export it with one output",
-        )
-    return str(names[0])
-
-
-def _shapes(model: ModelProto) -> dict[str, Shape]:
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    values = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
-    shapes: dict[str, Shape] = {
-        tensor.name: tuple(tensor.dims) for tensor in inferred.graph.initializer
-    }
-    for value in values:
-        if value.type.tensor_type.HasField("shape"):
-            shapes[value.name] = tuple(
-                dim.dim_value if dim.HasField("dim_value") else None
-                for dim in value.type.tensor_type.shape.dim
-            )
-    return shapes
-
-
-def _image_shape(shape: Shape, thing: str) -> tuple[int, int, int]:
-    if len(shape) != 4:
-        raise ModelPackageError(
-            thing, f"its input has shape {_words(shape)}, expected (batch, C, H, W)", "export it so"
-        )
-    batch, channels, height, width = shape
-    if batch is not None:
-        raise ModelPackageError(
-            thing,
-            f"its batch is fixed to {batch}: audits run many masked images at once",
-            "export it with a dynamic batch axis",
-        )
-    if channels is None or height is None or width is None:
-        raise ModelPackageError(
-            thing,
-            f"its input has shape {_words(shape)}: channels, height and width must be fixed",
-            "export it with only the batch axis dynamic",
-        )
-    return channels, height, width
-
-
 def _peeled(output: str, producers: dict[str, NodeProto]) -> str:
     """Walk back over a final Softmax, LogSoftmax or Sigmoid: gradients are of the logits."""
     node = producers.get(output)
@@ -293,15 +185,3 @@ def _peeled(output: str, producers: dict[str, NodeProto]) -> str:
         output = node.input[0]
         node = producers.get(output)
     return output
-
-
-def _constants(model: ModelProto) -> dict[str, Constant]:
-    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    return constants
-
-
-def _words(shape: Shape) -> str:
-    return "(" + ", ".join("free" if n is None else str(n) for n in shape) + ")"

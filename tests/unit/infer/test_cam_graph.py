@@ -174,3 +174,26 @@ def test_a_network_without_spatial_layers_is_refused() -> None:
 
     with pytest.raises(ModelPackageError, match="no layer with a spatial extent was found"):
         cam_graph(a_graph(nodes, {"matrix": matrix}), "test.onnx")
+
+
+@pytest.mark.parametrize("opset", [13, 17, 23])
+def test_older_and_newer_operator_sets_give_the_same_map(opset: int) -> None:
+    draw = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Relu", ["image"], ["layer"]),
+        helper.make_node("MaxPool", ["layer"], ["top"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("GlobalAveragePool", ["top"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "matrix"], ["logits"]),
+    ]
+    matrix = {"matrix": draw.standard_normal((2, 3)).astype(np.float32)}
+    images = draw.standard_normal((2, 2, 6, 5)).astype(np.float32)
+    files = [a_graph(nodes, matrix, opset=version) for version in (18, opset)]
+
+    now, other = (
+        run(cam_graph(data, "test.onnx", "layer").data, [LOGITS, CAM], image=images)
+        for data in files
+    )
+
+    np.testing.assert_array_equal(now[0], other[0])
+    np.testing.assert_array_equal(now[1], other[1])
