@@ -93,6 +93,25 @@ def test_an_instance_gets_calibrated_scores_a_map_and_its_frame(
     assert looked.frame.picture.shape == LEVELS.shape
 
 
+def test_scores_do_not_depend_on_bits_windows_or_photometric_interpretation(
+    place: Place, runtime: OnnxRuntime
+) -> None:
+    door = place.predict(runtime)
+    reference = door.predict(place.a_job_on(LEVELS), nullcontext).prediction
+    ways = [
+        an_image(LEVELS, {"WindowCenter": 40, "WindowWidth": 20}),
+        an_image(16 * LEVELS.astype(np.uint16), bits=12),
+        an_image(128 * LEVELS.astype(np.int16) - 16384),
+        an_image(255 - LEVELS, photometric="MONOCHROME1"),
+        an_image(LEVELS, {"RescaleSlope": "3.5", "RescaleIntercept": "-1000"}),
+    ]
+    for image in ways:
+        job = place.a_job_on(LEVELS)
+        a_file(place.root / job.instances[0].path, image)
+        prediction = door.predict(job, nullcontext).prediction
+        assert prediction.scores == pytest.approx(reference.scores, abs=1e-4)
+
+
 def test_the_most_suspicious_slice_speaks_for_the_series(
     place: Place, runtime: OnnxRuntime
 ) -> None:

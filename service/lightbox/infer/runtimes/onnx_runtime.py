@@ -7,7 +7,10 @@ order of additions is fixed, so a repeated audit gives the same bits.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -28,6 +31,7 @@ from lightbox.infer.packages import WEIGHTS, LoadedPackage
 from lightbox.ports import Output
 
 _FATAL_ONLY = 4
+_REFUSAL = "cannot be opened: "
 _CPU_BATCH = 16
 """On a processor a larger batch is not faster, and the padding of a short one costs more."""
 
@@ -67,7 +71,7 @@ class OnnxRuntime:
         self, loaded: LoadedPackage, device: str = "auto", threads: int = 0, max_batch: int = 32
     ) -> None:
         self._thing = str(loaded.folder / WEIGHTS)
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or _cores()
         with_cam = cam_graph(loaded.weights, self._thing, loaded.package.explanation.target_layer)
         self.target_layer = with_cam.target_layer
         self.way = with_cam.way
@@ -125,7 +129,11 @@ class OnnxRuntime:
         except ModelPackageError as error:
             if device == "cuda":
                 raise
-            return self._open(data, "cpu"), "cpu", f"CUDA is not used: {error.reason}"
+            return (
+                self._open(data, "cpu"),
+                "cpu",
+                f"CUDA is not used: {error.reason.removeprefix(_REFUSAL)}",
+            )
         return session, "cuda", ""
 
     def _open(self, data: bytes, device: str) -> ort.InferenceSession:
@@ -151,8 +159,17 @@ class OnnxRuntime:
     def _refused(self, reason: str) -> ModelPackageError:
         first = reason.strip().splitlines()[0]
         return ModelPackageError(
-            self._thing, f"cannot be opened: {first}", "export it again; run `lightbox doctor`"
+            self._thing, _REFUSAL + first, "export it again; run `lightbox doctor`"
         )
+
+
+def _cores() -> int:
+    """Return the cores that we may use: affinity, and the quota of a container (cgroup v2)."""
+    cores = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        cores = min(cores, math.ceil(int(quota) / int(period)))  # "max" is no number: no quota
+    return max(1, cores)
 
 
 _Provider = str | tuple[str, dict[str, str]]

@@ -127,6 +127,37 @@ def _batch_norm(step: Step) -> Slopes:
     yield step.x, step.add("Mul", step.slope, step.network.constant(shaped, np.float32))
 
 
+def _layer_norm(step: Step) -> Slopes:
+    """Ba et al. 2016: y = scale x_hat + shift, x_hat over the axes from ``axis`` on."""
+    rank = len(step.shape(step.x))
+    first = int(step.number_of("axis", -1)) % rank
+    axes = step.network.ints(*range(first, rank))
+    centred = step.add("Sub", step.x, step.add("ReduceMean", step.x, axes, keepdims=1))
+    variance = step.add("ReduceMean", step.add("Mul", centred, centred), axes, keepdims=1)
+    epsilon = step.number(step.number_of("epsilon", 1e-5))
+    deviation = step.add("Sqrt", step.add("Add", variance, epsilon))
+    unit = step.add("Div", centred, deviation)
+    scaled = step.add("Mul", step.slope, step.node.input[1])
+    mean = step.add("ReduceMean", scaled, axes, keepdims=1)
+    along = step.add("ReduceMean", step.add("Mul", scaled, unit), axes, keepdims=1)
+    turned = step.add("Sub", step.add("Sub", scaled, mean), step.add("Mul", unit, along))
+    yield step.x, step.add("Div", turned, deviation)
+
+
+def _concat(step: Step) -> Slopes:
+    axis = int(step.number_of("axis", 0)) % len(step.shape(step.y))
+    lengths = [step.shape(source)[axis] for source in step.node.input]
+    if None in lengths:
+        raise step.unsupported("joins along an axis of free length")
+    start = 0
+    for source, length in zip(step.node.input, lengths, strict=True):
+        end = start + (length or 0)
+        if source in step.below:
+            bounds = (step.network.ints(value) for value in (start, end, axis))
+            yield source, step.add("Slice", step.slope, *bounds)
+        start = end
+
+
 ALGEBRA: dict[str, Rule] = {
     "Add": _add,
     "Sub": _add,
@@ -145,4 +176,6 @@ ALGEBRA: dict[str, Rule] = {
     "ReduceSum": _reduce,
     "GlobalAveragePool": _reduce,
     "BatchNormalization": _batch_norm,
+    "LayerNormalization": _layer_norm,
+    "Concat": _concat,
 }

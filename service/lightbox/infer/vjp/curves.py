@@ -45,6 +45,15 @@ def _sqrt(step: Step) -> Slopes:
     yield step.x, step.add("Div", step.slope, step.add("Mul", step.y, step.number(2.0)))
 
 
+def _pow(step: Step) -> Slopes:
+    exponent = step.network.constants.get(step.node.input[1])
+    if exponent is None or exponent.size != 1:
+        raise step.unsupported("has a computed exponent")
+    power = float(exponent.astype(float).ravel()[0])
+    root = step.add("Pow", step.x, step.number(power - 1.0))
+    yield step.x, step.add("Mul", step.slope, step.add("Mul", root, step.number(power)))
+
+
 def _erf(step: Step) -> Slopes:
     bell = step.add("Exp", step.add("Neg", step.add("Mul", step.x, step.x)))
     scaled = step.add("Mul", bell, step.number(2.0 / math.sqrt(math.pi)))
@@ -105,6 +114,7 @@ CURVES: dict[str, Rule] = {
     "Tanh": _tanh,
     "Exp": _exp,
     "Sqrt": _sqrt,
+    "Pow": _pow,
     "Erf": _erf,
     "Gelu": _gelu,
     "Clip": _clip,

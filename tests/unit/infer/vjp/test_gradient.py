@@ -52,6 +52,7 @@ def ints(*values: int) -> FloatMap:
 
 KERNEL, DEPTHWISE = drawn(3, 2, 3, 3), drawn(2, 1, 3, 2)
 ROW, MATRIX, SQUARE = drawn(2, 1, 1), drawn(5, 4), drawn(3, 60)
+PLANE = drawn(6, 5)
 SCALE, SHIFT, MEAN, VARIANCE = drawn(2), drawn(2), drawn(2), np.abs(drawn(2)) + 0.5
 
 CASES = [
@@ -116,6 +117,23 @@ CASES = [
         ],
         lambda x: (2 - x) / (x.exp() + 2),
         {"c": np.array(2, dtype=np.float32)},
+    ),
+    Case(
+        "LayerNormalization",
+        [node("LayerNormalization", "layer s b", axis=-2, epsilon=1e-4)],
+        lambda x: functional.layer_norm(
+            x, (6, 5), torch.tensor(PLANE), torch.tensor(PLANE), eps=1e-4
+        ),
+        {"s": PLANE, "b": PLANE},
+    ),
+    Case(
+        "Concat along channels, and Pow",
+        [
+            node("Pow", "layer two", "p"),
+            node("Concat", "p layer", axis=1),
+        ],
+        lambda x: torch.cat([x**2, x], 1),
+        {"two": np.array(2, dtype=np.float32)},
     ),
     Case(
         "squeeze and excitation",
