@@ -17,6 +17,7 @@ from lightbox.receive.identify import Head
 from lightbox.receive.stored_file import file_meta, holds
 from lightbox.storage.files import Files, Part
 from lightbox.storage.pool import Blank, Pool
+from lightbox.storage.reserve import Reserve
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WRITE_BACK_FROM = 4 * 2**20
@@ -63,7 +64,19 @@ class Shelf:
     ledger: Ledger
     clock: Clock
     pool: Pool
+    reserve: Reserve
     failed: threading.Event = field(default_factory=threading.Event)
+
+    def check_reserve(self) -> None:
+        """Refuse what would eat into the reserve.
+
+        Raises
+        ------
+        RefusedError
+            If the disk is too full.
+        """
+        if not self.reserve.ok():
+            raise out_of_resources("the disk is full up to the reserve", "free some space")
 
     def discard(self, blank: Blank) -> None:
         """Remove a file that holds no acknowledged instance."""
@@ -139,6 +152,7 @@ class Intake:
         if self._size >= _WRITE_BACK_FROM and behind >= _WRITE_BACK_EVERY:
             self._shelf.files.start_writing_back(self._blank.descriptor, self._written_back, behind)
             self._written_back = self._size
+            self._shelf.check_reserve()
 
     def finish(self) -> InstanceStored:
         """Make it durable and record it; it may be acknowledged when this returns.

@@ -45,8 +45,7 @@ class Store:
     ) -> None:
         files.make_folder(root)
         self.swept = sweep(root, files, ledger)
-        self._reserve = reserve
-        self._shelf = Shelf(root, files, ledger, clock, Pool(root, files, clock))
+        self._shelf = Shelf(root, files, ledger, clock, Pool(root, files, clock), reserve)
 
     def accept(self, incoming: Incoming) -> Intake:
         """Begin to take an instance.
@@ -62,8 +61,7 @@ class Store:
         if self._shelf.failed.is_set():
             raise out_of_resources("a write to the disk failed", "see the log, then restart")
         try:
-            if not self._reserve.ok():
-                raise out_of_resources("the disk is full up to the reserve", "free some space")
+            self._shelf.check_reserve()
             blank = self._shelf.pool.take()
         except OSError as error:
             raise out_of_resources(str(error), "free some space") from error

@@ -201,6 +201,30 @@ def test_the_reserve_is_asked_before_anything_is_written(it: Fixture) -> None:
     assert "reserve" in str(caught.value)
 
 
+def test_the_reserve_is_asked_again_while_a_large_instance_arrives(it: Fixture) -> None:
+    class Filling(Reserve):
+        asked = 0
+
+        def ok(self) -> bool:
+            self.asked += 1
+            return self.asked < 4
+
+    it.store.close()
+    reserve = Filling(it.root, 0)
+    it.store = Store(it.root, Files(), it.ledger, it.clock, reserve)
+    intake = it.store.accept(incoming())
+    intake.add(memoryview(raw.data_set(tail=raw.implicit(0x7FE00010, b"")[:4] + b"\0\0\0\x10")))
+    intake.add(memoryview(bytes(4 * 2**20)))
+    intake.flush()
+    intake.add(memoryview(bytes(2**20)))
+    intake.flush()
+    intake.add(memoryview(bytes(2**20)))
+    with pytest.raises(RefusedError, match="reserve"):
+        intake.flush()
+    intake.abandon()
+    assert it.files() == []
+
+
 def test_no_free_file_is_out_of_resources(tmp_path: Path) -> None:
     full = Files(FaultAt(Operation.CREATE, 1, fail(errno.ENOSPC), lasting=True))
     clock = FakeClock()
