@@ -155,7 +155,7 @@ class Audit:
             target=self._subject.prediction.target,
             source_map=shown,
             cell_pixels=self._cell_pixels(),
-            estimate=replace(played.estimate, evaluations=self._game.evaluations),
+            estimate=self._counted(played.estimate),
             parameters=self._parameters(),
             players=self._players,
             regions=self._masking.regions,
@@ -176,11 +176,12 @@ class Audit:
             before = self._game.computed
             self._game.value(rows[start : start + self._budget.chunk])
             if self._game.computed > before:
-                yield replace(
-                    last,
-                    evaluations=self._game.evaluations,
-                    total=max(last.total, self._game.evaluations),
-                )
+                yield self._counted(last)
+
+    def _counted(self, estimate: Estimate) -> Estimate:
+        """Count what the measurements asked for as well."""
+        spent = self._game.evaluations
+        return replace(estimate, evaluations=spent, total=max(estimate.total, spent))
 
     def _parameters(self) -> dict[str, str]:
         spec, budget = self._subject.package.explanation, self._budget
