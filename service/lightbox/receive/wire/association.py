@@ -147,6 +147,7 @@ class Association:
         self._services = Services(
             self._agreement, self._peer, self._identifier, self._shared.store, self._limits
         )
+        self._wire.widen()
         self._wire.before_reuse = self._flush
         self._observe("opened")
         self._wire.send(answer)

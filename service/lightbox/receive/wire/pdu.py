@@ -16,6 +16,8 @@ _PDV = struct.Struct(">LBB")
 _COMMAND_BIT = 1
 _LAST_BIT = 2
 _LINGER_BYTES = 16 * 2**20
+_NARROW = 4096
+_WIDE = 2**18
 
 RELEASE_RP = b"\x06\0\0\0\0\x04\0\0\0\0"
 """PS3.8 9.3.7."""
@@ -93,8 +95,6 @@ class Wire:
         Connected; TLS or not.
     silence : float
         Seconds after which a peer that owes us bytes is given up.
-    buffer : int
-        Bytes of the buffer.
 
     Attributes
     ----------
@@ -102,10 +102,10 @@ class Wire:
         Called before views that were handed out become invalid.
     """
 
-    def __init__(self, connection: socket.socket, silence: float, buffer: int = 2**18) -> None:
+    def __init__(self, connection: socket.socket, silence: float) -> None:
         self._socket = connection
         self._silence = silence
-        self._buffer = bytearray(buffer)
+        self._buffer = bytearray(_NARROW)
         self._view = memoryview(self._buffer)
         self._at = 0
         self._end = 0
@@ -126,6 +126,14 @@ class Wire:
             self._socket = context.wrap_socket(self._socket, server_side=True)
         except OSError as error:
             raise ClosedError(f"TLS: {error}") from error
+
+    def widen(self) -> None:
+        """Take a buffer for data; until there is an association, a connection is worth less."""
+        left = bytes(self._view[self._at : self._end])
+        self._buffer = bytearray(_WIDE)
+        self._view = memoryview(self._buffer)
+        self._view[: len(left)] = left
+        self._at, self._end = 0, len(left)
 
     # ---- reading
 
