@@ -74,6 +74,35 @@ def test_a_refused_and_a_lost_instance_have_a_line_and_the_others_go_on(
     assert "association aborted" in lost.detail
 
 
+def test_when_the_peer_is_gone_each_file_that_is_left_has_a_line(
+    archive: Archive, files: Path
+) -> None:
+    shown: list[Sent] = []
+
+    def stop_after_the_first(sent: Sent) -> None:
+        if not shown:
+            archive.stop()
+        shown.append(sent)
+
+    report = send([files], peer(archive.dicom_port), stop_after_the_first)
+    assert [sent.stored for sent in report.files] == [True, False, False, False]
+    assert "connection refused" in report.files[-1].detail
+
+
+def test_a_file_that_vanishes_has_a_line_and_the_others_go_on(
+    archive: Archive, files: Path
+) -> None:
+    first, second, *_ = sorted((files / "results").iterdir())
+
+    def delete_the_second(sent: Sent) -> None:
+        if sent.file == first:
+            second.unlink()
+
+    report = send([files], peer(archive.dicom_port), delete_the_second)
+    assert [sent.stored for sent in report.files] == [True, False, True, True]
+    assert "No such file" in report.files[1].detail
+
+
 def test_a_refused_context_is_said_of_its_file(tmp_path: Path, files: Path) -> None:
     with Archive(tmp_path / "a", refuses=("1.2.840.10008.5.1.4.1.1.7",)) as archive:
         report = send([files], peer(archive.dicom_port))

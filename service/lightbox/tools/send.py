@@ -217,8 +217,10 @@ def _send_group(group: _Group, peer: Peer, left: Iterator[_Instance]) -> Iterato
         for instance in left:
             try:
                 yield _send_one(association, instance)
-            except DeliveryError as error:
+            except (DeliveryError, OSError, ValueError, AttributeError) as error:
+                # Also a file that vanished or cannot be encoded: pynetdicom's own errors.
                 yield _sent(instance, None, stored=False, detail=str(error))
+                association.cut()
                 association.close()
                 association = Association(peer, sorted(group.contexts))
     except BaseException:
