@@ -20,7 +20,7 @@ from pynetdicom import evt
 from pynetdicom.association import Association as PynetdicomAssociation
 from pynetdicom.presentation import build_context
 
-from lightbox.deliver.connection import Requestor, even_length, set_option, why_none
+from lightbox.deliver.connection import RequestingEntity, even_length, set_option, why_none
 from lightbox.deliver.status import (
     NETWORK,
     Action,
@@ -98,7 +98,7 @@ class Association:
         self._connected = False
         self._abort_received = False
         address = _resolve(peer)
-        ae = self._requestor = Requestor(ae_title=peer.calling_ae)
+        ae = self._entity = RequestingEntity(ae_title=peer.calling_ae)
         ae.connection_timeout = peer.connect_seconds
         ae.acse_timeout = peer.answer_seconds
         ae.dimse_timeout = peer.answer_seconds
@@ -181,11 +181,11 @@ class Association:
         if self._wire.is_established:
             self._wire.release()
         self._wire.join(_END_SECONDS)
-        self._requestor.hang_up()
+        self._entity.hang_up()
 
     def cut(self) -> None:
         """End it without waiting, from any thread: an answer that is waited for is lost."""
-        self._requestor.cut()
+        self._entity.cut()
 
     def _on_open(self, event: evt.Event) -> None:
         self._connected = True

@@ -24,7 +24,7 @@ logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 _log = logging.getLogger(__name__)
 
 
-class Requestor(AE):
+class RequestingEntity(AE):
     """An application entity that keeps hold of the socket of its one association.
 
     pynetdicom 3.0.4 does not close the socket of a connection that was refused or lost.
