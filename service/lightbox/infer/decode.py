@@ -258,7 +258,7 @@ class _Child:
             return f"it took more than {self._limits.decode_time:.0f} s of CPU time"
         if code < 0:
             return f"the decoder crashed ({signal.Signals(-code).name})"
-        return f"the decoder ended (exit {code})"
+        return f"the decoder gave up (exit {code})"  # a panic of a decoder written in Rust
 
 
 def _environment() -> dict[str, str]:

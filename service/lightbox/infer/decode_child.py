@@ -101,7 +101,9 @@ def _answer(replies: BinaryIO, task: Task, samples: int) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    if " " not in text or isinstance(error, LookupError):  # such as a lone tag
+        text = f"{type(error).__name__} {text}".strip()
     return f"its pixel data cannot be decoded: {text[:300]}"
 
 

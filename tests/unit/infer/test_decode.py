@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from dicom_images import a_file, a_picture, an_image
 from lightbox.domain.errors import UnreadableError
@@ -84,6 +85,32 @@ def test_broken_pixel_data_is_unreadable_and_the_child_goes_on(
 
     assert len(frames(pool, good)) == 1
     assert the_child(pool) == child
+
+
+def test_damaged_files_are_decoded_or_unreadable_and_disturb_nobody(
+    pool: DecodePool, good: Path, tmp_path: Path
+) -> None:
+    """Bytes of a compressed file are overwritten at random: some panic a decoder, none hangs it."""
+    image = dcmread(a_file(tmp_path / "whole.dcm", an_image(np.stack([LEVELS] * 2))))
+    image.compress(RLELossless)
+    image.save_as(tmp_path / "whole.dcm")
+    whole = (tmp_path / "whole.dcm").read_bytes()
+    pixels = whole.rindex(b"\xe0\x7f\x10\x00")
+    draw = np.random.default_rng(11)
+    refused = []
+    for _ in range(40):
+        damaged = bytearray(whole)
+        for place in draw.integers(pixels, pixels + 200, 4):
+            damaged[place] = draw.integers(256)
+        path = tmp_path / "damaged.dcm"
+        path.write_bytes(damaged)
+        try:
+            frames(pool, path)
+        except UnreadableError as error:
+            refused.append(error.thing)
+
+    assert set(refused) == {"damaged.dcm"}
+    assert len(frames(pool, good)) == 1
 
 
 def test_a_file_that_is_not_there_is_unreadable(pool: DecodePool, tmp_path: Path) -> None:
