@@ -127,14 +127,14 @@ def a_header(rows: int = 256, columns: int = 256, **changes: object) -> Dataset:
 
 def as_file(header: Dataset) -> bytes:
     """Encode a header as a DICOM file."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = header.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    header.file_meta = meta
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = header.SOPClassUID
+        meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        header.file_meta = meta
         dcmwrite(buffer, header, enforce_file_format=True)
     return buffer.getvalue()
 

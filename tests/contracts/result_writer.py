@@ -121,6 +121,13 @@ class ResultWriterContract:
         assert "PatientAge" not in made
         assert made.StudyID == ""
 
+    def test_uids_with_faults_are_repeated_as_they_came(self, writer: ResultWriter) -> None:
+        faulty = {"StudyInstanceUID": "1.2.840.007", "SOPInstanceUID": "1.2.03.4"}
+        data = writer.write(an_explained(a_header(256, 256, **faulty), method="shapley"))
+        assert data is not None
+        assert b"1.2.840.007" in data
+        assert b"1.2.03.4" in data
+
 
 def _items(dataset: Dataset) -> list[Dataset]:
     found = []

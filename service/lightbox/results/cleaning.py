@@ -67,6 +67,14 @@ def copy_clean(header: Dataset, keywords: Iterable[str]) -> Dataset:
     return out
 
 
+def put_uid(dataset: Dataset, keyword: str, uid: str) -> None:
+    """Set a UID as it was received: what refers to a stranger's object must repeat its faults."""
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise ValueError(f"{keyword} is not a DICOM keyword")
+    dataset.add(DataElement(tag, "UI", uid, validation_mode=config.IGNORE))
+
+
 def _element(header: Dataset, keyword: str) -> DataElement | None:
     """Return a valid copy of one element, or None where it cannot be read or kept."""
     try:

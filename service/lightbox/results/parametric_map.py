@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import highdicom as hd
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from lightbox.domain.arrays import FloatMap
 from lightbox.domain.explained import Explained
@@ -20,6 +20,7 @@ from lightbox.domain.identity import derived_uid
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes, provenance
+from lightbox.results.cleaning import put_uid
 from lightbox.results.plane_image import plane_image
 from lightbox.results.source import Source, all_sources, key_source
 from lightbox.results.text import SHORT, ascii_text
@@ -120,8 +121,8 @@ def _build(explained: Explained, source: Source, stack: _Stack) -> Dataset:
         plane = replace(
             frame.plane, orientation=source.plane.orientation, spacing=source.plane.spacing
         )  # equal but for the last digits, which highdicom would take for other directions
-        image = plane_image(frame, stack.pixels.shape[1:], plane)
-        image.SOPInstanceUID = derived_uid("stand-in", str(number))  # frames share an instance
+        image = plane_image(plane, stack.pixels.shape[1:])
+        image.SOPInstanceUID = UID(derived_uid("stand-in", str(number)))  # each another
         images.append(image)
     built = hd.pm.ParametricMap(
         source_images=images,
@@ -200,3 +201,4 @@ def _refer(dataset: Dataset, stack: _Stack) -> None:
     ]
     dataset.ReferencedSeriesSequence = [first]
     dataset.pop("SourceImageSequence", None)
+    put_uid(dataset, "FrameOfReferenceUID", stack.frames[0].plane.frame_of_reference_uid)

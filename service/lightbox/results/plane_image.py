@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from lightbox.domain.identity import derived_uid
 from lightbox.results import codes
 from lightbox.results.plane import Plane
-from lightbox.results.source import Source
+
+STAND_IN = derived_uid("stand-in")
+"""In place of every UID of the source, which may have faults that highdicom would not take."""
 
 
-def plane_image(source: Source, shape: tuple[int, ...], plane: Plane | None = None) -> Dataset:
-    """Return a single-frame data set with the plane of the key frame (or another ``plane``).
+def plane_image(plane: Plane, shape: tuple[int, ...]) -> Dataset:
+    """Return a single-frame data set that lies in ``plane``.
 
     Parameters
     ----------
     shape : tuple of ints
         Rows and columns of the source frame.
     """
-    plane = plane or source.plane
     image = Dataset()
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image.PatientID = image.PatientName = image.PatientBirthDate = image.PatientSex = ""
     image.AccessionNumber = image.StudyID = image.StudyDate = image.StudyTime = ""
     image.ReferringPhysicianName = ""
-    image.StudyInstanceUID = source.patient_study.StudyInstanceUID
-    image.SeriesInstanceUID = source.series_instance_uid
-    image.SOPInstanceUID = source.sop_instance_uid
+    image.StudyInstanceUID = image.SeriesInstanceUID = image.SOPInstanceUID = UID(STAND_IN)
     image.SOPClassUID = (
         codes.SECONDARY_CAPTURE
     )  # any single-frame class: the true one is put on later
     image.Modality = "OT"
     image.Rows, image.Columns = shape[0], shape[1]
-    image.FrameOfReferenceUID = plane.frame_of_reference_uid
+    image.FrameOfReferenceUID = UID(STAND_IN)
     image.ImagePositionPatient = [_ds(v) for v in plane.position]
     image.ImageOrientationPatient = [_ds(v) for v in plane.orientation]
     image.PixelSpacing = [_ds(v) for v in plane.spacing]

@@ -19,6 +19,7 @@ from lightbox.domain.identity import derived_uid
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes
+from lightbox.results.cleaning import put_uid
 from lightbox.results.source import Source
 from lightbox.results.text import SHORT_TEXT, ascii_text
 from lightbox.results.wording import method_name
@@ -199,8 +200,8 @@ def source_reference(source: Source, *, same_pixels: bool) -> Dataset:
         Whether our pixels lie where the source's lie (a picture's do not).
     """
     item = Dataset()
-    item.ReferencedSOPClassUID = source.sop_class_uid
-    item.ReferencedSOPInstanceUID = source.sop_instance_uid
+    put_uid(item, "ReferencedSOPClassUID", source.sop_class_uid)
+    put_uid(item, "ReferencedSOPInstanceUID", source.sop_instance_uid)
     if source.has_frames:
         item.ReferencedFrameNumber = source.frame
     item.PurposeOfReferenceCodeSequence = [codes.code_item(codes.SOURCE_IMAGE)]
@@ -211,10 +212,10 @@ def source_reference(source: Source, *, same_pixels: bool) -> Dataset:
 def referenced_series(source: Source) -> Dataset:
     """Return an item of Referenced Series Sequence (PS3.3 C.12.2): the source's series."""
     instance = Dataset()
-    instance.ReferencedSOPClassUID = source.sop_class_uid
-    instance.ReferencedSOPInstanceUID = source.sop_instance_uid
+    put_uid(instance, "ReferencedSOPClassUID", source.sop_class_uid)
+    put_uid(instance, "ReferencedSOPInstanceUID", source.sop_instance_uid)
     item = Dataset()
-    item.SeriesInstanceUID = source.series_instance_uid
+    put_uid(item, "SeriesInstanceUID", source.series_instance_uid)
     item.ReferencedInstanceSequence = [instance]
     return item
 

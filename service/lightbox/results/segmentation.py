@@ -17,6 +17,7 @@ from lightbox.domain.identity import derived_uid
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes, provenance
 from lightbox.results.algorithm import algorithm_identification
+from lightbox.results.cleaning import put_uid
 from lightbox.results.mask import RULE, region_mask
 from lightbox.results.plane_image import plane_image
 from lightbox.results.source import Source, key_source
@@ -58,7 +59,7 @@ class Segmentation:
 def _build(explained: Explained, source: Source, mask: Mask) -> Dataset:
     name = provenance.name_of(explained, source, ResultKind.SEGMENTATION)
     segmentation = hd.seg.Segmentation(
-        source_images=[plane_image(source, mask.shape)],
+        source_images=[plane_image(source.plane, mask.shape)],
         pixel_array=mask,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_segment(explained, name.sop_instance_uid)],
@@ -112,5 +113,5 @@ def _refer(dataset: Dataset, source: Source) -> None:
     dataset.ReferencedSeriesSequence = [provenance.referenced_series(source)]
     dataset.pop("SourceImageSequence", None)
     dataset.pop("PositionReferenceIndicator", None)
-    dataset.FrameOfReferenceUID = source.plane.frame_of_reference_uid
+    put_uid(dataset, "FrameOfReferenceUID", source.plane.frame_of_reference_uid)
     dataset.PositionReferenceIndicator = None

@@ -18,7 +18,7 @@ from lightbox.domain.errors import ResultError
 from lightbox.domain.explained import Explained
 from lightbox.domain.study import Instance
 from lightbox.results import codes
-from lightbox.results.cleaning import copy_clean
+from lightbox.results.cleaning import copy_clean, put_uid
 from lightbox.results.plane import Plane, plane_of
 
 _PATIENT = [
@@ -250,10 +250,10 @@ def read_source(
     ):
         patient_study.DeidentificationMethod = "Not stated by the source"
     image = _without_empty(copy_clean(header, _IMAGE))
-    image.SOPInstanceUID = instance.sop_instance_uid
-    image.SOPClassUID = instance.sop_class_uid
-    image.SeriesInstanceUID = instance.series_instance_uid
-    patient_study.StudyInstanceUID = instance.study_instance_uid
+    put_uid(image, "SOPInstanceUID", instance.sop_instance_uid)
+    put_uid(image, "SOPClassUID", instance.sop_class_uid)
+    put_uid(image, "SeriesInstanceUID", instance.series_instance_uid)
+    put_uid(patient_study, "StudyInstanceUID", instance.study_instance_uid)
     shape = (int(header.get("Rows") or 0), int(header.get("Columns") or 0))
     plane = plane_of(header, frame, shape, pixel_spacing)
     return Source(patient_study, image, frame, _frames(header), shape, plane)

@@ -20,8 +20,10 @@ from lightbox.domain.identity import derived_uid
 from lightbox.domain.model_package import Finding
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes, provenance
+from lightbox.results.cleaning import put_uid
 from lightbox.results.mask import region_mask
 from lightbox.results.outline import Polygon, outlines
+from lightbox.results.plane_image import STAND_IN
 from lightbox.results.source import Source, key_source
 from lightbox.results.text import ascii_text
 
@@ -62,7 +64,7 @@ class StructuredReport:
         dataset.ReferencedPerformedProcedureStepSequence = []
         dataset.CurrentRequestedProcedureEvidenceSequence = [_evidence(source)]
         root = _content(explained, source)[0]
-        _true_class(root, source)
+        _true_source(root, source)
         for element in root:
             dataset.add(element)
         provenance.stamp(dataset, explained, source, self.kind)
@@ -70,24 +72,25 @@ class StructuredReport:
         return provenance.to_file(dataset)
 
 
-def _true_class(item: Dataset, source: Source) -> None:
-    """Put the source's class where highdicom, which knows no retired ones, got a stand-in."""
+def _true_source(item: Dataset, source: Source) -> None:
+    """Put the source where highdicom, which knows no retired classes, got a stand-in."""
     for reference in item.get("ReferencedSOPSequence") or []:
-        reference.ReferencedSOPClassUID = source.sop_class_uid
+        put_uid(reference, "ReferencedSOPClassUID", source.sop_class_uid)
+        put_uid(reference, "ReferencedSOPInstanceUID", source.sop_instance_uid)
     for child in item.get("ContentSequence") or []:
-        _true_class(child, source)
+        _true_source(child, source)
 
 
 def _evidence(source: Source) -> Dataset:
     """Return the item that lists what the report refers to (PS3.3 C.17.2)."""
     instance = Dataset()
-    instance.ReferencedSOPClassUID = source.sop_class_uid
-    instance.ReferencedSOPInstanceUID = source.sop_instance_uid
+    put_uid(instance, "ReferencedSOPClassUID", source.sop_class_uid)
+    put_uid(instance, "ReferencedSOPInstanceUID", source.sop_instance_uid)
     series = Dataset()
-    series.SeriesInstanceUID = source.series_instance_uid
+    put_uid(series, "SeriesInstanceUID", source.series_instance_uid)
     series.ReferencedSOPSequence = [instance]
     study = Dataset()
-    study.StudyInstanceUID = source.patient_study.StudyInstanceUID
+    put_uid(study, "StudyInstanceUID", source.patient_study.StudyInstanceUID)
     study.ReferencedSeriesSequence = [series]
     return study
 
@@ -137,7 +140,7 @@ def _with_outline(
     finding = explained.package.finding(explained.prediction.target)
     image = hd.sr.SourceImageForRegion(
         referenced_sop_class_uid=codes.SECONDARY_CAPTURE,
-        referenced_sop_instance_uid=source.sop_instance_uid,
+        referenced_sop_instance_uid=STAND_IN,
         referenced_frame_numbers=[source.frame] if source.has_frames else None,
     )
     region = hd.sr.ImageRegion(
@@ -175,7 +178,7 @@ def _without_outline(
         source_images=[
             hd.sr.SourceImageForMeasurementGroup(
                 referenced_sop_class_uid=codes.SECONDARY_CAPTURE,
-                referenced_sop_instance_uid=source.sop_instance_uid,
+                referenced_sop_instance_uid=STAND_IN,
                 referenced_frame_numbers=[source.frame] if source.has_frames else None,
             )
         ],

@@ -11,8 +11,12 @@ from contextlib import ExitStack
 from lightbox.domain.errors import ResultError
 
 _SECONDS = 30.0
-_OF_THE_SOURCE = ("Illegal root for UID", "has same value as FrameOfReferenceUID")
-"""Faults of the source's own UIDs, which a result must repeat to belong to it."""
+FAULTS_OF_THE_SOURCE = (
+    "Illegal root for UID",
+    "has same value as FrameOfReferenceUID",
+    "Value invalid for this VR [UI]",
+)
+"""Faults of the source's own UIDs, which a result must repeat to belong to it; ours have none."""
 
 
 def validator() -> str | None:
@@ -61,6 +65,6 @@ def _first_error(process: subprocess.Popen[str]) -> str:
         process.communicate()
         raise ResultError("dciodvfy", str(error), "set validation off or repair it") from error
     for line in said.splitlines():
-        if line.startswith("Error") and not any(fault in line for fault in _OF_THE_SOURCE):
+        if line.startswith("Error") and not any(fault in line for fault in FAULTS_OF_THE_SOURCE):
             return line
     return ""
