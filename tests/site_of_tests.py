@@ -83,7 +83,7 @@ retry_first = "1s"
     def child(self, role: str) -> int:
         """Process id of one role."""
         listed = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.service.process.pid)],
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.service.process.pid)],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         return next(

@@ -43,6 +43,7 @@ class Analysis:
         headers: Callable[[str], bytes],
         values: Path,
         chunk: int,
+        destinations: tuple[str, ...],
         woke: Callable[[], None],
     ) -> None:
         self._ledger = ledger
@@ -55,6 +56,7 @@ class Analysis:
         self._headers = headers
         self._values = values
         self._chunk = chunk
+        self._destinations = destinations
         self._woke = woke
 
     def run(self, job: Job, _step: Step) -> None:
@@ -125,5 +127,9 @@ class Analysis:
             fast=fast,
         )
         results = self._write.write(explained)
-        self._ledger.record(ResultsWritten(job.study_instance_uid, job.job_id, results))
+        self._ledger.record(
+            ResultsWritten(
+                job.study_instance_uid, job.job_id, results, destinations=self._destinations
+            )
+        )
         self._woke()

@@ -31,6 +31,7 @@ from lightbox.domain.events import (
 from lightbox.domain.jobs import Job
 from lightbox.domain.result import Result
 from lightbox.domain.urgency import Urgency
+from lightbox.ledger.checkpoint import Checkpoint
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.logs import log_job
 from lightbox.metrics import Levels, Metrics
@@ -39,6 +40,9 @@ from lightbox.settings import Loaded, Settings
 from lightbox.storage.reserve import Reserve
 
 _LOOK_ANYWAY = 0.25
+_READ_WHOLE = 50_000
+"""Rows that a start reads in about three seconds; beyond, it begins at the last checkpoint and
+shows only what was unsettled or came lately."""
 
 
 class Control:
@@ -75,14 +79,27 @@ class Control:
         self.results: dict[str, Result] = {}
 
     def resume(self, arrived_within: float) -> None:
-        """Take in the whole ledger, then lead on whatever the last run left behind."""
-        history = self._ledger.since({})
+        """Take the ledger in, then lead on what the last run left behind."""
+        since = self._clock.now() - arrived_within
+        if self._ledger.rows() <= _READ_WHOLE:
+            history = self._ledger.since({})
+            for recorded in history:
+                self.account.apply(recorded)
+        else:
+            history = self._ledger.resume(self.account, since)
         for recorded in history:
-            self._take_in(recorded)
+            self._keep_count(recorded, self._job_of(recorded))
         for given in self._settings.destinations:
             for parcel in still_to_send(history, given):
                 self._sends[given.name].resume(parcel)
-        self._road.resume(self.account, history, self._clock.now() - arrived_within)
+        self._road.resume(self.account, history, since)
+        self.save(arrived_within)
+
+    def save(self, arrived_within: float) -> None:
+        """Keep what the next start needs, so that it does not read the whole ledger."""
+        with self.lock:
+            checkpoint = Checkpoint.of(self.account, self._clock.now() - arrived_within)
+        self._ledger.save_checkpoint(checkpoint)
 
     def run(self, stopping: threading.Event) -> None:
         """Follow the ledger until told to stop."""
@@ -107,24 +124,21 @@ class Control:
             return self._metrics.exposition()
 
     def _follow(self, rows: Sequence[Recorded]) -> None:
-        for recorded in rows:
-            with self.lock:
-                job = self._take_in(recorded)
+        """Take all rows in before any is led on: a clock that was set back may shuffle them."""
+        with self.lock:
+            for recorded in rows:
+                self.account.apply(recorded)
+            jobs = [self._job_of(recorded) for recorded in rows]
+            for recorded, job in zip(rows, jobs, strict=True):
+                self._keep_count(recorded, job)
+                self._metrics.observe_event(recorded, job)
+        for recorded, job in zip(rows, jobs, strict=True):
             self._log(recorded, job)
             self._road.follow(recorded, job)
 
-    def _take_in(self, recorded: Recorded) -> Job | None:
-        """Feed account, counts and metrics with one row; return the job that it belongs to."""
-        self.account.apply(recorded)
-        job = self._job_of(recorded)
-        self._keep_count(recorded, job)
-        self._metrics.observe_event(recorded, job)
-        return job
-
     def _job_of(self, recorded: Recorded) -> Job | None:
         job_id = getattr(recorded.event, "job_id", None)
-        standing = self.account.job(job_id) if job_id else None
-        return standing.job if standing else None
+        return self.account.placed_job(job_id) if job_id else None
 
     def _hear(self, messages: list[bytes]) -> None:
         """Take in what other processes count: what is not in the ledger, such as refusals."""

@@ -138,7 +138,8 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         clock=clock,
     )
     _mark(ledger, "control", "started", clock)
-    control.resume(settings.studies.force_after + settings.studies.quiet_period)
+    remembered = settings.studies.force_after + settings.studies.quiet_period
+    control.resume(remembered)
     for send in sends.values():
         send.start()
     web = open_console(
@@ -149,6 +150,7 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     web.close()
     for send in sends.values():
         send.close(_DRAIN_DELIVERY)
+    control.save(remembered)
     _mark(ledger, "control", "stopped", clock)
     ledger.close()
 
@@ -205,6 +207,7 @@ def work(settings: Settings) -> None:
         headers=lambda path: header_of(at.root / path),
         values=at.values,
         chunk=_chunk(settings),
+        destinations=tuple(each.name for each in settings.destinations),
         woke=lambda: ring(at.root, "control"),
     )
     worker = Worker(ledger, analysis.run, clock)

@@ -107,6 +107,10 @@ class SqliteLedger:
         """
         return resume(self._reader, self._chain, account, arrived_since)
 
+    def rows(self) -> int:
+        """Return how many rows all chains have."""
+        return sum(self._reader.stated_head(chain)[0] for chain in self._reader.chains())
+
     def heads(self) -> Mapping[str, str]:
         """Return the digest of each chain's newest row, to anchor them (``ServiceMarked``)."""
         return self._reader.heads()
