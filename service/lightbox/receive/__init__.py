@@ -4,6 +4,7 @@ Reads: associations on the DICOM port; bytes of data sets, which are stored as t
 Writes: files under ``instances/``, ``InstanceStored`` and ``AssociationReleased``.
 Refuses: associations by A-ASSOCIATE-RJ or A-ABORT, instances by a DIMSE status (``status.py``).
 Start here: ``store.py`` (the door: durable, then acknowledged), then ``listener.py``;
+``sweep.py`` tidies up after a crash,
 ``wire/`` speaks the upper layer, ``header.py`` reads what was stored, later and elsewhere.
 Standard: PS3.4 annex B (storage), PS3.7 (DIMSE), PS3.8 (upper layer), PS3.10 (file format).
 """

@@ -105,6 +105,19 @@ def test_refusals_come_in_the_order_of_the_layers() -> None:
     assert negotiate.refuse(known, 1, "10.0.0.1", Dicom()) is None
 
 
+def test_ae_titles_that_end_in_zeros_are_forgiven() -> None:
+    request = REQUEST.replace(b"RAW" + b" " * 13, b"RAW" + b"\0" * 13)
+    assert request != REQUEST
+    agreement, _ = negotiate.accept(negotiate.decode(request, 128)[0], 131072)
+    assert agreement.calling_ae == "RAW"
+
+
+@pytest.mark.parametrize("ae", [b"A\x1bB", b"\xff\xfe", b"A\\B", b"a\nb", b""])
+def test_ae_titles_that_are_none_are_a_protocol_error(ae: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        negotiate.decode(REQUEST[:26] + ae.ljust(16) + REQUEST[42:], 128)
+
+
 @pytest.mark.parametrize("rejection", Rejection)
 def test_a_rejection_says_result_source_and_reason(rejection: Rejection) -> None:
     request, _ = negotiate.decode(REQUEST, 128)

@@ -124,7 +124,7 @@ def decode(pdu: bytes, most_contexts: int) -> tuple[A_ASSOCIATE, int]:
     """
     request = A_ASSOCIATE_RQ()
     try:
-        request.decode(pdu)
+        request.decode(_padded_with_spaces(pdu))
         primitive: A_ASSOCIATE = request.to_primitive()
         contexts = primitive.presentation_context_definition_list
         usable = all(c.abstract_syntax and c.transfer_syntax for c in contexts)
@@ -133,6 +133,12 @@ def decode(pdu: bytes, most_contexts: int) -> tuple[A_ASSOCIATE, int]:
     if len(contexts) > most_contexts or not usable:
         raise ProtocolError(AbortReason.INVALID_PARAMETER, "A-ASSOCIATE-RQ: presentation contexts")
     return primitive, int(request.protocol_version)
+
+
+def _padded_with_spaces(pdu: bytes) -> bytes:
+    """Forgive AE titles that end in zeros, as some devices pad them (PS3.8 9.3.2 wants spaces)."""
+    called, calling = (pdu[at : at + 16].rstrip(b"\0 ") for at in (10, 26))
+    return pdu[:10] + called.ljust(16) + calling.ljust(16) + pdu[42:]
 
 
 def refuse(request: A_ASSOCIATE, version: int, peer: str, settings: Dicom) -> Rejection | None:
