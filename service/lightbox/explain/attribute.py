@@ -58,6 +58,11 @@ class Attribute:
         method : str
             A map method of the catalogue.
 
+        Returns
+        -------
+        Attribution
+            In source pixels, with the quality that costs no further evaluation.
+
         Raises
         ------
         ExplanationError

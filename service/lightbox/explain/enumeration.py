@@ -22,7 +22,17 @@ MOST_PLAYERS = 20
 def enumerated(game: Game, chunk: int) -> Iterator[Estimate]:
     """Evaluate all coalitions, ``chunk`` at a time, and yield after each.
 
-    A partial table has no exact answer, so ``values`` is None until the last yield.
+    Parameters
+    ----------
+    game : Game
+        What is asked.
+    chunk : int
+        Evaluations between two yields.
+
+    Yields
+    ------
+    Estimate
+        A partial table has no exact answer, so ``values`` is None until the last one.
 
     Raises
     ------

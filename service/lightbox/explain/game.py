@@ -53,7 +53,16 @@ class Question:
     model_sha256: str
 
     def value(self, logits: FloatMap) -> PlayerValues:
-        """Return v of each row of logits, shape (n_coalitions, classes).
+        """Return v of each row of logits.
+
+        Parameters
+        ----------
+        logits : array, shape (n_coalitions, classes)
+            As the network gives them, before the temperature.
+
+        Returns
+        -------
+        array, shape (n_coalitions,), float64
 
         Raises
         ------

@@ -87,6 +87,11 @@ def quality_of_map(cells: FloatMap, source_map: FloatMap) -> dict[str, float]:
         As the method made it, not zero everywhere.
     source_map : array, shape (rows, columns)
         The same in source pixels.
+
+    Returns
+    -------
+    dict of str to float
+        Without ``border_mass`` where nothing of the map lies in the source frame.
     """
     quality = {"entropy": entropy(cells), "sparseness": sparseness(cells)}
     if source_map.any():

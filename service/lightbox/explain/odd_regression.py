@@ -64,6 +64,11 @@ class Pairs:
 def fits(pairs: Pairs) -> Iterator[Fit]:
     """Estimate Shapley values: single players, then as many parities as the pairs can bear.
 
+    Parameters
+    ----------
+    pairs : Pairs
+        What was seen.
+
     Yields
     ------
     Fit
@@ -96,8 +101,10 @@ class Fit:
         What was seen.
     sets : array, shape (k, n)
         The parities; the first n are the single players.
-    weights, undrawn : array, shape (m,)
-        As from :func:`lightbox.explain.pair_plan.regression_weights`.
+    weights : array, shape (m,)
+        Of the regression.
+    undrawn : array, shape (m,)
+        Finite-population factors; both as from :func:`lightbox.explain.pair_plan.regression_weights`.
     """
 
     def __init__(

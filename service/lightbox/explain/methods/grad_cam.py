@@ -26,6 +26,16 @@ CARD = MethodCard(
 def grad_cam(output: Output) -> Estimate:
     """Take the Grad-CAM of the one sample of ``output``.
 
+    Parameters
+    ----------
+    output : Output
+        One row.
+
+    Returns
+    -------
+    Estimate
+        With ``cells``.
+
     Raises
     ------
     ExplanationError

@@ -52,6 +52,16 @@ class Shapley:
     def refine(self, game: Game) -> Iterator[Estimate]:
         """Yield after every chunk.
 
+        Parameters
+        ----------
+        game : Game
+            What is asked.
+
+        Yields
+        ------
+        Estimate
+            Where it estimates: the last fit, with errors; ``values`` is None before the first.
+
         Raises
         ------
         ExplanationError

@@ -25,6 +25,11 @@ def border_mass(source_map: FloatMap) -> float:
     ----------
     source_map : array, shape (rows, columns)
         In source pixels, not zero everywhere.
+
+    Returns
+    -------
+    float
+        0 to 1.
     """
     size = np.abs(source_map)
     rows, columns = (round(BAND * length) for length in size.shape)

@@ -67,6 +67,13 @@ def prefixes(values: PlayerValues) -> CoalitionMatrix:
 def mean_by_size(coalitions: CoalitionMatrix, values: PlayerValues) -> PlayerValues | None:
     """Mean of v over the coalitions of each size 0 to n, sizes that are missing interpolated.
 
+    Parameters
+    ----------
+    coalitions : array, shape (m, n), bool
+        A full table, or draws that are uniform within each size.
+    values : array, shape (m,)
+        v of each row.
+
     Returns
     -------
     array, shape (n + 1,), or None

@@ -38,12 +38,18 @@ def sensitivity_n(
     Parameters
     ----------
     values : array, shape (n,)
+        One per region.
     kept : array, shape (draws, n), bool
         What was left, as from :func:`kept_halves`.
     kept_value : array, shape (draws,)
         v of each row.
     v_full : float
         v of all players.
+
+    Returns
+    -------
+    float or None
+        -1 to 1.
     """
     said = (~kept).astype(np.float64) @ values
     fell = v_full - kept_value

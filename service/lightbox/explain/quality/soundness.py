@@ -35,6 +35,13 @@ def check_map(method: str, cells: FloatMap) -> None:
 def check_numbers(method: str, values: FloatMap) -> None:
     """Refuse what is not a finite number.
 
+    Parameters
+    ----------
+    method : str
+        Name of the method, for the message.
+    values : array
+        Of any shape.
+
     Raises
     ------
     ExplanationError
