@@ -10,15 +10,14 @@ from lightbox.infer.vjp.step import Rule, Slopes, Step
 
 
 def _unbroadcast(step: Step, slope: str, source: str) -> str:
-    """Sum over what broadcasting had repeated: axes in front, and axes of length 1."""
+    """Sum over the axes of length 1 that broadcasting had repeated."""
     before, after = step.shape(source), step.shape(step.y)
-    lead = len(after) - len(before)
-    if lead:
-        slope = step.add("ReduceSum", slope, step.network.ints(*range(lead)), keepdims=0)
-    ones = [i for i, n in enumerate(before) if n == 1 and after[lead + i] != 1]
-    if ones:
-        slope = step.add("ReduceSum", slope, step.network.ints(*ones), keepdims=1)
-    return slope
+    if len(before) != len(after):  # then the batch axes would not lie on one another
+        raise step.unsupported("broadcasts a computed tensor of lower rank")
+    ones = [i for i, n in enumerate(before) if n == 1 and after[i] != 1]
+    if not ones:
+        return slope
+    return step.add("ReduceSum", slope, step.network.ints(*ones), keepdims=1)
 
 
 def _add(step: Step) -> Slopes:

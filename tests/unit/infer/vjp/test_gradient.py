@@ -52,7 +52,7 @@ def ints(*values: int) -> FloatMap:
 
 KERNEL, DEPTHWISE = drawn(3, 2, 3, 3), drawn(2, 1, 3, 2)
 ROW, MATRIX, SQUARE = drawn(2, 1, 1), drawn(5, 4), drawn(3, 60)
-PLANE = drawn(6, 5)
+PLANE, LEFT = drawn(6, 5), drawn(4, 6)
 SCALE, SHIFT, MEAN, VARIANCE = drawn(2), drawn(2), drawn(2), np.abs(drawn(2)) + 0.5
 
 CASES = [
@@ -172,6 +172,12 @@ CASES = [
         [node("MatMul", "layer w")],
         lambda x: x @ torch.tensor(MATRIX),
         {"w": MATRIX},
+    ),
+    Case(
+        "MatMul of a matrix with a stack",
+        [node("MatMul", "w layer")],
+        lambda x: torch.tensor(LEFT) @ x,
+        {"w": LEFT},
     ),
     Case(
         "MatMul of two computed stacks, Softmax between (attention)",
