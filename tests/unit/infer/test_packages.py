@@ -38,11 +38,11 @@ def test_a_package_is_loaded_with_weights_and_card(tmp_path: Path) -> None:
 
 def test_a_misspelt_key_is_answered_with_the_right_one(tmp_path: Path) -> None:
     folder = a_package_folder(tmp_path)
-    replace_in_manifest(folder, "temperature =", "temprature =")
+    replace_in_manifest(folder, "temperature =", "temperatures =")
 
     said = refusal(folder)
 
-    assert "model.toml: calibration.temprature: is not a known key" in said
+    assert "model.toml: calibration.temperatures: is not a known key" in said
     assert "did you mean temperature?" in said
 
 
