@@ -5,7 +5,7 @@ Writes: Secondary Capture (a person sees), Segmentation (a viewer overlays), Str
 (a system reads), Parametric Map (the numbers): files in storage, ``domain.result.Result`` values.
 Refuses: an object that the validator finds wrong (``ResultError``); a kind that does not apply
 is not made. A study is never refused for a header.
-Start here: ``write.py``; then ``source.py`` (whose object), ``provenance.py`` (who made it),
-``render.py`` (what a person sees).
+Start here: ``write.py``; then ``header/`` (whose object), ``provenance.py`` (who made it),
+``picture/`` (what a person sees).
 Standard: PS3.3 A.8, A.35, A.51, A.75; PS3.16 TID 1500, CID 217; each writer cites its own.
 """

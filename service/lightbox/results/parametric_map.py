@@ -20,10 +20,10 @@ from lightbox.domain.identity import derived_uid
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes, provenance
-from lightbox.results.cleaning import put_uid
-from lightbox.results.plane_image import plane_image
-from lightbox.results.source import Source, all_sources, key_source
-from lightbox.results.text import SHORT, ascii_text
+from lightbox.results.header.cleaning import put_uid
+from lightbox.results.header.plane_image import plane_image
+from lightbox.results.header.source import Source, all_sources, key_source
+from lightbox.results.header.text import SHORT, ascii_text
 from lightbox.results.wording import method_name
 
 _MODALITIES = {"CT", "MR", "PT"}

@@ -19,9 +19,9 @@ from lightbox.domain.identity import derived_uid
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes
-from lightbox.results.cleaning import put_uid
-from lightbox.results.source import Source
-from lightbox.results.text import SHORT_TEXT, ascii_text
+from lightbox.results.header.cleaning import put_uid
+from lightbox.results.header.source import Source
+from lightbox.results.header.text import SHORT_TEXT, ascii_text
 from lightbox.results.wording import method_name
 from lightbox.version import __version__
 

@@ -7,9 +7,9 @@ from pydicom.dataset import Dataset
 from lightbox.domain.explained import Explained
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes, provenance
-from lightbox.results.render import render
-from lightbox.results.source import Source, key_source
-from lightbox.results.text import LONG_TEXT, SHORT_TEXT, ascii_text
+from lightbox.results.header.source import Source, key_source
+from lightbox.results.header.text import LONG_TEXT, SHORT_TEXT, ascii_text
+from lightbox.results.picture.render import render
 from lightbox.results.wording import (
     confidence_remark,
     headline,

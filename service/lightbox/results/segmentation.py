@@ -16,12 +16,11 @@ from lightbox.domain.explained import Explained
 from lightbox.domain.identity import derived_uid
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes, provenance
-from lightbox.results.algorithm import algorithm_identification
-from lightbox.results.cleaning import put_uid
+from lightbox.results.header.cleaning import put_uid
+from lightbox.results.header.plane_image import plane_image
+from lightbox.results.header.source import Source, key_source
+from lightbox.results.header.text import ascii_text
 from lightbox.results.mask import RULE, region_mask
-from lightbox.results.plane_image import plane_image
-from lightbox.results.source import Source, key_source
-from lightbox.results.text import ascii_text
 from lightbox.results.wording import is_negative, method_name
 
 _FAST_COLOUR = (240, 228, 66)
@@ -94,7 +93,7 @@ def _segment(explained: Explained, sop_instance_uid: str) -> hd.seg.SegmentDescr
         segmented_property_category=codes.SPATIAL_CONCEPT,
         segmented_property_type=codes.visual_explanation(attribution.method),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=algorithm_identification(explained),
+        algorithm_identification=_algorithm(explained),
         tracking_uid=derived_uid("tracking", sop_instance_uid),
         tracking_id=ascii_text(f"{finding.name} {attribution.method}"),
         display_color=hd.color.CIELabColor.from_rgb(*colour),
@@ -103,6 +102,17 @@ def _segment(explained: Explained, sop_instance_uid: str) -> hd.seg.SegmentDescr
         f"Where the model looked ({RULE}), not the outline of a lesion. {NOT_FOR_DIAGNOSIS}", 1024
     )
     return description
+
+
+def _algorithm(explained: Explained) -> hd.AlgorithmIdentificationSequence:
+    """Return model, version and parameters as a coded identification."""
+    return hd.AlgorithmIdentificationSequence(
+        name=ascii_text(explained.package.name),
+        family=codes.ARTIFICIAL_INTELLIGENCE,
+        version=ascii_text(explained.package.version),
+        source=provenance.MANUFACTURER,
+        parameters=provenance.algorithm_parameters(explained),
+    )
 
 
 def _refer(dataset: Dataset, source: Source) -> None:

@@ -20,12 +20,12 @@ from lightbox.domain.identity import derived_uid
 from lightbox.domain.model_package import Finding
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes, provenance
-from lightbox.results.cleaning import put_uid
+from lightbox.results.header.cleaning import put_uid
+from lightbox.results.header.plane_image import STAND_IN
+from lightbox.results.header.source import Source, key_source
+from lightbox.results.header.text import ascii_text
 from lightbox.results.mask import region_mask
 from lightbox.results.outline import Polygon, outlines
-from lightbox.results.plane_image import STAND_IN
-from lightbox.results.source import Source, key_source
-from lightbox.results.text import ascii_text
 
 SrClass = Literal["enhanced", "comprehensive3d"]
 _CLASSES = {"enhanced": codes.ENHANCED_SR, "comprehensive3d": codes.COMPREHENSIVE_3D_SR}

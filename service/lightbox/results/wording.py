@@ -10,7 +10,7 @@ from lightbox.domain.attribution import Attribution
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.regions import region_name
-from lightbox.results.source import Source
+from lightbox.results.header.source import Source
 
 _MOST_OTHERS = 4
 _NAMES = {

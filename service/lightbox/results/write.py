@@ -17,8 +17,8 @@ from lightbox.domain.errors import ResultError
 from lightbox.domain.explained import Explained
 from lightbox.domain.result import Result, ResultKind
 from lightbox.ports import ResultWriter, Storage
-from lightbox.results.png import png
-from lightbox.results.typeset import font
+from lightbox.results.picture.png import png
+from lightbox.results.picture.typeset import font
 from lightbox.results.validate import first_errors, validator
 
 Negative = Literal["picture", "report", "none"]

@@ -9,11 +9,11 @@ import pytest
 
 from explained_builders import a_header, a_picture, an_explained
 from lightbox.domain.explained import Explained
-from lightbox.results import colour
-from lightbox.results.panels import view_of
-from lightbox.results.render import render
-from lightbox.results.source import key_source
-from lightbox.results.typeset import font, width_of, wrap
+from lightbox.results.header.source import key_source
+from lightbox.results.picture import colour
+from lightbox.results.picture.panels import view_of
+from lightbox.results.picture.render import render
+from lightbox.results.picture.typeset import font, width_of, wrap
 
 
 def drawn(explained: Explained) -> np.ndarray:

@@ -12,10 +12,10 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from explained_builders import a_header, an_explained, as_file
 from lightbox.domain.errors import ResultError
-from lightbox.results.cleaning import copy_clean
-from lightbox.results.plane import plane_of
-from lightbox.results.source import key_source, read_header
-from lightbox.results.text import ascii_text
+from lightbox.results.header.cleaning import copy_clean
+from lightbox.results.header.plane import plane_of
+from lightbox.results.header.source import key_source, read_header
+from lightbox.results.header.text import ascii_text
 
 
 def read(**changes: object) -> Dataset:

@@ -9,7 +9,7 @@ import pytest
 from explained_builders import SHAPLEY_VALUES, a_header, a_package, an_explained
 from lightbox.domain.model_package import Explanation
 from lightbox.results import wording
-from lightbox.results.source import key_source
+from lightbox.results.header.source import key_source
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from lightbox.domain.errors import ResultError
 from lightbox.domain.explained import Explained
 from lightbox.domain.result import ResultKind
 from lightbox.ports import ResultWriter
-from lightbox.results.png import png
+from lightbox.results.picture.png import png
 from lightbox.results.secondary_capture import SecondaryCapture
 from lightbox.results.segmentation import Segmentation
 from lightbox.results.structured_report import StructuredReport

@@ -14,11 +14,12 @@ from PIL import Image, ImageDraw
 from lightbox.domain.arrays import Picture
 from lightbox.domain.explained import Explained
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS
-from lightbox.results import colour, wording
-from lightbox.results.legend import BAR_WIDTH, legend
-from lightbox.results.panels import heat, original, regions, view_of
-from lightbox.results.source import Source
-from lightbox.results.typeset import Pen, line_height, width_of, wrap
+from lightbox.results import wording
+from lightbox.results.header.source import Source
+from lightbox.results.picture import colour
+from lightbox.results.picture.legend import BAR_WIDTH, legend
+from lightbox.results.picture.panels import heat, original, regions, view_of
+from lightbox.results.picture.typeset import Pen, line_height, width_of, wrap
 
 _MARGIN = 40
 _GAP = 28

@@ -7,7 +7,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from lightbox.domain.identity import derived_uid
 from lightbox.results import codes
-from lightbox.results.plane import Plane
+from lightbox.results.header.plane import Plane
 
 STAND_IN = derived_uid("stand-in")
 """In place of every UID of the source, which may have faults that highdicom would not take."""

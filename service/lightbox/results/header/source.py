@@ -18,8 +18,8 @@ from lightbox.domain.errors import ResultError
 from lightbox.domain.explained import Explained
 from lightbox.domain.study import Instance
 from lightbox.results import codes
-from lightbox.results.cleaning import copy_clean, put_uid
-from lightbox.results.plane import Plane, plane_of
+from lightbox.results.header.cleaning import copy_clean, put_uid
+from lightbox.results.header.plane import Plane, plane_of
 
 _PATIENT = [
     "PatientName",

@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 
 from lightbox.domain.arrays import Picture
 from lightbox.domain.attribution import Attribution
-from lightbox.results import colour
 from lightbox.results.mask import SHARE_OF_MAXIMUM
-from lightbox.results.typeset import Pen
+from lightbox.results.picture import colour
+from lightbox.results.picture.typeset import Pen
 from lightbox.results.wording import signed_text
 
 BAR_WIDTH = 118

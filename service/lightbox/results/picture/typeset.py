@@ -12,14 +12,14 @@ from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lightbox.results.colour import Rgb
+from lightbox.results.picture.colour import Rgb
 
 
 @lru_cache(maxsize=32)
 def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Return the face in ``size`` pixels."""
     name = "DejaVuSansCondensed-Bold.ttf" if bold else "DejaVuSansCondensed.ttf"
-    data = files("lightbox.results").joinpath("fonts", name).read_bytes()
+    data = files("lightbox.results.picture").joinpath("fonts", name).read_bytes()
     # The basic engine is in every build of Pillow; Raqm would lay out differently where it is.
     return ImageFont.truetype(BytesIO(data), size, layout_engine=ImageFont.Layout.BASIC)
 

@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 
 from lightbox.domain.arrays import LabelMap, Mask, Picture, PlayerValues
 from lightbox.domain.attribution import Attribution
-from lightbox.results.colour import INFERNO, OUTLINE, blend, diverging
 from lightbox.results.mask import SHARE_OF_MAXIMUM, supporting_players
-from lightbox.results.typeset import font, width_of
+from lightbox.results.picture.colour import INFERNO, OUTLINE, blend, diverging
+from lightbox.results.picture.typeset import font, width_of
 from lightbox.results.wording import signed_text
 
 PANEL = 640
