@@ -9,6 +9,6 @@ Start here: ``attribute.py`` (the door), ``game.py`` (what v(S) is), ``plugin.py
 A new method is one file in ``methods/`` that ends in ``METHOD = …``, one line in
 ``app/catalogue.py`` and one class in ``tests/unit/explain/test_methods.py`` on the contract suite
 of ``tests/contracts/explainer.py``. Files in ``methods/`` and ``quality/`` never import each other:
-what two of them need stands here (``enumeration.py``, ``design.py``, ``regression.py`` …).
+what two methods need stands in ``shapley_values/``.
 Standard: the papers are cited in each method's card; words are those of Shapley and shapiq.
 """

@@ -12,9 +12,9 @@ from contracts.explainer import (
     shapley_by_definition,
 )
 from lightbox.domain.errors import ExplanationError
-from lightbox.explain.enumeration import shapley_of_table
 from lightbox.explain.methods import grad_cam, occlusion, shapley, shapley_exact
 from lightbox.explain.plugin import Budget
+from lightbox.explain.shapley_values.enumeration import shapley_of_table
 from lightbox.ports import Output
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from lightbox.domain.arrays import CoalitionMatrix
 from lightbox.domain.attribution import Estimate
 from lightbox.domain.errors import ExplanationError
-from lightbox.explain.enumeration import MOST_PLAYERS, enumerated
-from lightbox.explain.odd_regression import Answer, Pairs, fits
-from lightbox.explain.pair_plan import pair_plan
 from lightbox.explain.plugin import Budget, GameMethod, MethodCard
+from lightbox.explain.shapley_values.enumeration import MOST_PLAYERS, enumerated
+from lightbox.explain.shapley_values.odd_regression import Answer, Pairs, fits
+from lightbox.explain.shapley_values.pair_plan import pair_plan
 from lightbox.ports import Game
 
 CARD = MethodCard(

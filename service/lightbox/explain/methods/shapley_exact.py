@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lightbox.domain.attribution import Estimate
-from lightbox.explain.enumeration import MOST_PLAYERS, enumerated
 from lightbox.explain.plugin import Budget, GameMethod, MethodCard
+from lightbox.explain.shapley_values.enumeration import MOST_PLAYERS, enumerated
 from lightbox.ports import Game
 
 CARD = MethodCard(

@@ -5,10 +5,10 @@ import pytest
 
 from contracts.explainer import TableGame, a_random_game, shapley_by_definition
 from lightbox.domain.arrays import CoalitionMatrix
-from lightbox.explain.enumeration import shapley_of_table
-from lightbox.explain.odd_regression import Answer, Pairs, fits
-from lightbox.explain.pair_plan import pair_plan
-from lightbox.explain.parities import parities, shares, strongest
+from lightbox.explain.shapley_values.enumeration import shapley_of_table
+from lightbox.explain.shapley_values.odd_regression import Answer, Pairs, fits
+from lightbox.explain.shapley_values.pair_plan import pair_plan
+from lightbox.explain.shapley_values.parities import parities, shares, strongest
 
 
 def pairs_of(game: TableGame, evaluations: int, seed: int = 0) -> Pairs:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lightbox.domain.arrays import CoalitionMatrix, FloatMap, PlayerValues
-from lightbox.explain.pair_plan import regression_weights
-from lightbox.explain.parities import parities, shares, strongest
+from lightbox.explain.shapley_values.pair_plan import regression_weights
+from lightbox.explain.shapley_values.parities import parities, shares, strongest
 
 EVALUATIONS_PER_TERM = 3
 """Of the evaluations beyond those that single players need."""
@@ -104,7 +104,7 @@ class Fit:
     weights : array, shape (m,)
         Of the regression.
     undrawn : array, shape (m,)
-        Finite-population factors; both as from :func:`lightbox.explain.pair_plan.regression_weights`.
+        Finite-population factors; both as from :func:`lightbox.explain.shapley_values.pair_plan.regression_weights`.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightbox.explain.pair_plan import pair_plan, pairs_of_size, regression_weights
+from lightbox.explain.shapley_values.pair_plan import pair_plan, pairs_of_size, regression_weights
 
 Players = st.integers(2, 14)
 
