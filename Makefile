@@ -35,12 +35,11 @@ demo: system $(INSTALLED)  ## send real studies through the service and look at 
 test: system $(INSTALLED) $(TORCH_INSTALLED) lint  ## run all tests that this machine can run
 	$(BIN)/python -m pytest
 
-lint: $(INSTALLED)  ## ruff, mypy, import-linter, pydoclint, codespell
+lint: $(INSTALLED)  ## ruff, mypy, import-linter, codespell
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports --config pyproject.toml --no-cache > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
-	$(BIN)/pydoclint --quiet service
 	$(BIN)/codespell service tests conformance deploy models README.md CHANGELOG.md
 
 format: $(INSTALLED)  ## let ruff format and mend what it can

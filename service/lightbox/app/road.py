@@ -112,7 +112,7 @@ class Road:
         for waiting in account.waiting_instances(arrived_since):
             self._record(self._take(waiting))
         for recorded in history:
-            if isinstance(recorded.event, ServiceMarked):
+            if isinstance(recorded.event, ServiceMarked | AssociationReleased):
                 self.follow(recorded, None)
         for unit in account.unplaced_units():
             self._place.place(unit)
