@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from lightbox.domain.arrays import Mask, PlayerValues
+from lightbox.domain.arrays import FloatMap, Mask, PlayerValues
 from lightbox.domain.attribution import Attribution
 
 PlayerIndices: TypeAlias = npt.NDArray[np.int64]
@@ -25,6 +25,11 @@ def supporting_players(values: PlayerValues) -> PlayerIndices:
     return np.flatnonzero((values >= SHARE_OF_MAXIMUM * values.max()) & (values > 0))
 
 
+def highest(source_map: FloatMap) -> float:
+    """Return the largest number of a map, 0 if there is none."""
+    return float(np.nan_to_num(source_map, posinf=0.0).max(initial=0.0))
+
+
 def region_mask(attribution: Attribution) -> Mask:
     """Return where the attribution supports the finding most.
 
@@ -37,8 +42,8 @@ def region_mask(attribution: Attribution) -> Mask:
     if values is not None and players is not None:
         return np.isin(players, supporting_players(values))
     source_map = attribution.source_map
-    top = float(np.nanmax(source_map)) if source_map.size else 0.0
-    if not np.isfinite(top) or top <= 0:
+    top = highest(source_map)
+    if top <= 0:
         return np.zeros(source_map.shape, dtype=np.bool_)
     mask: Mask = np.nan_to_num(source_map) >= SHARE_OF_MAXIMUM * top
     return mask

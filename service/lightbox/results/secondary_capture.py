@@ -15,6 +15,7 @@ from lightbox.results.wording import (
     headline,
     reason_line,
     source_line,
+    target_remark,
     trust_line,
 )
 
@@ -57,6 +58,7 @@ def _describe(dataset: Dataset, explained: Explained, source: Source) -> None:
     parts = [
         NOT_FOR_DIAGNOSIS,
         headline(explained),
+        target_remark(explained),
         confidence_remark(explained),
         provenance.derivation(explained),
         f"Source: {source_line(source)}, {source.sop_instance_uid}",

@@ -26,6 +26,7 @@ from lightbox.results.header.source import Source, key_source
 from lightbox.results.header.text import ascii_text
 from lightbox.results.mask import region_mask
 from lightbox.results.outline import Polygon, outlines
+from lightbox.results.wording import explained_confidence
 
 SrClass = Literal["enhanced", "comprehensive3d"]
 _CLASSES = {"enhanced": codes.ENHANCED_SR, "comprehensive3d": codes.COMPREHENSIVE_3D_SR}
@@ -123,7 +124,7 @@ def _groups(
     hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations
     | hd.sr.MeasurementsAndQualitativeEvaluations
 ]:
-    finding = explained.package.finding(explained.prediction.target)
+    finding = explained.package.finding(explained.attribution.target)
     polygons = [] if finding.negative else outlines(region_mask(explained.attribution))
     if not polygons:
         return [_without_outline(explained, source, finding)]
@@ -137,7 +138,7 @@ def _with_outline(
     explained: Explained, source: Source, polygon: Polygon, which: str
 ) -> hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     """Return a TID 1410 group: outline, probability, present or undetermined."""
-    finding = explained.package.finding(explained.prediction.target)
+    finding = explained.package.finding(explained.attribution.target)
     image = hd.sr.SourceImageForRegion(
         referenced_sop_class_uid=codes.SECONDARY_CAPTURE,
         referenced_sop_instance_uid=STAND_IN,
@@ -186,18 +187,18 @@ def _without_outline(
 
 
 def _verdict(explained: Explained) -> SrCode:
-    finding = explained.package.finding(explained.prediction.target)
-    is_present = explained.prediction.confidence >= finding.threshold
+    finding = explained.package.finding(explained.attribution.target)
+    is_present = explained_confidence(explained) >= finding.threshold
     return codes.PRESENT if is_present else codes.UNDETERMINED
 
 
 def _probability(explained: Explained) -> hd.sr.Measurement:
-    value = round(100 * explained.prediction.confidence, 2)
+    value = round(100 * explained_confidence(explained), 2)
     return hd.sr.Measurement(codes.PROBABILITY, value, codes.PERCENT)
 
 
 def _tracking(explained: Explained, which: str) -> hd.sr.TrackingIdentifier:
-    finding = explained.package.finding(explained.prediction.target)
+    finding = explained.package.finding(explained.attribution.target)
     method = explained.attribution.method
     return hd.sr.TrackingIdentifier(
         uid=derived_uid("tracking", explained.job.job_id, which),

@@ -77,6 +77,24 @@ def headline(explained: Explained) -> str:
     return f"{label}, calibrated confidence {percent(explained.prediction.confidence)}"
 
 
+def explained_confidence(explained: Explained) -> float:
+    """Return the calibrated probability of the finding that is explained."""
+    prediction = explained.prediction
+    if explained.attribution.target == prediction.target:
+        return prediction.confidence
+    name = explained.package.finding(explained.attribution.target).name
+    return prediction.scores.get(name, 0.0)
+
+
+def target_remark(explained: Explained) -> str:
+    """Say so where another finding than the winning one is explained, "" where it is not."""
+    if explained.attribution.target == explained.prediction.target:
+        return ""
+    label = explained.package.finding(explained.attribution.target).label
+    score = percent(explained_confidence(explained))
+    return f"Explained is another finding than the winning one: {label} ({score})"
+
+
 def confidence_remark(explained: Explained) -> str:
     """Say so where the confidence is low, "" where it is not."""
     package, prediction = explained.package, explained.prediction

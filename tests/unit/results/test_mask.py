@@ -31,6 +31,11 @@ def test_not_a_number_is_outside() -> None:
     assert mask.tolist() == [[False, True], [False, True]]
 
 
+def test_a_map_without_any_number_has_no_region() -> None:
+    nothing = np.full((3, 3), np.nan, dtype=np.float32)
+    assert not region_mask(replace(a_cam(GEOMETRY), source_map=nothing)).any()
+
+
 def test_regions_are_those_of_the_players_that_support_most() -> None:
     attribution = a_shapley(GEOMETRY)
     assert attribution.players is not None

@@ -76,6 +76,12 @@ class TestSecondaryCapture(ResultWriterContract):
         made = written(SecondaryCapture(), explained)
         assert made.SourceImageSequence[0].ReferencedFrameNumber == 3
 
+    def test_it_says_so_where_another_finding_than_the_winning_one_is_explained(self) -> None:
+        explained = an_explained(confidence=0.9)
+        other = replace(explained.attribution, target=1)
+        made = written(SecondaryCapture(), replace(explained, attribution=other))
+        assert "another finding than the winning one: Meningioma (5 %)" in made.ImageComments
+
     def test_an_image_that_is_not_of_the_job_gets_no_result(self) -> None:
         explained = an_explained()
         prediction = replace(explained.prediction, key_frame=FrameRef("1.2.3.4"))
@@ -169,6 +175,16 @@ class TestStructuredReport(ResultWriterContract):
             if i.ValueType == "CODE" and i.ConceptCodeSequence[0].CodeValue == "2667000"
         }
         assert absent == {"393564001", "443936004"}
+
+    def test_it_speaks_of_the_finding_that_is_explained(self) -> None:
+        explained = an_explained(confidence=0.9)
+        other = replace(explained.attribution, target=1)
+        made = written(StructuredReport(), replace(explained, attribution=other))
+        names = {
+            i.ConceptNameCodeSequence[0].CodeValue: i for i in _groups(made)[0].ContentSequence
+        }
+        assert names["122157"].MeasuredValueSequence[0].NumericValue == pytest.approx(5)
+        assert names["443936004"].ConceptCodeSequence[0].CodeValue == "373068000"
 
     def test_no_person_has_looked_at_it(self) -> None:
         made = written(StructuredReport(), an_explained())

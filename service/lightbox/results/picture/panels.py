@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from lightbox.domain.arrays import LabelMap, Mask, Picture, PlayerValues
 from lightbox.domain.attribution import Attribution
-from lightbox.results.mask import SHARE_OF_MAXIMUM, supporting_players
+from lightbox.results.mask import SHARE_OF_MAXIMUM, highest, supporting_players
 from lightbox.results.picture.colour import INFERNO, OUTLINE, blend, diverging
 from lightbox.results.picture.typeset import font, width_of
 from lightbox.results.wording import signed_text
@@ -76,8 +76,8 @@ def original(picture: Picture, view: View) -> Picture:
 
 def heat(panel: Picture, attribution: Attribution, view: View, *, outlined: bool) -> Picture:
     """Lay a map over the panel: inferno, clear under 15 % of its maximum, outline at 50 %."""
-    top = float(np.nanmax(attribution.source_map))
-    if not np.isfinite(top) or top <= 0:
+    top = highest(attribution.source_map)
+    if top <= 0:
         return panel
     amount = np.nan_to_num(view.sample(attribution.source_map)) / top
     level = np.round(np.clip(amount, 0.0, 1.0) * 255).astype(np.uint8)

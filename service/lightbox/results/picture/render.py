@@ -109,6 +109,7 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
     attribution, prediction = explained.attribution, explained.prediction
     cell = "Map cell" if attribution.estimate.values is None else "Region"
     rows: list[Row] = [
+        ("Caution", wording.target_remark(explained), colour.CAUTION),
         ("Result", wording.audit_sentence(explained), colour.TEXT),
         ("Caution", wording.confidence_remark(explained), colour.CAUTION),
         ("Others", wording.others_line(explained), colour.TEXT),
