@@ -66,6 +66,7 @@ class ParametricMap:
             return None
         dataset = _build(explained, source, stack)
         provenance.stamp(dataset, explained, source, self.kind)
+        dataset.Modality = source.text("Modality")  # what acquired the data (C.8.32.1)
         _refer(dataset, stack)
         dataset.PositionReferenceIndicator = None
         if dataset.get("BodyPartExamined") not in codes.UNPAIRED:

@@ -206,6 +206,9 @@ class TestParametricMap(ResultWriterContract):
         values = np.frombuffer(made.FloatPixelData, dtype="<f4").reshape(256, 256)
         assert np.array_equal(values, explained.attribution.source_map)
 
+    def test_its_modality_is_that_of_its_source(self) -> None:
+        assert written(ParametricMap(), an_explained(method="shapley")).Modality == "MR"
+
     def test_the_fast_path_gets_one_only_where_it_is_asked_for(self) -> None:
         assert ParametricMap().write(an_explained()) is None
         assert ParametricMap(fast=True).write(an_explained()) is not None
