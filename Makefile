@@ -33,7 +33,7 @@ demo: system $(INSTALLED)  ## send real studies through the service and look at 
 	$(BIN)/lightbox demo $(DEMO)
 
 test: system $(INSTALLED) $(TORCH_INSTALLED) lint  ## run all tests that this machine can run
-	$(BIN)/python -m pytest
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: $(INSTALLED)  ## ruff, mypy, import-linter, codespell
 	$(BIN)/ruff check --quiet .

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lightbox.app.turns import Turn
 from lightbox.domain.attribution import Attribution, AttributionRecord
-from lightbox.domain.errors import NotApplicableError
+from lightbox.domain.errors import ExplanationError, NotApplicableError
 from lightbox.domain.events import Attributed, Predicted, ResultsWritten
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job, JobPath, job_identity
@@ -87,7 +87,7 @@ class Analysis:
         prediction = self._prediction_of(job)
         looked = self._predict.again(job, prediction, lambda: self._turn(job.urgency, job.deadline))
         subject = Subject(package, looked.frame, prediction)
-        fast = self._attribute.fast(subject, looked.output)
+        fast = self._fast_map(subject, looked)
         chunks = self._attribute.audit(
             subject,
             self._runtimes[job.model],
@@ -98,6 +98,13 @@ class Analysis:
         record = AttributionRecord.of(attribution)
         self._ledger.record(Attributed(job.study_instance_uid, job.job_id, record))
         self._finish(job, package, looked, attribution, fast)
+
+    def _fast_map(self, subject: Subject, looked: Looked) -> Attribution | None:
+        """Return the map to compare with; None where the fast path had to withhold it."""
+        try:
+            return self._attribute.fast(subject, looked.output)
+        except ExplanationError:
+            return None
 
     def _prediction_of(self, job: Job) -> Prediction:
         """Find what the fast path said: an audit explains that, not a new prediction."""

@@ -166,7 +166,7 @@ def work(settings: Settings) -> None:
     from lightbox.infer.predict import Predict
     from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
     from lightbox.results import write
-    from lightbox.results.header_bytes import header_of
+    from lightbox.results.header.header_bytes import header_of
     from lightbox.schedule.gate import Gate
     from lightbox.schedule.queues.dbos_queue import DbosQueue
     from lightbox.schedule.worker import Worker

@@ -25,6 +25,7 @@ ROLES = ("receive", "control", "work")
 _STOP_ORDER = (("receive", 10.0), ("work", 8.0), ("control", 8.0))
 _ORPHANS_GO = 15.0
 _CONFIGURATION_IS_WRONG = 2
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}  # small fits: its threads only wait for each other
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
 
 
@@ -144,7 +145,7 @@ class Supervisor:
             child.command,
             stdin=subprocess.PIPE,  # its end of file tells the child that we are gone
             pass_fds=(self._lock,),
-            env={**os.environ, "LIGHTBOX_SUPERVISED": "1"},
+            env={**_ENVIRONMENT, **os.environ, "LIGHTBOX_SUPERVISED": "1"},
             start_new_session=True,  # Ctrl-C reaches us alone; we stop them in order
         )
 

@@ -50,7 +50,7 @@ def demo(
     run_folder.mkdir(parents=True)
 
     def wait_for_a_person(so_far: Demo) -> None:
-        demo_report.show(so_far, Console(highlight=False))
+        demo_report.show(so_far, _page())
         click.echo(f"running until a key is pressed: {so_far.web_url}", err=True)
         if sys.stdin.isatty():
             click.pause(info="")
@@ -68,7 +68,12 @@ def demo(
     made = demo_report.previews(outcome, root, out.resolve())
     if json_file is not None:
         json_file.write_text(demo_report.as_json(outcome, root, made))
-    demo_report.show(outcome, Console(highlight=False))
+    demo_report.show(outcome, _page())
     click.echo(f"{len(made)} pictures: {out.resolve()}")
     click.echo("next: look at the pictures, then README.md (connect your PACS: deploy/README.md)")
     return 0 if outcome.ok else 1
+
+
+def _page() -> Console:
+    """Return a console for the table: as wide as the terminal, in a pipe wide enough."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 118)

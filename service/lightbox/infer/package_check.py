@@ -11,11 +11,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lightbox.domain.errors import ExplanationError, ModelPackageError, UnreadableError
-from lightbox.infer.cam_graph import cam_graph
 from lightbox.infer.confidence import probabilities
 from lightbox.infer.decode import DecodePool
 from lightbox.infer.decode_wire import FramesRequest
-from lightbox.infer.graph import Network
+from lightbox.infer.graphs.cam_graph import cam_graph
+from lightbox.infer.graphs.network import Network
 from lightbox.infer.packages import CARD, EXPECTED, MANIFEST, SAMPLES, WEIGHTS, LoadedPackage, load
 from lightbox.ports import Output, Runtime
 

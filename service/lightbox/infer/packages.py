@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from lightbox.domain.errors import ModelPackageError
 from lightbox.domain.keys import complaint, nearest
 from lightbox.domain.model_package import ModelPackage
-from lightbox.infer.graph import Network
+from lightbox.infer.graphs.network import Network
 
 MANIFEST = "model.toml"
 WEIGHTS = "weights.onnx"

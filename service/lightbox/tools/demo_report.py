@@ -66,9 +66,9 @@ def _study(shown: Shown, root: Path, made: Mapping[str, Path]) -> dict[str, Any]
 def show(demo: Demo, console: Console) -> None:
     """Print the table and the sentence below it."""
     table = Table(title="What came back", title_justify="left")
-    for name in ("study", "urgency", "finding", "confidence", "turnaround", "deadline", "audit"):
-        right = name in {"confidence", "turnaround", "deadline"}
-        table.add_column(name, justify="right" if right else "left")
+    for name in ("study", "urgency", "finding", "sure", "stored after", "audit"):
+        right = name in {"sure", "stored after"}
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "audit")
     for shown in demo.studies:
         at = shown.standing
         table.add_row(
@@ -76,8 +76,7 @@ def show(demo: Demo, console: Console) -> None:
             at.urgency,
             at.finding.replace("_", " ") or "-",
             "-" if at.confidence is None else f"{100 * at.confidence:.0f} %",
-            "-" if at.turnaround is None else f"{at.turnaround:.2f} s",
-            f"{at.allowed:.0f} s",
+            "-" if at.turnaround is None else f"{at.turnaround:.2f} of {at.allowed:.0f} s",
             _audit(at),
         )
     console.print(table)

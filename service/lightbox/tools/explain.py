@@ -6,7 +6,7 @@ The same doors as in the service do the work: what is measured here is what is s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from lightbox.app.catalogue import methods
 from lightbox.app.clock import SystemClock
 from lightbox.domain.arrays import Mask
 from lightbox.domain.attribution import Attribution
-from lightbox.domain.errors import LightboxError, NotApplicableError, UsageError
+from lightbox.domain.errors import ExplanationError, LightboxError, NotApplicableError, UsageError
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job, JobPath, job_identity
 from lightbox.domain.quality import Plausibility
@@ -36,7 +36,7 @@ from lightbox.infer.packages import LoadedPackage
 from lightbox.infer.predict import Predict
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.receive.header import describe
-from lightbox.results.header_bytes import header_of
+from lightbox.results.header.header_bytes import header_of
 from lightbox.results.write import Write
 from lightbox.settings import Settings
 from lightbox.storage.files import Files
@@ -217,11 +217,10 @@ class Offline:
                 fast = replace(fast, quality={**fast.quality, **extra})
             return fast, None
         winner = int(np.argmax(looked.output.logits[0]))
-        compare = (
-            self._attribute.fast(subject, looked.output)
-            if winner == looked.prediction.target
-            else None
-        )
+        compare = None
+        if winner == looked.prediction.target:
+            with suppress(ExplanationError):  # no map to compare with is no reason to have no audit
+                compare = self._attribute.fast(subject, looked.output)
         return self._audit(subject, compare, wish.method), compare
 
     def _audit(self, subject: Subject, fast: Attribution | None, method: str) -> Attribution:

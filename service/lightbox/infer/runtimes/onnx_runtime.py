@@ -17,9 +17,8 @@ import onnxruntime as ort
 
 from lightbox.domain.arrays import CoalitionMatrix, FloatMap, ImageTensor, LabelMap
 from lightbox.domain.errors import ModelPackageError
-from lightbox.infer.cam_graph import CAM, cam_graph
-from lightbox.infer.graph import LOGITS
-from lightbox.infer.mask_graph import (
+from lightbox.infer.graphs.cam_graph import CAM, cam_graph
+from lightbox.infer.graphs.mask_graph import (
     BASELINE,
     COALITIONS,
     IMAGE,
@@ -27,6 +26,7 @@ from lightbox.infer.mask_graph import (
     mask_graph,
     with_no_region,
 )
+from lightbox.infer.graphs.network import LOGITS
 from lightbox.infer.packages import WEIGHTS, LoadedPackage
 from lightbox.ports import Output
 

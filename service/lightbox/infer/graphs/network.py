@@ -11,7 +11,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from lightbox.domain.errors import ModelPackageError
-from lightbox.infer.onnx_file import (
+from lightbox.infer.graphs.onnx_file import (
     Constant,
     Shape,
     constants_of,

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lightbox.domain.arrays import FloatMap
 from lightbox.domain.errors import ModelPackageError
-from lightbox.infer.cam_graph import CAM, cam_graph
-from lightbox.infer.graph import LOGITS
+from lightbox.infer.graphs.cam_graph import CAM, cam_graph
+from lightbox.infer.graphs.network import LOGITS
 from networks import a_graph, a_pooled_classifier, exported, run
 
 SIZE = (2, 24, 20)

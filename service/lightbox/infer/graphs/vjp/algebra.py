@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from lightbox.infer.vjp.step import Rule, Slopes, Step
+from lightbox.infer.graphs.vjp.step import Rule, Slopes, Step
 
 
 def _unbroadcast(step: Step, slope: str, source: str) -> str:

@@ -18,8 +18,8 @@ import numpy as np
 from onnx import NodeProto
 
 from lightbox.domain.errors import ModelPackageError
-from lightbox.infer.graph import LOGITS, Network, spatial
-from lightbox.infer.vjp.gradient import gradient
+from lightbox.infer.graphs.network import LOGITS, Network, spatial
+from lightbox.infer.graphs.vjp.gradient import gradient
 
 CAM = "cam"
 """Name of the output, shape (B, h, w)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, ValueInfoProto, helper
 
-from lightbox.infer.graph import LOGITS, Network
+from lightbox.infer.graphs.network import LOGITS, Network
 
 IMAGE = "lightbox_image"
 """Input, shape (1, C, H, W), float32."""

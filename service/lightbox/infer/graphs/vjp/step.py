@@ -10,8 +10,8 @@ import numpy as np
 from onnx import NodeProto
 
 from lightbox.domain.errors import ModelPackageError
-from lightbox.infer.graph import Network
-from lightbox.infer.onnx_file import Shape
+from lightbox.infer.graphs.network import Network
+from lightbox.infer.graphs.onnx_file import Shape
 
 Slopes: TypeAlias = Iterator[tuple[str, str]]
 """Pairs of (input tensor, tensor with its gradient)."""

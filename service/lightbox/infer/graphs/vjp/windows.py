@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from lightbox.infer.vjp.step import Rule, Slopes, Step
+from lightbox.infer.graphs.vjp.step import Rule, Slopes, Step
 
 
 def _explicit_padding(step: Step) -> list[int]:

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from lightbox.domain.arrays import FloatMap
 from lightbox.domain.errors import ModelPackageError
-from lightbox.infer.graph import LOGITS, Network
-from lightbox.infer.vjp.gradient import RULES, gradient
+from lightbox.infer.graphs.network import LOGITS, Network
+from lightbox.infer.graphs.vjp.gradient import RULES, gradient
 from networks import a_graph, run
 
 DRAW = np.random.default_rng(7)

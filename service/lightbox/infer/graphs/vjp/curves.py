@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lightbox.infer.vjp.step import Rule, Slopes, Step
+from lightbox.infer.graphs.vjp.step import Rule, Slopes, Step
 
 
 def _where_positive(step: Step, above: str, below: str) -> str:

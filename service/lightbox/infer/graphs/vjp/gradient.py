@@ -10,11 +10,11 @@ import numpy as np
 from onnx import NodeProto
 
 from lightbox.domain.errors import ModelPackageError
-from lightbox.infer.graph import Network
-from lightbox.infer.vjp.algebra import ALGEBRA
-from lightbox.infer.vjp.curves import CURVES
-from lightbox.infer.vjp.step import Rule, Step
-from lightbox.infer.vjp.windows import WINDOWS
+from lightbox.infer.graphs.network import Network
+from lightbox.infer.graphs.vjp.algebra import ALGEBRA
+from lightbox.infer.graphs.vjp.curves import CURVES
+from lightbox.infer.graphs.vjp.step import Rule, Step
+from lightbox.infer.graphs.vjp.windows import WINDOWS
 
 RULES: dict[str, Rule] = {**ALGEBRA, **CURVES, **WINDOWS}
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lightbox.infer.graph import LOGITS
-from lightbox.infer.mask_graph import (
+from lightbox.infer.graphs.mask_graph import (
     BASELINE,
     COALITIONS,
     IMAGE,
@@ -13,6 +12,7 @@ from lightbox.infer.mask_graph import (
     mask_graph,
     with_no_region,
 )
+from lightbox.infer.graphs.network import LOGITS
 from networks import a_pooled_classifier, run
 
 

@@ -7,7 +7,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, load_from_string
 
 from lightbox.domain.errors import ModelPackageError
-from lightbox.infer.graph import Network
+from lightbox.infer.graphs.network import Network
 from networks import a_graph, a_pooled_classifier
 
 MATRIX = {"matrix": np.ones((60, 3), dtype=np.float32)}
