@@ -114,7 +114,8 @@ def writers(results: ResultSettings) -> tuple[ResultWriter, ...]:
         "structured_report": results.structured_report,
         "parametric_map": results.parametric_map,
     }
-    return tuple(writer(name)() for name, on in wanted.items() if on)
+    options = {"structured_report": {"sr_class": results.sr_class}}
+    return tuple(writer(name)(**options.get(name, {})) for name, on in wanted.items() if on)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from lightbox.domain.errors import ExplanationError
 from lightbox.domain.frame import Frame
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.prediction import Prediction
+from lightbox.domain.regions import region_name
 from lightbox.explain.baselines import baseline_of
 from lightbox.explain.game import ImageGame, Masking, Question
 from lightbox.explain.judge import (
@@ -23,7 +24,7 @@ from lightbox.explain.judge import (
     quality_of_map,
     quality_of_values,
 )
-from lightbox.explain.players import grid_regions, region_name
+from lightbox.explain.players import grid_regions
 from lightbox.explain.plugin import Budget, GameMethod
 from lightbox.explain.quality.completeness import completeness_residual
 from lightbox.explain.quality.soundness import check_numbers

@@ -8,19 +8,6 @@ from lightbox.domain.arrays import FloatMap, LabelMap
 from lightbox.domain.errors import ExplanationError
 from lightbox.domain.geometry import Axis, FrameGeometry
 
-_ROWS = {
-    1: ("",),
-    2: ("upper", "lower"),
-    3: ("upper", "middle", "lower"),
-    4: ("top", "upper middle", "lower middle", "bottom"),
-}
-_COLUMNS = {
-    1: ("",),
-    2: ("left", "right"),
-    3: ("left", "centre", "right"),
-    4: ("left", "centre left", "centre right", "right"),
-}
-
 
 def grid_regions(geometry: FrameGeometry, grid: tuple[int, int]) -> LabelMap:
     """Cut the part of the model frame that shows the source into a grid of even regions.
@@ -57,20 +44,6 @@ def grid_regions(geometry: FrameGeometry, grid: tuple[int, int]) -> LabelMap:
                 "name fewer rows or columns under [explanation] grid",
             )
     return labels
-
-
-def region_name(index: int, grid: tuple[int, int]) -> str:
-    """Name a region as it is seen in the picture: "upper left", "middle centre".
-
-    Left is the left of the picture, which in most views is the patient's right side.
-    """
-    row, column = divmod(index, grid[1])
-    words = (_word(_ROWS, row, grid[0], "row"), _word(_COLUMNS, column, grid[1], "column"))
-    return " ".join(word for word in words if word) or "whole picture"
-
-
-def _word(names: dict[int, tuple[str, ...]], index: int, count: int, kind: str) -> str:
-    return names[count][index] if count in names else f"{kind} {index + 1} of {count}"
 
 
 def _bands(axis: Axis, count: int) -> FloatMap:

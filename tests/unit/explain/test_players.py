@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from lightbox.domain.errors import ExplanationError
 from lightbox.domain.geometry import FrameGeometry
-from lightbox.explain.players import grid_regions, region_name
+from lightbox.domain.regions import region_name
+from lightbox.explain.players import grid_regions
 
 
 def test_regions_are_numbered_row_by_row_from_the_upper_left() -> None:

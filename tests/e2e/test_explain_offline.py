@@ -1,0 +1,119 @@
+"""What ``lightbox explain`` writes is enough for anybody to compute the values again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pydicom
+import pytest
+
+from site_of_tests import MODELS, SAMPLES
+
+PACKAGE = MODELS / "brain_tumour_mri"
+SAMPLE = SAMPLES[0]
+
+
+def explain(folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    answer = folder / "answer.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "lightbox", "explain", *arguments, "--model", "brain_tumour_mri",
+         "--json", str(answer)],
+        capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "LIGHTBOX__MODELS__PATH": str(MODELS)},
+    )  # fmt: skip
+    assert done.returncode in {0, 1}, done.stderr
+    assert "Traceback" not in done.stderr
+    found: list[dict[str, Any]] = json.loads(answer.read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("audit")
+    (answer,) = explain(folder, str(SAMPLE), "--method", "shapley", "--out", str(folder))
+    return answer
+
+
+def test_the_audit_is_exact_and_its_values_add_up(audit: dict[str, Any]) -> None:
+    arrays = np.load(audit["files"]["npz"])
+    assert audit["exact"]
+    assert audit["evaluations"] == 4096
+    assert arrays["values"].sum() == pytest.approx(arrays["v_full"] - arrays["v_empty"], abs=1e-9)
+    assert not arrays["standard_errors"].any()
+
+
+def test_the_game_can_be_played_again_with_onnxruntime_alone(audit: dict[str, Any]) -> None:
+    arrays = np.load(audit["files"]["npz"])
+    session = onnxruntime.InferenceSession(
+        str(PACKAGE / "weights.onnx"), providers=["CPUExecutionProvider"]
+    )
+
+    def value(present: np.ndarray) -> float:
+        keep = present[arrays["regions"]]
+        image = np.where(keep, arrays["input"], arrays["baseline"][None]).astype(np.float32)
+        logits = session.run(None, {session.get_inputs()[0].name: image})[0][0]
+        scaled = np.exp((logits - logits.max()) / float(arrays["temperature"]))
+        return float(scaled[int(arrays["target"])] / scaled.sum())
+
+    n = len(arrays["values"])
+    everyone = np.ones(n, bool)
+    assert value(everyone) == pytest.approx(float(arrays["v_full"]), abs=1e-5)
+    assert value(~everyone) == pytest.approx(float(arrays["v_empty"]), abs=1e-5)
+    assert value(everyone) == pytest.approx(audit["confidence"], abs=1e-5)
+    for player in range(n):
+        without = everyone.copy()
+        without[player] = False
+        gone = float(arrays["v_full"]) - value(without)
+        assert gone == pytest.approx(float(arrays["occlusion"][player]), abs=1e-5)
+
+
+def test_the_map_in_source_pixels_is_the_value_of_each_region(audit: dict[str, Any]) -> None:
+    arrays = np.load(audit["files"]["npz"])
+    source = pydicom.dcmread(SAMPLE)
+    assert arrays["attribution"].shape == (source.Rows, source.Columns)
+    expected = arrays["values"][arrays["players"]].astype(np.float32)
+    np.testing.assert_allclose(arrays["attribution"], expected)
+
+
+def test_every_kind_of_result_is_written_and_absolute(audit: dict[str, Any]) -> None:
+    assert {"npz", "png", "sc", "seg", "sr", "pm"} <= set(audit["files"])
+    assert all(Path(path).is_absolute() and Path(path).exists() for path in audit["files"].values())
+
+
+def test_the_fast_map_lies_on_the_tumour_of_every_sample(tmp_path: Path) -> None:
+    near = []
+    for sample in SAMPLES:
+        mask = sample.with_suffix(".mask.png")
+        (answer,) = explain(tmp_path, str(sample), "--mask", str(mask))
+        assert answer["method"] == "grad_cam"
+        assert answer["refused"] is None
+        near.append(answer["plausibility"]["mass"])
+    assert np.median(near) > 0.3
+
+
+def test_the_same_picture_stored_otherwise_gives_the_same_scores(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(SAMPLE)
+    pixels = dataset.pixel_array.astype(np.uint16)
+    scale = (2**16 - 1) // int(pixels.max())
+    dataset.BitsStored, dataset.HighBit = 16, 15
+    dataset.PixelData = (pixels * scale).astype("<u2").tobytes()
+    dataset.WindowCenter, dataset.WindowWidth = 20000, 9000
+    dataset.save_as(tmp_path / "otherwise.dcm")
+    first, second = explain(tmp_path, str(SAMPLE), str(tmp_path / "otherwise.dcm"))
+    assert second["scores"] == pytest.approx(first["scores"], abs=1e-3)
+
+
+def test_what_the_model_is_not_made_for_is_refused_with_the_reason(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(SAMPLE)
+    dataset.BodyPartExamined = "KNEE"
+    dataset.save_as(tmp_path / "knee.dcm")
+    (answer,) = explain(tmp_path, str(tmp_path / "knee.dcm"))
+    assert "KNEE" in answer["refused"]
+    assert answer["finding"] is None
