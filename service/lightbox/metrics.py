@@ -279,6 +279,8 @@ class Metrics:
             self.delivery_retries.inc()
         elif isinstance(event, JobPlaced):
             self._placed(event.job)
+        elif isinstance(event, Delivered | DeadLettered) and event.again:
+            pass  # sent again for want of a commitment: its job was over and judged long ago
         elif isinstance(event, _OfJob):
             if job is not None and event.job_id not in self._open:
                 self._open[event.job_id] = _Open(job)

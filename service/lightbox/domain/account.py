@@ -13,6 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from lightbox.domain.commitment import (
+    CommitmentAnswered,
+    CommitmentAsked,
+    CommitmentFailed,
+    CommitmentReported,
+    CommitmentRequested,
+    Committed,
+)
 from lightbox.domain.events import (
     AssociationReleased,
     Attributed,
@@ -44,6 +52,7 @@ from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.result import Disposition
 from lightbox.domain.standing import (
     DeliveryStanding,
+    DeliveryState,
     InstanceStanding,
     JobStanding,
     JobState,
@@ -66,6 +75,8 @@ class Account:
         For units that are ready but have no job yet.
     assemble_within : float
         Seconds after its arrival by which an instance must belong to a unit or be listed.
+    commits : tuple of str
+        Names of destinations that are asked for storage commitment.
     """
 
     def __init__(
@@ -74,10 +85,14 @@ class Account:
         *,
         deadlines: Deadlines | None = None,
         assemble_within: float = 60.0,
+        commits: Iterable[str] = (),
     ) -> None:
         self._destinations = tuple(destinations)
         self._deadlines = deadlines or Deadlines()
         self._assemble_within = assemble_within
+        self._commits = frozenset(commits)
+        self._requested: dict[str, set[str]] = defaultdict(set)
+        self._answered: set[str] = set()
         self._instances: dict[InstanceKey, InstanceFacts] = defaultdict(InstanceFacts)
         self._jobs: dict[str, JobFacts] = defaultdict(JobFacts)
         self._units: dict[str, ReadyUnit] = {}
@@ -107,10 +122,10 @@ class Account:
                 self._jobs[event.job_id].attempt(event, recorded.at)
             case JobStarted() | Predicted() | Attributed() | ResultsWritten() | JobFailed():
                 self._jobs[event.job_id].progress(event, recorded.at)
-            case AssociationReleased() | ServiceMarked():
+            case AssociationReleased() | ServiceMarked() | CommitmentReported():
                 pass
             case _:
-                assert_never(event)
+                self._commitment(event)
 
     # ------------------------------------------------------------------------------ taking in
     def _store(self, event: InstanceStored) -> None:
@@ -140,6 +155,27 @@ class Account:
             self._jobs[job.supersedes].successors.add(job.job_id)
         for instance in job.instances:
             self._instances[key_of(instance)].jobs.append(job.job_id)
+
+    def _commitment(
+        self,
+        event: CommitmentAsked
+        | Committed
+        | CommitmentFailed
+        | CommitmentRequested
+        | CommitmentAnswered,
+    ) -> None:
+        match event:
+            case CommitmentAsked():
+                for each in event.results:
+                    self._jobs[each.job_id].ask(each.sop_instance_uid, event.destination)
+            case Committed() | CommitmentFailed():
+                self._jobs[event.job_id].commitment(event)
+            case CommitmentRequested():
+                self._requested[event.transaction].add(event.name)
+            case CommitmentAnswered():
+                self._answered.add(event.request)
+            case _:
+                assert_never(event)
 
     # ------------------------------------------------------------------------- at the next start
     def waiting_instances(self, arrived_since: float = math.inf) -> tuple[InstanceStored, ...]:
@@ -291,17 +327,25 @@ class Account:
         return Verdict(Disposition.IN_PROGRESS, owner="studies", deadline=due)
 
     def _is_unsettled(self, study_instance_uid: str, arrived_since: float) -> bool:
+        asked = self._requested.get(study_instance_uid, ())  # rows by their transaction
+        if any(request not in self._answered for request in asked):
+            return True
         keys = self._studies.get(study_instance_uid, ())
         for standing in (self._judge(self._instances[key]) for key in keys):
             if standing.verdict.disposition is Disposition.IN_PROGRESS:
                 return True
             if standing.arrival.received_at >= arrived_since:
                 return True
-        jobs = self._standings(self._study_jobs.get(study_instance_uid, ()))
+        jobs = tuple(self._standings(self._study_jobs.get(study_instance_uid, ())))
         return any(
             not job.is_superseded and job.state not in {JobState.DELIVERED, JobState.WITHHELD}
             for job in jobs
-        )
+        ) or any(self._is_unproven(delivery) for job in jobs for delivery in job.deliveries)
+
+    def _is_unproven(self, delivery: DeliveryStanding) -> bool:
+        asks = delivery.destination in self._commits or delivery.is_committed is not None
+        stored = delivery.state is DeliveryState.DELIVERED
+        return stored and asks and not delivery.is_committed
 
     def _standings(self, names: Iterable[str]) -> Iterator[JobStanding]:
         for name in names:

@@ -13,6 +13,14 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Discriminator, TypeAdapter
 
 from lightbox.domain.attribution import AttributionRecord
+from lightbox.domain.commitment import (
+    CommitmentAnswered,
+    CommitmentAsked,
+    CommitmentFailed,
+    CommitmentReported,
+    CommitmentRequested,
+    Committed,
+)
 from lightbox.domain.identity import derived_id
 from lightbox.domain.jobs import Job
 from lightbox.domain.prediction import Prediction
@@ -214,18 +222,23 @@ class JobFailed(_OfJob):
 
 @dataclass(frozen=True, slots=True)
 class Delivered(_OfJob):
-    """deliver.send: a destination answered success for this result."""
+    """deliver.send: a destination answered success for this result.
+
+    ``again`` counts the earlier times that it did so and then did not commit to keeping it.
+    """
 
     sop_instance_uid: str
     destination: str
     attempt: int
     note: str = ""
+    again: int = 0
     kind: Literal["delivered"] = "delivered"
 
     @property
     def key(self) -> str:
-        """One per result and destination."""
-        return f"{self.kind}:{self.sop_instance_uid}:{self.destination}"
+        """One per result, destination and round of storage commitment."""
+        tail = f":{self.again}" if self.again else ""
+        return f"{self.kind}:{self.sop_instance_uid}:{self.destination}{tail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +260,17 @@ class DeliveryDelayed(_OfJob):
 
 @dataclass(frozen=True, slots=True)
 class DeadLettered(_OfJob):
-    """deliver.send: given up, with the reason; ``lightbox retry`` revives it."""
+    """deliver.send: given up, with the reason; ``lightbox retry`` revives it.
+
+    ``again`` is how often the destination answered success and then did not commit; more than 0:
+    it is stored, as far as we were told, but not proven to be kept.
+    """
 
     sop_instance_uid: str
     destination: str
     attempt: int
     reason: str
+    again: int = 0
     kind: Literal["dead_lettered"] = "dead_lettered"
 
     @property
@@ -313,6 +331,12 @@ Event: TypeAlias = (
     | DeliveryDelayed
     | DeadLettered
     | NotTaken
+    | CommitmentAsked
+    | CommitmentReported
+    | Committed
+    | CommitmentFailed
+    | CommitmentRequested
+    | CommitmentAnswered
     | ServiceMarked
 )
 

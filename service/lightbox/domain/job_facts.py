@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from lightbox.domain.commitment import CommitmentFailed, Committed
 from lightbox.domain.events import (
     Attributed,
     DeadLettered,
@@ -43,6 +44,7 @@ class JobFacts:
     failed_at: float = 0.0
     successors: set[str] = field(default_factory=set)
     attempts: dict[tuple[str, str], tuple[float, Attempt]] = field(default_factory=dict)
+    commitments: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def progress(self, event: Progress, at: float) -> None:
         """Take in that a step did its part, or that the job failed."""
@@ -64,8 +66,25 @@ class JobFacts:
         """Take in an attempt to deliver one of the results."""
         name = (event.sop_instance_uid, event.destination)
         newest = self.attempts.get(name)
-        if newest is None or _weight(event) > _weight(newest[1]):
+        if newest is None:
             self.attempts[name] = (at, event)
+            return
+        if isinstance(event, Delivered) and isinstance(newest[1], Delivered):
+            at = min(at, newest[0])  # the deadline is judged by when it was stored first
+            event = max(event, newest[1], key=_weight)
+        elif _weight(event) <= _weight(newest[1]):
+            return
+        self.attempts[name] = (at, event)
+
+    def ask(self, sop_instance_uid: str, destination: str) -> None:
+        """Take in that a destination is asked to commit to one of the results."""
+        self.commitments.setdefault((sop_instance_uid, destination), False)
+
+    def commitment(self, event: Committed | CommitmentFailed) -> None:
+        """Take in an answer; a promise outweighs every other."""
+        name = (event.sop_instance_uid, event.destination)
+        given = isinstance(event, Committed)
+        self.commitments[name] = given or self.commitments.get(name, False)
 
     def deliveries(self, destinations: Iterable[str]) -> Iterator[DeliveryStanding]:
         """Yield how each result stands at each of these destinations, where it is meant for them."""
@@ -75,8 +94,15 @@ class JobFacts:
         names = tuple(name for name in destinations if not meant or name in meant)
         for result in self.written.results:
             for destination in names:
-                tried = self.attempts.get((result.sop_instance_uid, destination))
-                pending = DeliveryStanding(self.job, result, destination, DeliveryState.PENDING)
+                name = (result.sop_instance_uid, destination)
+                tried = self.attempts.get(name)
+                pending = DeliveryStanding(
+                    self.job,
+                    result,
+                    destination,
+                    DeliveryState.PENDING,
+                    is_committed=self.commitments.get(name),
+                )
                 yield _delivery(pending, *tried) if tried else pending
 
     def standing(self, job: Job, destinations: Iterable[str]) -> JobStanding:

@@ -85,6 +85,8 @@ class DeliveryStanding:
         When the next attempt is due; 0 where none waits.
     reason : str
         Why the newest attempt failed, or the note of the one that succeeded.
+    is_committed : bool or None
+        Whether the destination has promised to keep it; None where it was not asked.
     """
 
     job: Job
@@ -95,6 +97,7 @@ class DeliveryStanding:
     at: float = 0.0
     retry_at: float = 0.0
     reason: str = ""
+    is_committed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +182,19 @@ class AuditStanding:
 
 @dataclass(frozen=True, slots=True)
 class ResultStanding:
-    """A result of a study; ``is_stored`` when every destination that takes it has it."""
+    """A result of a study; ``is_stored`` when every destination that takes it has it.
+
+    Attributes
+    ----------
+    is_committed : bool or None
+        Whether every destination that was asked has promised to keep it; None: none was asked.
+    """
 
     path: JobPath
     result: Result
     is_stored: bool
     deliveries: tuple[DeliveryStanding, ...] = ()
+    is_committed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,9 @@ def _results(jobs: Iterable[JobStanding]) -> Iterable[ResultStanding]:
             taken = [d for d in mine if d.state is not DeliveryState.NOT_TAKEN]
             done = all(d.state is DeliveryState.DELIVERED for d in taken)
             stored = done and (bool(taken) or not mine)
-            yield ResultStanding(job.job.path, result, stored, mine)
+            asked = [d.is_committed for d in mine if d.is_committed is not None]
+            committed = all(asked) if asked else None
+            yield ResultStanding(job.job.path, result, stored, mine, committed)
 
 
 def _slowest(jobs: Sequence[JobStanding]) -> float | None:

@@ -30,6 +30,12 @@ _STEPS = {
     "delivery_delayed": "deliver",
     "dead_lettered": "deliver",
     "not_taken": "deliver",
+    "commitment_asked": "deliver",
+    "commitment_reported": "deliver",
+    "committed": "deliver",
+    "commitment_failed": "deliver",
+    "commitment_requested": "receive",
+    "commitment_answered": "deliver",
     "service_marked": "app",
 }
 
@@ -111,7 +117,7 @@ def _result(standing: ResultStanding, root: Path) -> Json:
         "file": str(root / result.path),
         "preview": str(root / result.preview) if result.preview else None,
         "stored": standing.is_stored,
-        "committed": None,  # storage commitment is not asked for yet: unknown, not false
+        "committed": standing.is_committed,  # null: nobody was asked to commit, so unknown
         "destinations": {delivery.destination: delivery.state for delivery in standing.deliveries},
     }
 

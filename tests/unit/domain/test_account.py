@@ -23,6 +23,16 @@ from builders import (
     an_instance,
 )
 from lightbox.domain.account import Account
+from lightbox.domain.commitment import (
+    NO_SUCH_INSTANCE,
+    CommitmentAnswered,
+    CommitmentAsked,
+    CommitmentFailed,
+    CommitmentRequested,
+    Committed,
+    Reference,
+    ResultReference,
+)
 from lightbox.domain.events import (
     AssociationReleased,
     Attributed,
@@ -548,3 +558,73 @@ def test_an_older_revision_that_is_read_last_changes_nothing() -> None:
     made = account(STORED, a_stored(LATE), JobPlaced(REVISED), JobPlaced(JOB))
     assert {s.verdict.deadline for s in made.instances()} == {REVISED.deadline}
     assert made.unplaced_jobs() == (REVISED,)
+
+
+# ------------------------------------------------------------------------- storage commitment
+def stored_once() -> tuple[Job, str, list[Event]]:
+    stored = a_stored()
+    job = a_job(stored.instance)
+    uid = a_result(job).sop_instance_uid
+    delivered = Delivered(stored.study, job.job_id, uid, "pacs", 1)
+    return job, uid, [stored, JobPlaced(job), a_written(job), delivered]
+
+
+def asked(job: Job, uid: str) -> CommitmentAsked:
+    references = (ResultReference(job.job_id, "1.2", uid),)
+    return CommitmentAsked(job.study_instance_uid, "pacs", "2.25.7", references)
+
+
+def test_whether_a_result_is_committed_is_unknown_until_asked_then_no_then_yes() -> None:
+    job, uid, events = stored_once()
+    said = []
+    for more in ((), (asked(job, uid),), (Committed(job.study_instance_uid, job.job_id, uid, "pacs", "2.25.7"),)):  # fmt: skip
+        events = [*events, *more]
+        found = account(*events)
+        said.append(found.study(job.study_instance_uid).results[0].is_committed)
+        assert found.totals().delivered == 1
+    assert said == [None, False, True]
+
+
+def test_an_object_that_the_archive_lost_stays_delivered_and_is_not_committed() -> None:
+    job, uid, events = stored_once()
+    study = job.study_instance_uid
+    lost = CommitmentFailed(study, job.job_id, uid, "pacs", "2.25.7", NO_SUCH_INSTANCE, "lost")
+    given_up = DeadLettered(study, job.job_id, uid, "pacs", 1, "stored but not committed", again=1)
+    found = account(*events, asked(job, uid), lost, given_up)
+    assert found.totals().delivered == 1
+    assert found.study(study).results[0].is_committed is False
+    assert found.strangers() == ()
+
+
+def test_the_deadline_is_judged_by_the_first_time_that_it_was_stored() -> None:
+    job, uid, events = stored_once()
+    before = account(*events).study(job.study_instance_uid).turnaround
+    again = Delivered(job.study_instance_uid, job.job_id, uid, "pacs", 2, again=1)
+    for order in ([*events, again], [*events[:-1], events[-1], again]):
+        standing = account(*order).study(job.study_instance_uid)
+        assert standing.turnaround == before
+        assert standing.results[0].deliveries[0].attempt == 2
+
+
+def test_a_study_is_settled_when_its_results_are_committed_where_that_is_asked_for() -> None:
+    job, uid, events = stored_once()
+    study = job.study_instance_uid
+    promise = Committed(study, job.job_id, uid, "pacs", "2.25.7")
+    for more, commits, unsettled in (
+        ((), (), False),
+        ((), ("pacs",), True),
+        ((asked(job, uid),), ("pacs",), True),
+        ((asked(job, uid), promise), ("pacs",), False),
+    ):
+        found = Account(("pacs",), commits=commits)
+        for row in rows(*events, *more):
+            found.apply(row)
+        assert (study in found.unsettled_studies()) is unsettled
+
+
+def test_a_request_for_commitment_is_unsettled_until_it_is_answered() -> None:
+    request = CommitmentRequested("2.25.1", "CT1", "10.0.0.1", (Reference("1.2", "1.2.3"),))
+    answer = CommitmentAnswered("2.25.1", request.name, "CT1", 1)
+    assert account(request).unsettled_studies() == {"2.25.1"}
+    assert account(request, answer).unsettled_studies() == frozenset()
+    assert account(answer, request).unsettled_studies() == frozenset()

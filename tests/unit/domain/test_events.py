@@ -19,6 +19,17 @@ from builders import (
     an_attribution_record,
     an_instance,
 )
+from lightbox.domain.commitment import (
+    CommitmentAnswered,
+    CommitmentAsked,
+    CommitmentFailed,
+    CommitmentReported,
+    CommitmentRequested,
+    Committed,
+    Failure,
+    Reference,
+    ResultReference,
+)
 from lightbox.domain.events import (
     AssociationReleased,
     Attributed,
@@ -56,6 +67,12 @@ EVENTS: list[Event] = [
     DeliveryDelayed(STUDY, NAME, UID, "pacs", 1, "refused", NOON + 30),
     DeadLettered(STUDY, NAME, UID, "pacs", 11, "refused"),
     NotTaken(STUDY, NAME, UID, "pacs", "no SEG there"),
+    CommitmentAsked(STUDY, "pacs", "2.25.7", (ResultReference(NAME, "1.2", UID),)),
+    CommitmentReported("2.25.7", "PACS", (), (Failure("1.2", UID, 0x0112),)),
+    CommitmentFailed(STUDY, NAME, UID, "pacs", "2.25.7", 0x0112, "it does not hold this object"),
+    Committed(STUDY, NAME, UID, "pacs", "2.25.8"),
+    CommitmentRequested("1.2.3", "CT1", "127.0.0.1", (Reference("1.2", "1.2.3.4"),)),
+    CommitmentAnswered("1.2.3", "a-request", "CT1", 0, (Failure("1.2", "1.2.3.4", 0x0112),)),
     ServiceMarked("work", "started", "0.1.0", NOON, {"receive": "ab" * 32}),
 ]
 
@@ -93,3 +110,16 @@ def test_other_bytes_under_the_same_uid_are_another_event() -> None:
 def test_text_that_is_no_event_is_refused() -> None:
     with pytest.raises(ValueError, match="kind"):
         from_json('{"kind": "of_the_future"}')
+
+
+def test_a_result_that_is_stored_again_for_want_of_a_commitment_is_another_event() -> None:
+    first = Delivered(STUDY, NAME, UID, "pacs", 1)
+    assert first.key != replace(first, again=1).key
+
+
+def test_a_request_is_told_from_another_by_peer_transaction_and_content() -> None:
+    one, other = Reference("1.2", "1.2.3"), Reference("1.2", "1.2.4")
+    request = CommitmentRequested("2.25.1", "CT1", "10.0.0.1", (one, other))
+    assert request.key == replace(request, references=(other, one)).key
+    assert request.key != replace(request, references=(one,)).key
+    assert request.key != replace(request, calling_ae="CT2").key
