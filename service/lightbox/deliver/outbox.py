@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from lightbox.domain.commitment import CommitmentFailed, Committed
 from lightbox.domain.events import (
     DeadLettered,
     Delivered,
@@ -39,7 +40,10 @@ class Parcel:
         Not before this time: seconds since 1970; inside of an outbox, of its owner's monotonic
         clock. 0 is at once.
     given_up_at : int
-        Attempt at which it last became a dead letter, 0 if never: tries count from there.
+        Attempt at which it last became a dead letter or was last stored, 0 if never: tries count
+        from there.
+    again : int
+        How often it was stored without being committed to, see :class:`Delivered`.
     """
 
     job_id: str
@@ -49,6 +53,7 @@ class Parcel:
     attempt: int = 0
     retry_at: float = 0.0
     given_up_at: int = 0
+    again: int = 0
 
 
 _Waiting = deque[tuple[int, Parcel]]
@@ -138,26 +143,24 @@ class Outbox:
 def still_to_send(rows: Iterable[Recorded], destination: DestinationSettings) -> tuple[Parcel, ...]:
     """Return what a destination has not got yet, from the rows of all chains, in their order.
 
-    Dead letters are left out: a person revives them.
+    What it did not commit to keeping counts as not got. Dead letters are left out: a person
+    revives them.
     """
-    found = _not_arrived(rows, destination)
-    return tuple(parcel for parcel in found if not _is_dead(parcel))
+    read = _read(rows, destination)
+    return tuple(parcel for parcel in read.not_arrived() if not read.is_dead(parcel))
 
 
 def dead_letters(rows: Iterable[Recorded], destination: DestinationSettings) -> tuple[Parcel, ...]:
     """Return what was given up for a destination, ready to be queued again with all its tries."""
-    return tuple(filter(_is_dead, _not_arrived(rows, destination)))
+    read = _read(rows, destination)
+    return tuple(filter(read.is_dead, read.not_arrived()))
 
 
-def _is_dead(parcel: Parcel) -> bool:
-    return 0 < parcel.attempt == parcel.given_up_at
-
-
-def _not_arrived(rows: Iterable[Recorded], destination: DestinationSettings) -> Iterator[Parcel]:
+def _read(rows: Iterable[Recorded], destination: DestinationSettings) -> _Read:
     read = _Read(destination)
     for row in rows:
         read.take_in(row.event)
-    return read.not_arrived()
+    return read
 
 
 class _Read:
@@ -170,6 +173,7 @@ class _Read:
         self._delayed: dict[str, DeliveryDelayed] = {}
         self._given_up: dict[str, int] = {}
         self._arrived: set[str] = set()
+        self._stored: dict[str, Delivered] = {}
 
     def take_in(self, event: Event) -> None:
         match event:
@@ -184,7 +188,14 @@ class _Read:
                 self._delayed[event.sop_instance_uid] = event
             case DeadLettered(destination=self._to.name):
                 self._given_up[event.sop_instance_uid] = event.attempt
-            case Delivered(destination=self._to.name) | NotTaken(destination=self._to.name):
+                if event.again:  # stored, but not committed
+                    self._arrived.discard(event.sop_instance_uid)
+            case CommitmentFailed(destination=self._to.name):
+                self._arrived.discard(event.sop_instance_uid)
+            case Committed(destination=self._to.name) | NotTaken(destination=self._to.name):
+                self._arrived.add(event.sop_instance_uid)
+            case Delivered(destination=self._to.name):
+                self._stored[event.sop_instance_uid] = event
                 self._arrived.add(event.sop_instance_uid)
             case _:
                 pass
@@ -194,14 +205,24 @@ class _Read:
             if name not in self._arrived:
                 yield self._with_history(name, parcel)
 
+    def is_dead(self, parcel: Parcel) -> bool:
+        return 0 < parcel.attempt == self._given_up.get(parcel.result.sop_instance_uid, 0)
+
     def _with_history(self, name: str, parcel: Parcel) -> Parcel:
-        dead, attempt, retry_at = self._given_up.get(name, 0), 0, 0.0
+        begun, attempt, retry_at, again = self._given_up.get(name, 0), 0, 0.0, 0
+        stored = self._stored.get(name)
+        if stored is not None:
+            begun, again = max(begun, stored.attempt), stored.again + 1
         last = self._delayed.get(name)
         if last is not None:
             attempt, retry_at = last.attempt, last.retry_at
-        if dead >= attempt:
-            attempt, retry_at = dead, 0.0
-        urgency = self._urgencies.get(parcel.job_id, Urgency.ROUTINE)
+        if begun >= attempt:
+            attempt, retry_at = begun, 0.0
         return replace(
-            parcel, urgency=urgency, attempt=attempt, retry_at=retry_at, given_up_at=dead
+            parcel,
+            urgency=self._urgencies.get(parcel.job_id, Urgency.ROUTINE),
+            attempt=attempt,
+            retry_at=retry_at,
+            given_up_at=begun,
+            again=again,
         )

@@ -205,7 +205,9 @@ class Send:
             mend = "send this line to support"
             return self._delay(parcel, DeliveryError(self._settings.name, reason, mend))
         self._reached()
-        self._end(parcel, Delivered(*self._of(parcel), attempt=parcel.attempt + 1, note=note))
+        attempt, again = parcel.attempt + 1, parcel.again
+        delivered = Delivered(*self._of(parcel), attempt=attempt, note=note, again=again)
+        self._end(parcel, delivered)
         return None
 
     def _refused(self, parcel: Parcel, error: DestinationError) -> Parcel | None:
@@ -253,7 +255,10 @@ class Send:
 
     def _give_up(self, parcel: Parcel, error: DeliveryError) -> None:
         attempt = parcel.attempt + 1
-        self._end(parcel, DeadLettered(*self._of(parcel), attempt=attempt, reason=str(error)))
+        dead = DeadLettered(
+            *self._of(parcel), attempt=attempt, reason=str(error), again=parcel.again
+        )
+        self._end(parcel, dead)
         _log.warning("gave up %s: %s", parcel.result.sop_instance_uid, error)
         if isinstance(error, DestinationError) and error.action is Action.UNREACHABLE:
             self._unreached.append(replace(parcel, attempt=attempt, given_up_at=attempt))
