@@ -161,8 +161,8 @@ def test_our_modules_may_use_the_standard_logging_too() -> None:
 
 def test_warnings_of_libraries_go_the_same_way() -> None:
     stream = written()
-    logging.getLogger("pynetdicom").warning("odd value in %s", a_uid("study"))
-    logging.getLogger("pynetdicom").info("chatter")
+    logging.getLogger("a_library").warning("odd value in %s", a_uid("study"))
+    logging.getLogger("a_library").info("chatter")
     line = json.loads(stream.getvalue())
     assert line["event"] == f"odd value in {hashed(a_uid('study'), KEY)}"
     assert line["level"] == "warning"
