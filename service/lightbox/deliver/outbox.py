@@ -17,6 +17,7 @@ from lightbox.domain.events import (
     DeadLettered,
     Delivered,
     DeliveryDelayed,
+    DeliveryRevived,
     Event,
     JobPlaced,
     NotTaken,
@@ -143,8 +144,8 @@ class Outbox:
 def still_to_send(rows: Iterable[Recorded], destination: DestinationSettings) -> tuple[Parcel, ...]:
     """Return what a destination has not got yet, from the rows of all chains, in their order.
 
-    What it did not commit to keeping counts as not got. Dead letters are left out: a person
-    revives them.
+    What it did not commit to keeping counts as not got. Dead letters are left out until
+    a person revives them.
     """
     read = _read(rows, destination)
     return tuple(parcel for parcel in read.not_arrived() if not read.is_dead(parcel))
@@ -172,6 +173,7 @@ class _Read:
         self._written: dict[str, Parcel] = {}
         self._delayed: dict[str, DeliveryDelayed] = {}
         self._given_up: dict[str, int] = {}
+        self._revived: dict[str, int] = {}
         self._arrived: set[str] = set()
         self._stored: dict[str, Delivered] = {}
 
@@ -186,10 +188,10 @@ class _Read:
                     self._written.setdefault(result.sop_instance_uid, parcel)
             case DeliveryDelayed(destination=self._to.name):
                 self._delayed[event.sop_instance_uid] = event
-            case DeadLettered(destination=self._to.name):
-                self._given_up[event.sop_instance_uid] = event.attempt
-                if event.again:  # stored, but not committed
-                    self._arrived.discard(event.sop_instance_uid)
+            case (
+                DeadLettered(destination=self._to.name) | DeliveryRevived(destination=self._to.name)
+            ):
+                self._give_up_or_revive(event)
             case CommitmentFailed(destination=self._to.name):
                 self._arrived.discard(event.sop_instance_uid)
             case Committed(destination=self._to.name) | NotTaken(destination=self._to.name):
@@ -200,13 +202,22 @@ class _Read:
             case _:
                 pass
 
+    def _give_up_or_revive(self, event: DeadLettered | DeliveryRevived) -> None:
+        if isinstance(event, DeliveryRevived):
+            self._revived[event.sop_instance_uid] = event.attempt
+            return
+        self._given_up[event.sop_instance_uid] = event.attempt
+        if event.again:  # stored, but not committed
+            self._arrived.discard(event.sop_instance_uid)
+
     def not_arrived(self) -> Iterator[Parcel]:
         for name, parcel in self._written.items():
             if name not in self._arrived:
                 yield self._with_history(name, parcel)
 
     def is_dead(self, parcel: Parcel) -> bool:
-        return 0 < parcel.attempt == self._given_up.get(parcel.result.sop_instance_uid, 0)
+        name = parcel.result.sop_instance_uid
+        return self._revived.get(name, 0) < parcel.attempt == self._given_up.get(name, 0)
 
     def _with_history(self, name: str, parcel: Parcel) -> Parcel:
         begun, attempt, retry_at, again = self._given_up.get(name, 0), 0, 0.0, 0

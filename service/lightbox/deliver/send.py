@@ -36,6 +36,11 @@ def _nobody(_: Recorded) -> None:
     """Tell nobody."""
 
 
+def _nothing(_: Parcel) -> bool:
+    """Hold nothing."""
+    return False
+
+
 class Send:
     """The outbox of one destination and the thread that empties it.
 
@@ -55,6 +60,8 @@ class Send:
         Time of retries.
     told : callable
         Called with each recorded row, from the thread of this destination.
+    is_held : callable (parcel) → bool
+        Whether a person has stopped the sending of this result; it waits for :meth:`release`.
     """
 
     def __init__(
@@ -64,12 +71,15 @@ class Send:
         settings: DestinationSettings,
         clock: Clock,
         told: Callable[[Recorded], None] = _nobody,
+        is_held: Callable[[Parcel], bool] = _nothing,
     ) -> None:
         self._destination = destination
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
         self._told = told
+        self._is_held = is_held
+        self._held: list[Parcel] = []
         self._outbox = Outbox()
         self._breaker = Breaker(settings.name, settings.retry_first)
         self._leader: Parcel | None = None
@@ -97,6 +107,15 @@ class Send:
             self._arrived = True
             self._changed.notify_all()
         return new
+
+    def release(self) -> None:
+        """Look again at what was held; what is not held any more goes out, no try counted."""
+        with self._changed:
+            for parcel in self._held:
+                self._outbox.put_back(parcel)
+            self._held.clear()
+            self._arrived = True
+            self._changed.notify_all()
 
     def waiting(self) -> int:
         """Return how many results have not arrived yet."""
@@ -127,6 +146,9 @@ class Send:
                 continue
             with self._changed:
                 parcel = self._outbox.take(now)
+                if parcel is not None and self._is_held(parcel):
+                    self._held.append(parcel)  # the later ones of its study wait behind it
+                    continue
             if parcel is None:
                 break
             self._deliver(parcel)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import assert_never
 
 from lightbox.domain.commitment import (
@@ -27,12 +28,15 @@ from lightbox.domain.events import (
     DeadLettered,
     Delivered,
     DeliveryDelayed,
+    DeliveryRevived,
     InstanceListed,
     InstanceStored,
     JobFailed,
     JobPlaced,
+    JobRetried,
     JobStarted,
     NotTaken,
+    OperatorActed,
     Predicted,
     Recorded,
     ResultsWritten,
@@ -118,11 +122,18 @@ class Account:
                 self._make_ready(event)
             case JobPlaced():
                 self._place(event.job)
-            case Delivered() | DeliveryDelayed() | DeadLettered() | NotTaken():
+            case Delivered() | DeliveryDelayed() | DeadLettered() | DeliveryRevived() | NotTaken():
                 self._jobs[event.job_id].attempt(event, recorded.at)
-            case JobStarted() | Predicted() | Attributed() | ResultsWritten() | JobFailed():
+            case (
+                JobStarted()
+                | Predicted()
+                | Attributed()
+                | ResultsWritten()
+                | JobFailed()
+                | JobRetried()
+            ):
                 self._jobs[event.job_id].progress(event, recorded.at)
-            case AssociationReleased() | ServiceMarked() | CommitmentReported():
+            case AssociationReleased() | ServiceMarked() | CommitmentReported() | OperatorActed():
                 pass
             case _:
                 self._commitment(event)
@@ -209,7 +220,7 @@ class Account:
         A job that a newer revision supersedes is not among them.
         """
         return tuple(
-            facts.job
+            replace(facts.job, attempt=facts.current)
             for facts in self._jobs.values()
             if facts.job is not None
             and facts.written is None
@@ -276,6 +287,18 @@ class Account:
     def job(self, job_id: str) -> JobStanding | None:
         """Return one job, or None where it was never placed."""
         return next(self._standings((job_id,)), None)
+
+    def jobs_of(self, uid: str = "") -> tuple[JobStanding, ...]:
+        """Return the jobs that a UID names (of a study, an instance or a result); all for "".
+
+        Superseded revisions stay out.
+        """
+        names = (
+            name
+            for name, facts in self._jobs.items()
+            if not facts.successors and (not uid or facts.is_named(uid))
+        )
+        return tuple(self._standings(names))
 
     def strangers(self) -> tuple[str, ...]:
         """Name what events speak of although it was never accepted or placed: missing rows."""

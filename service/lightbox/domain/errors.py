@@ -13,6 +13,7 @@
     ├── ResultError               a result object would not be valid
     ├── DeliveryError             a destination did not take a result
     ├── LedgerError               the ledger is damaged, locked or not ours
+    ├── OperationError            what an operator asked for cannot be done
     └── CancelledError            a person cancelled the job
 
 Beside the tree stands ``StoppingError``: the process stops, nothing is wrong with the job.
@@ -102,6 +103,10 @@ class LedgerError(LightboxError):
     """The ledger is damaged, locked, or was written by something else."""
 
 
+class OperationError(LightboxError):
+    """What an operator asked for cannot be done: nothing was changed."""
+
+
 class CancelledError(LightboxError):
     """A person cancelled the job; it stops at its next step."""
 
@@ -111,3 +116,17 @@ class StoppingError(BaseException):
 
     Not an ``Exception``: whoever turns exceptions into the end of a job must let it pass.
     """
+
+
+class HeldError(StoppingError):
+    """A person stopped this model: the job waits, and goes on after ``lightbox resume``.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    """
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"model {model} is stopped")
+        self.model = model

@@ -153,12 +153,13 @@ class _OfJob:
 class JobStarted(_OfJob):
     """schedule.worker: a worker took the job (first time)."""
 
+    attempt: int = 1
     kind: Literal["job_started"] = "job_started"
 
     @property
     def key(self) -> str:
-        """One per job."""
-        return f"{self.kind}:{self.job_id}"
+        """One per job and attempt."""
+        return f"{self.kind}:{self.job_id}{_later(self.attempt)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +213,27 @@ class JobFailed(_OfJob):
 
     reason: ListedReason
     detail: str
+    attempt: int = 1
     kind: Literal["job_failed"] = "job_failed"
 
     @property
     def key(self) -> str:
-        """One per job."""
-        return f"{self.kind}:{self.job_id}"
+        """One per job and attempt."""
+        return f"{self.kind}:{self.job_id}{_later(self.attempt)}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRetried(_OfJob):
+    """app.operations: a person has a failed job tried again; what failed before counts no more."""
+
+    attempt: int
+    by: str
+    kind: Literal["job_retried"] = "job_retried"
+
+    @property
+    def key(self) -> str:
+        """One per job and attempt."""
+        return f"{self.kind}:{self.job_id}:{self.attempt}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +296,22 @@ class DeadLettered(_OfJob):
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryRevived(_OfJob):
+    """app.operations: a person sends the dead letter of this attempt out again."""
+
+    sop_instance_uid: str
+    destination: str
+    attempt: int
+    by: str
+    kind: Literal["delivery_revived"] = "delivery_revived"
+
+    @property
+    def key(self) -> str:
+        """One per result, destination and attempt."""
+        return f"{self.kind}:{self.sop_instance_uid}:{self.destination}:{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
 class NotTaken(_OfJob):
     """deliver.send: this destination does not take this kind of object; nothing is wrong."""
 
@@ -316,6 +348,43 @@ class ServiceMarked:
         return f"{self.kind}:{self.role}:{self.what}:{self.at}"
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorActed:
+    """app.operations: a person asked for something; what came of it are events of its own.
+
+    Attributes
+    ----------
+    subject : str
+        UID, name of a model, or "all".
+    by : str
+        Name at the operating system, or the address that the console was asked from.
+    at : float
+        When it was asked for, seconds since 1970.
+    """
+
+    action: Literal["retry", "cancel", "audit", "stop", "resume"]
+    subject: str
+    by: str
+    at: float
+    study_instance_uid: str = ""
+    kind: Literal["operator_acted"] = "operator_acted"
+
+    @property
+    def study(self) -> str:
+        """Study Instance UID, "" for none in particular."""
+        return self.study_instance_uid
+
+    @property
+    def key(self) -> str:
+        """One per request."""
+        return f"{self.kind}:{self.action}:{self.subject}:{self.by}:{self.at}"
+
+
+def _later(attempt: int) -> str:
+    """Tell later attempts apart; the first keeps the name that it always had."""
+    return "" if attempt == 1 else f":{attempt}"
+
+
 Event: TypeAlias = (
     InstanceStored
     | AssociationReleased
@@ -327,9 +396,11 @@ Event: TypeAlias = (
     | Attributed
     | ResultsWritten
     | JobFailed
+    | JobRetried
     | Delivered
     | DeliveryDelayed
     | DeadLettered
+    | DeliveryRevived
     | NotTaken
     | CommitmentAsked
     | CommitmentReported
@@ -338,6 +409,7 @@ Event: TypeAlias = (
     | CommitmentRequested
     | CommitmentAnswered
     | ServiceMarked
+    | OperatorActed
 )
 
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Discriminator("kind")])

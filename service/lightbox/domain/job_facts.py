@@ -16,7 +16,9 @@ from lightbox.domain.events import (
     DeadLettered,
     Delivered,
     DeliveryDelayed,
+    DeliveryRevived,
     JobFailed,
+    JobRetried,
     JobStarted,
     NotTaken,
     Predicted,
@@ -26,31 +28,52 @@ from lightbox.domain.jobs import Job
 from lightbox.domain.result import ListedReason
 from lightbox.domain.standing import DeliveryStanding, DeliveryState, JobStanding, JobState
 
-Progress = JobStarted | Predicted | Attributed | ResultsWritten | JobFailed
-Attempt = Delivered | DeliveryDelayed | DeadLettered | NotTaken
+Progress = JobStarted | Predicted | Attributed | ResultsWritten | JobFailed | JobRetried
+Attempt = Delivered | DeliveryDelayed | DeadLettered | DeliveryRevived | NotTaken
 
 
 @dataclass(slots=True)
 class JobFacts:
-    """Collects the events of one job; ``job`` is None until it is known to be placed."""
+    """Collects the events of one job; ``job`` is None until it is known to be placed.
+
+    ``current`` is the newest attempt that is known of: failures of earlier ones count no more.
+    """
 
     job: Job | None = None
-    started: bool = False
+    current: int = 1
+    started: int = 0
     predicted: Predicted | None = None
     attributed: Attributed | None = None
     written: ResultsWritten | None = None
     written_at: float = 0.0
-    failed: JobFailed | None = None
-    failed_at: float = 0.0
+    failures: dict[int, tuple[float, JobFailed]] = field(default_factory=dict)
     successors: set[str] = field(default_factory=set)
     attempts: dict[tuple[str, str], tuple[float, Attempt]] = field(default_factory=dict)
     commitments: dict[tuple[str, str], bool] = field(default_factory=dict)
 
+    @property
+    def failed(self) -> JobFailed | None:
+        """How the newest attempt failed, None where it did not."""
+        found = self.failures.get(self.current)
+        return found[1] if found else None
+
+    def is_named(self, uid: str) -> bool:
+        """Say whether a UID is that of its study, of one of its instances or of its results."""
+        if self.job is None:
+            return False
+        results = self.written.results if self.written else ()
+        return (
+            uid == self.job.study_instance_uid
+            or any(uid == instance.sop_instance_uid for instance in self.job.instances)
+            or any(uid == result.sop_instance_uid for result in results)
+        )
+
     def progress(self, event: Progress, at: float) -> None:
-        """Take in that a step did its part, or that the job failed."""
+        """Take in that a step did its part, that the job failed, or that it is tried again."""
         match event:
             case JobStarted():
-                self.started = True
+                self.started = max(self.started, event.attempt)
+                self.current = max(self.current, event.attempt)
             case Predicted():
                 self.predicted = event
             case Attributed():
@@ -58,7 +81,10 @@ class JobFacts:
             case ResultsWritten():
                 self.written, self.written_at = event, at
             case JobFailed():
-                self.failed, self.failed_at = event, at
+                self.failures.setdefault(event.attempt, (at, event))
+                self.current = max(self.current, event.attempt)
+            case JobRetried():
+                self.current = max(self.current, event.attempt)
             case _:
                 assert_never(event)
 
@@ -112,7 +138,7 @@ class JobFacts:
         state = self._state(deliveries)
         reason, detail, ended_at = self._end(state, deliveries)
         return JobStanding(
-            job=job,
+            job=job if self.current == 1 else replace(job, attempt=self.current),
             state=state,
             prediction=self.predicted.prediction if self.predicted else None,
             record=self.attributed.record if self.attributed else None,
@@ -133,13 +159,14 @@ class JobFacts:
             return JobState.ATTRIBUTED
         if self.predicted is not None:
             return JobState.PREDICTED
-        return JobState.STARTED if self.started else JobState.PLACED
+        return JobState.STARTED if self.started >= self.current else JobState.PLACED
 
     def _end(
         self, state: JobState, deliveries: tuple[DeliveryStanding, ...]
     ) -> tuple[str, str, float]:
         if state is JobState.FAILED and self.failed:
-            return self.failed.reason, self.failed.detail, self.failed_at
+            failed_at = self.failures[self.current][0]
+            return self.failed.reason, self.failed.detail, failed_at
         if state is JobState.WITHHELD and self.written:
             detail = self.written.withheld or "there was nothing to make or nobody to take it"
             return ListedReason.WITHHELD, detail, self.written_at
@@ -169,8 +196,12 @@ def _weight(event: Attempt) -> tuple[int, int]:
             return (2, event.attempt)
         case NotTaken():
             return (1, 0)
-        case DeadLettered() | DeliveryDelayed():
-            return (0, 2 * event.attempt + isinstance(event, DeadLettered))
+        case DeliveryDelayed():
+            return (0, 3 * event.attempt)
+        case DeadLettered():
+            return (0, 3 * event.attempt + 1)
+        case DeliveryRevived():
+            return (0, 3 * event.attempt + 2)
         case _:
             assert_never(event)
 
@@ -186,6 +217,8 @@ def _delivery(pending: DeliveryStanding, at: float, newest: Attempt) -> Delivery
             return replace(tried, state=dead, attempt=newest.attempt, reason=newest.reason)
         case NotTaken():
             return replace(tried, state=DeliveryState.NOT_TAKEN, reason=newest.reason)
+        case DeliveryRevived():
+            return replace(tried, attempt=newest.attempt, reason=f"sent again by {newest.by}")
         case DeliveryDelayed():
             return replace(
                 tried,

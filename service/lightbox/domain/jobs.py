@@ -43,6 +43,8 @@ class Job:
         Modality (0008,0060) of the unit.
     audit : bool
         A rule or the called AE asks for the audit.
+    attempt : int
+        1, and one more each time that a person has it tried again after it failed.
     """
 
     job_id: JobId
@@ -63,6 +65,7 @@ class Job:
     caveat: str = ""
     modality: str = ""
     audit: bool = False
+    attempt: int = 1
 
 
 def job_identity(

@@ -23,12 +23,14 @@ _STEPS = {
     "job_placed": "schedule",
     "job_started": "schedule",
     "job_failed": "schedule",
+    "job_retried": "operator",
     "predicted": "infer",
     "attributed": "explain",
     "results_written": "results",
     "delivered": "deliver",
     "delivery_delayed": "deliver",
     "dead_lettered": "deliver",
+    "delivery_revived": "operator",
     "not_taken": "deliver",
     "commitment_asked": "deliver",
     "commitment_reported": "deliver",
@@ -37,6 +39,7 @@ _STEPS = {
     "commitment_requested": "receive",
     "commitment_answered": "deliver",
     "service_marked": "app",
+    "operator_acted": "operator",
 }
 
 

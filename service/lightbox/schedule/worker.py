@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from lightbox.domain.errors import (
     CancelledError,
@@ -34,6 +35,10 @@ _REASONS: tuple[tuple[type[LightboxError], ListedReason], ...] = (
 )
 
 
+def _at_once(_: Job) -> None:
+    """Let every job start."""
+
+
 class Worker:
     """Handles the jobs that a queue hands it.
 
@@ -45,12 +50,21 @@ class Worker:
         Does the work and records what it finds out.
     clock : Clock
         Measures how long it took.
+    may_start : callable (job) → None
+        Raises HeldError where a person has stopped its model: then nothing is recorded.
     """
 
-    def __init__(self, ledger: Ledger, run: Callable[[Job, Step], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        run: Callable[[Job, Step], None],
+        clock: Clock,
+        may_start: Callable[[Job], None] = _at_once,
+    ) -> None:
         self._ledger = ledger
         self._run = run
         self._clock = clock
+        self._may_start = may_start
 
     def handle(self, job_id: str, step: Step) -> None:
         """Run a job; a job that has ended already is left alone.
@@ -63,7 +77,8 @@ class Worker:
         job = self._job(job_id)
         if job is None:
             return
-        self._ledger.record(JobStarted(job.study_instance_uid, job.job_id))
+        self._may_start(job)
+        self._ledger.record(JobStarted(job.study_instance_uid, job.job_id, job.attempt))
         started = self._clock.monotonic()
         try:
             self._run(job, step)
@@ -90,14 +105,30 @@ class Worker:
         if placed is None or not isinstance(placed.event, JobPlaced):
             _log.warning("job %s: the ledger does not know it; it is not run", job_id)
             return None
-        for ended in ("results_written", "job_failed"):
-            if self._ledger.find(f"{ended}:{job_id}") is not None:
-                return None
-        return placed.event.job
+        attempt = 1
+        while self._ledger.find(f"job_retried:{job_id}:{attempt + 1}") is not None:
+            attempt += 1
+        job = replace(placed.event.job, attempt=attempt)
+        if self._ledger.find(f"results_written:{job_id}") is not None or has_failed(
+            self._ledger, job
+        ):
+            return None
+        return job
 
     def _fail(self, job: Job, reason: ListedReason, detail: str) -> None:
+        if has_failed(self._ledger, job):
+            return  # a person cancelled it: that is recorded already
         _log.warning("job %s (%s, %s): %s: %s", job.job_id, job.path, job.model, reason, detail)
-        self._ledger.record(JobFailed(job.study_instance_uid, job.job_id, reason, detail))
+        study, job_id = job.study_instance_uid, job.job_id
+        self._ledger.record(JobFailed(study, job_id, reason, detail, job.attempt))
+
+
+def has_failed(ledger: Ledger, job: Job) -> bool:
+    """Say whether this attempt at the job has an end that is not its results."""
+    failed = JobFailed(
+        job.study_instance_uid, job.job_id, ListedReason.FAILED, "", attempt=job.attempt
+    )
+    return ledger.find(failed.key) is not None
 
 
 def _reason(error: LightboxError) -> ListedReason:

@@ -8,7 +8,13 @@ from hypothesis import strategies as some
 from builders import a_digest, a_job, a_placed_job, a_result, a_uid, a_written, an_instance
 from fakes.ledger import FakeLedger
 from lightbox.deliver.outbox import Outbox, Parcel, dead_letters, still_to_send
-from lightbox.domain.events import DeadLettered, Delivered, DeliveryDelayed, NotTaken
+from lightbox.domain.events import (
+    DeadLettered,
+    Delivered,
+    DeliveryDelayed,
+    DeliveryRevived,
+    NotTaken,
+)
 from lightbox.domain.jobs import Job
 from lightbox.domain.result import Result, ResultKind
 from lightbox.domain.urgency import Urgency
@@ -186,3 +192,15 @@ def test_kinds_that_a_destination_does_not_get_are_not_sent_again() -> None:
     only_pictures = DestinationSettings(name="pacs", kinds=("sc",))
     (parcel,) = still_to_send(ledger.rows, only_pictures)
     assert parcel.result == a_result(job, ResultKind.SECONDARY_CAPTURE)
+
+
+def test_a_dead_letter_that_a_person_revived_is_still_to_send_after_a_restart() -> None:
+    job = a_job()
+    ledger, (result,) = written(job)
+    ledger.record(DeadLettered(*about(job, result), 11, "refused"))
+    ledger.record(DeliveryRevived(*about(job, result), 11, "anna"))
+    (parcel,) = still_to_send(ledger.rows, PACS)
+    assert (parcel.attempt, parcel.given_up_at) == (11, 11)
+    assert dead_letters(ledger.rows, PACS) == ()
+    ledger.record(DeadLettered(*about(job, result), 12, "refused"))
+    assert dead_letters(ledger.rows, PACS) != ()

@@ -358,3 +358,23 @@ def test_closing_leaves_what_waits_to_the_ledger(bench: Bench) -> None:
     bench.send.close(5.0)
     assert bench.pacs.closed == 1
     assert bench.send.waiting() == 1
+
+
+def test_what_a_person_stopped_is_held_in_order_and_goes_out_when_released() -> None:
+    bench = Bench()
+    stopped = {"s1"}
+    bench.send = Send(
+        bench.pacs, bench.ledger, PACS, bench.clock, is_held=lambda parcel: parcel.study in stopped
+    )
+    bench.take("1", "2")
+    bench.take("3", study="s2")
+    bench.run_for(60.0)
+    assert bench.stored() == uids("3")
+    assert bench.of(DeliveryDelayed) == []
+    bench.send.release()
+    bench.run_for(1.0)
+    assert bench.stored() == uids("3")
+    stopped.clear()
+    bench.send.release()
+    bench.run_for(1.0)
+    assert bench.stored() == uids("3", "1", "2")

@@ -39,10 +39,12 @@ from lightbox.domain.events import (
     DeadLettered,
     Delivered,
     DeliveryDelayed,
+    DeliveryRevived,
     Event,
     InstanceListed,
     JobFailed,
     JobPlaced,
+    JobRetried,
     JobStarted,
     NotTaken,
     Recorded,
@@ -92,6 +94,11 @@ def dead(job: Job, attempt: int = 11, destination: str = "pacs") -> DeadLettered
     return DeadLettered(
         job.study_instance_uid, job.job_id, uid, destination, attempt, "SOP class refused"
     )
+
+
+def revived(job: Job, attempt: int = 11) -> DeliveryRevived:
+    uid = a_result(job).sop_instance_uid
+    return DeliveryRevived(job.study_instance_uid, job.job_id, uid, "pacs", attempt, "anna")
 
 
 def not_taken(job: Job, kind: ResultKind = SC) -> NotTaken:
@@ -446,6 +453,8 @@ ANY_EVENT: list[Event] = [
             sent(job, SC),
             sent(job, SEG),
             not_taken(job, SEG),
+            JobRetried(job.study_instance_uid, job.job_id, 2, "anna"),
+            revived(job),
         )
     ),
 ]
@@ -628,3 +637,52 @@ def test_a_request_for_commitment_is_unsettled_until_it_is_answered() -> None:
     assert account(request).unsettled_studies() == {"2.25.1"}
     assert account(request, answer).unsettled_studies() == frozenset()
     assert account(answer, request).unsettled_studies() == frozenset()
+
+
+def test_a_failed_job_that_a_person_retries_is_in_progress_again_until_its_new_end() -> None:
+    job = a_job()
+    study, name = job.study_instance_uid, job.job_id
+    events = [a_stored(job.instances[0]), JobPlaced(job), JobStarted(study, name), failed(job)]
+    events.append(JobRetried(study, name, 2, "anna"))
+    again = account(*events)
+    assert verdict(*events).disposition is Disposition.IN_PROGRESS
+    (waiting,) = again.unplaced_jobs()
+    assert waiting == replace(job, attempt=2)
+    standing = again.job(name)
+    assert standing is not None
+    assert (standing.state, standing.job.attempt) == (JobState.PLACED, 2)
+    second = JobFailed(study, name, ListedReason.UNREADABLE, "still no memory", attempt=2)
+    end = verdict(*events, JobStarted(study, name, 2), second)
+    assert (end.reason, end.detail) == (ListedReason.UNREADABLE, "still no memory")
+
+
+def test_a_second_failure_that_is_read_before_the_request_counts() -> None:
+    job = a_job()
+    study, name = job.study_instance_uid, job.job_id
+    second = JobFailed(study, name, ListedReason.UNREADABLE, "still", attempt=2)
+    found = account(JobPlaced(job), second, JobRetried(study, name, 2, "anna"), failed(job))
+    standing = found.job(name)
+    assert standing is not None
+    assert (standing.state, standing.detail) == (JobState.FAILED, "still")
+
+
+def test_a_dead_letter_that_a_person_revives_waits_again_until_it_arrives_or_dies() -> None:
+    job = a_job()
+    events = [a_stored(job.instances[0]), JobPlaced(job), a_written(job), dead(job), revived(job)]
+    again = account(*events)
+    (delivery,) = again.undelivered("pacs")
+    assert (delivery.state, delivery.attempt) == (DeliveryState.PENDING, 11)
+    assert "anna" in delivery.reason
+    assert verdict(*events).owner == "deliver"
+    assert verdict(*events, dead(job, 12)).reason == ListedReason.DEAD_LETTER
+    assert verdict(*events, sent(job, attempt=12)).disposition is Disposition.DELIVERED
+
+
+def test_jobs_are_found_by_study_instance_and_result() -> None:
+    job, other = a_job(an_instance("1")), a_job(an_instance("2", study="1.2.9"))
+    made = account(JobPlaced(job), JobPlaced(other), a_written(job))
+    uid = a_result(job).sop_instance_uid
+    for name in (job.study_instance_uid, job.instances[0].sop_instance_uid, uid):
+        assert [found.job for found in made.jobs_of(name)] == [job]
+    assert {found.job for found in made.jobs_of()} == {job, other}
+    assert made.jobs_of("1.2.3") == ()

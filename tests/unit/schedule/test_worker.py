@@ -12,6 +12,7 @@ from lightbox.domain.errors import (
     CancelledError,
     ConfigurationError,
     ExplanationError,
+    HeldError,
     LedgerError,
     LightboxError,
     ModelPackageError,
@@ -20,7 +21,7 @@ from lightbox.domain.errors import (
     StoppingError,
     UnreadableError,
 )
-from lightbox.domain.events import JobFailed, JobPlaced, JobStarted
+from lightbox.domain.events import JobFailed, JobPlaced, JobRetried, JobStarted
 from lightbox.domain.jobs import Job
 from lightbox.domain.result import ListedReason
 from lightbox.ports import Step
@@ -157,3 +158,39 @@ def test_the_job_comes_from_the_ledger_not_from_the_queue() -> None:
     bench.ledger.record(other)
     bench.worker.handle(other.job.job_id, step)
     assert bench.ran == [other.job]
+
+
+def test_a_failed_job_that_a_person_retries_runs_again_and_may_fail_again() -> None:
+    bench = Bench(UnreadableError("file", "is torn"))
+    bench.end()
+    bench.worker.handle(JOB.job_id, step)
+    assert len(bench.ran) == 1
+    bench.ledger.record(JobRetried(JOB.study_instance_uid, JOB.job_id, 2, "anna"))
+    assert bench.end().attempt == 2
+    assert [job.attempt for job in bench.ran] == [1, 2]
+    assert JobStarted(JOB.study_instance_uid, JOB.job_id, 2) in bench.ledger.events
+
+
+def test_a_job_that_is_held_is_not_started_and_leaves_no_trace() -> None:
+    bench = Bench()
+
+    def hold(job: Job) -> None:
+        raise HeldError(job.model)
+
+    bench.worker = Worker(bench.ledger, bench._run, FakeClock(), hold)
+    with pytest.raises(HeldError):
+        bench.worker.handle(JOB.job_id, step)
+    assert bench.ledger.events == (JobPlaced(JOB),)
+
+
+def test_a_job_that_a_person_cancelled_while_it_ran_has_one_end() -> None:
+    bench = Bench()
+    end = JobFailed(JOB.study_instance_uid, JOB.job_id, ListedReason.CANCELLED, "by anna")
+
+    def cancelled_meanwhile(job: Job, _step: Step) -> None:
+        bench.ledger.record(end)
+        raise CancelledError(f"job {job.job_id}", "was cancelled")
+
+    bench.worker = Worker(bench.ledger, cancelled_meanwhile, FakeClock())
+    bench.worker.handle(JOB.job_id, step)
+    assert [e for e in bench.ledger.events if isinstance(e, JobFailed)] == [end]
