@@ -6,7 +6,7 @@ The same doors as in the service do the work: what is measured here is what is s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -16,33 +16,24 @@ import numpy as np
 from PIL import Image
 
 from lightbox.app import build
-from lightbox.app.catalogue import methods
-from lightbox.app.clock import SystemClock
 from lightbox.domain.arrays import Mask
 from lightbox.domain.attribution import Attribution
-from lightbox.domain.errors import ExplanationError, LightboxError, NotApplicableError, UsageError
+from lightbox.domain.errors import LightboxError, NotApplicableError, UsageError
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job, JobPath, job_identity
 from lightbox.domain.quality import Plausibility
 from lightbox.domain.study import Arrival, Described, Instance
 from lightbox.domain.urgency import Urgency
-from lightbox.explain.attribute import Attribute
-from lightbox.explain.audit import AuditPlan, Subject, finished
 from lightbox.explain.plugin import MapMethod
 from lightbox.explain.quality.localisation import plausibility
-from lightbox.infer.decode import DecodePool
 from lightbox.infer.looked import Looked
 from lightbox.infer.packages import LoadedPackage
-from lightbox.infer.predict import Predict
-from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.receive.header import describe
 from lightbox.results.header.header_bytes import header_of
-from lightbox.results.write import Write
 from lightbox.settings import Settings
-from lightbox.storage.files import Files
-from lightbox.storage.folder import FolderStorage
 from lightbox.studies.match import match
 from lightbox.tools.arrays_file import write_arrays
+from lightbox.tools.doors import Doors, write_into
 from lightbox.tools.instance_file import instance_of
 
 
@@ -98,22 +89,8 @@ class Offline:
 
     def __init__(self, settings: Settings, loaded: LoadedPackage) -> None:
         self._settings = settings
-        self._clock = SystemClock()
         self._package = loaded.package
-        given = settings.worker
-        self._runtime = OnnxRuntime(loaded, given.device, given.threads, given.max_batch)
-        self._decode = DecodePool(1, settings.dicom.limits)
-        name = loaded.package.name
-        self._methods = methods()
-        self._attribute = Attribute(self._methods, settings.audit, self._clock)
-        self._predict = Predict(
-            {name: self._runtime},
-            {name: loaded.package},
-            self._decode,
-            Path("/"),
-            self._clock,
-            given.max_batch,
-        )
+        self._doors = Doors(settings, loaded)
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +101,7 @@ class Offline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._decode.close()
+        self._doors.__exit__(kind, error, trace)
 
     def explain(self, file: Path, wish: Wish) -> dict[str, Any]:
         """Explain one file; what cannot be explained comes back refused, with the reason."""
@@ -146,7 +123,7 @@ class Offline:
             instance = instance_of(file)
             answer["sop_instance_uid"] = instance.sop_instance_uid
             job = self._job(instance, file, wish)
-            looked = self._predict.predict(job, nullcontext)
+            looked = self._doors.predict.predict(job, nullcontext)
             answer |= _predicted(looked)
             target = self._target(looked, wish)
             answer["target"] = self._package.finding(target).name
@@ -164,7 +141,7 @@ class Offline:
         return answer
 
     def _job(self, instance: Instance, file: Path, wish: Wish) -> Job:
-        now = self._clock.now()
+        now = self._doors.clock.now()
         attributes = describe(file, (), self._settings.dicom.limits.nesting)
         here = Described(instance, Arrival(now, "", "", "", ""), attributes)
         found = match((self._package,), here)[0]
@@ -190,11 +167,13 @@ class Offline:
         )
 
     def _method(self, name: str) -> object:
-        if name not in self._methods:
+        if name not in self._doors.methods:
             raise UsageError(
-                f"method {name!r}", "is not known", f"known: {', '.join(sorted(self._methods))}"
+                f"method {name!r}",
+                "is not known",
+                f"known: {', '.join(sorted(self._doors.methods))}",
             )
-        return self._methods[name]
+        return self._doors.methods[name]
 
     def _target(self, looked: Looked, wish: Wish) -> int:
         names = [finding.name for finding in self._package.findings]
@@ -208,24 +187,16 @@ class Offline:
 
     def _explain(self, looked: Looked, wish: Wish) -> tuple[Attribution, Attribution | None]:
         """Return the attribution asked for, and the fast one where it is something else."""
-        subject = Subject(self._package, looked.frame, looked.prediction)
+        doors = self._doors
         if isinstance(self._method(wish.method), MapMethod):
-            fast = self._attribute.fast(subject, looked.output, wish.method)
+            fast = doors.attribute.fast(doors.subject(looked), looked.output, wish.method)
             if wish.evaluate:
-                audit = self._audit(subject, fast, "shapley")
+                audit = doors.audit(looked, fast, "shapley")
                 extra = {f"audit_{key}": value for key, value in audit.quality.items()}
                 fast = replace(fast, quality={**fast.quality, **extra})
             return fast, None
-        winner = int(np.argmax(looked.output.logits[0]))
-        compare = None
-        if winner == looked.prediction.target:
-            with suppress(ExplanationError):  # no map to compare with is no reason to have no audit
-                compare = self._attribute.fast(subject, looked.output)
-        return self._audit(subject, compare, wish.method), compare
-
-    def _audit(self, subject: Subject, fast: Attribution | None, method: str) -> Attribution:
-        plan = AuditPlan(method, self._settings.worker.max_batch)
-        return finished(self._attribute.audit(subject, self._runtime, fast, plan))
+        compare = doors.map_to_compare(looked)
+        return doors.audit(looked, compare, wish.method), compare
 
     def _write(
         self,
@@ -250,10 +221,7 @@ class Offline:
             sources=(header_of(file),),
             fast=fast,
         )
-        results = Write(build.writers(self._settings.results), FolderStorage(out, Files())).write(
-            explained
-        )
-        for result in results:
+        for result in write_into(out, explained, self._settings.results):
             written[result.kind] = str(
                 (out / result.path).rename(out / f"{stem}.{result.kind}.dcm")
             )

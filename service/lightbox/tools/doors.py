@@ -1,0 +1,153 @@
+"""The worker's doors around one model, without ledger, queue or gate.
+
+What is explained offline, replayed or measured goes through the doors that the service uses, put
+together here once for all three.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from lightbox.app import build
+from lightbox.app.catalogue import methods
+from lightbox.app.clock import SystemClock
+from lightbox.domain.attribution import Attribution
+from lightbox.domain.errors import ExplanationError
+from lightbox.domain.explained import Explained
+from lightbox.domain.result import Result, ResultKind
+from lightbox.explain.attribute import Attribute
+from lightbox.explain.audit import AuditPlan, Subject, finished
+from lightbox.infer.decode import DecodePool
+from lightbox.infer.looked import Looked
+from lightbox.infer.packages import LoadedPackage
+from lightbox.infer.predict import Predict
+from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+from lightbox.results.write import Write
+from lightbox.settings import ResultSettings, Settings
+from lightbox.storage.files import Files
+from lightbox.storage.folder import FolderStorage
+
+ALL_KINDS = {
+    "secondary_capture": True,
+    "segmentation": True,
+    "structured_report": True,
+    "parametric_map": True,
+}
+
+
+class Doors:
+    """Predicts, explains and writes with one model, as the worker does.
+
+    Parameters
+    ----------
+    settings : Settings
+        Audit, worker, limits and result sections are used.
+    loaded : LoadedPackage
+        The model.
+    root : Path
+        Folder that the paths of instances are relative to.
+    """
+
+    def __init__(self, settings: Settings, loaded: LoadedPackage, root: Path = Path("/")) -> None:
+        given, package = settings.worker, loaded.package
+        self.package = package
+        self.clock = SystemClock()
+        self.methods = methods()
+        self.runtime = OnnxRuntime(loaded, given.device, given.threads, given.max_batch)
+        self.attribute = Attribute(self.methods, settings.audit, self.clock)
+        self._decode = DecodePool(1, settings.dicom.limits)
+        self.predict = Predict(
+            {package.name: self.runtime},
+            {package.name: package},
+            self._decode,
+            root,
+            self.clock,
+            given.max_batch,
+        )
+        chunk = settings.audit.chunk
+        self._chunk = given.max_batch if chunk == "auto" else chunk
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._decode.close()
+
+    def subject(self, looked: Looked) -> Subject:
+        """Return what is to be explained."""
+        return Subject(self.package, looked.frame, looked.prediction)
+
+    def map_to_compare(self, looked: Looked) -> Attribution | None:
+        """Return the fast map; None where it is withheld, or the target is not the winner."""
+        if int(np.argmax(looked.output.logits[0])) != looked.prediction.target:
+            return None
+        with suppress(ExplanationError):  # no map to compare with is no reason to have no audit
+            return self.attribute.fast(self.subject(looked), looked.output)
+        return None
+
+    def audit(
+        self, looked: Looked, fast: Attribution | None, method: str, values: Path | None = None
+    ) -> Attribution:
+        """Audit to its end, without letting anyone else go first.
+
+        Parameters
+        ----------
+        looked : Looked
+            Prediction and frame.
+        fast : Attribution or None
+            The fast map to compare with.
+        method : str
+            A game method of the catalogue.
+        values : Path or None
+            File of v(S): what is in it is not computed again, what is computed goes there.
+
+        Raises
+        ------
+        ExplanationError
+            If no honest values can be found.
+        """
+        plan = AuditPlan(method, self._chunk, values)
+        return finished(self.attribute.audit(self.subject(looked), self.runtime, fast, plan))
+
+
+def write_into(folder: Path, explained: Explained, results: ResultSettings) -> tuple[Result, ...]:
+    """Write every kind of result that ``results`` wants into a folder of its own.
+
+    Raises
+    ------
+    ResultError
+        If an object cannot be made or is not valid.
+    """
+    storage = FolderStorage(folder, Files())
+    return Write(build.writers(results), storage).write(explained)
+
+
+def write_one(
+    folder: Path, explained: Explained, kind: ResultKind, results: ResultSettings
+) -> Result | None:
+    """Write one kind of result into a folder, whatever kinds the site wants now.
+
+    Returns
+    -------
+    Result or None
+        None where this kind does not apply to what was found.
+
+    Raises
+    ------
+    ResultError
+        If the object cannot be made.
+    """
+    every = build.writers(results.model_copy(update=ALL_KINDS))
+    only = tuple(writer for writer in every if writer.kind is kind)
+    made = Write(only, FolderStorage(folder, Files()), validate=False).write(explained)
+    return next(iter(made), None)
