@@ -9,14 +9,14 @@ from __future__ import annotations
 import itertools
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset
 from pynetdicom import _config as pynetdicom_settings
-from pynetdicom import evt
+from pynetdicom import build_role, evt
 from pynetdicom.association import Association as PynetdicomAssociation
 from pynetdicom.presentation import build_context
 
@@ -85,6 +85,11 @@ class Association:
         Whom to call.
     contexts : iterable of (str, str)
         SOP class and transfer syntax of each presentation context to propose, at most 128.
+    as_scp_of : str
+        SOP class that we are the SCP of although we call (PS3.7 D.3.3.4); "": of none.
+    reported : callable or None
+        Called with the data set of each N-EVENT-REPORT of the peer, from a thread of the
+        association; returns the status.
 
     Raises
     ------
@@ -92,8 +97,16 @@ class Association:
         If there is none: with the cause.
     """
 
-    def __init__(self, peer: Peer, contexts: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        contexts: Iterable[tuple[str, str]],
+        *,
+        as_scp_of: str = "",
+        reported: Callable[[Dataset], int] | None = None,
+    ) -> None:
         self._peer = peer
+        self._reported = reported
         self._messages = itertools.cycle(range(1, 65536))
         self._connected = False
         self._abort_received = False
@@ -109,10 +122,12 @@ class Association:
             peer.port,
             contexts=[build_context(sop_class, syntax) for sop_class, syntax in contexts],
             ae_title=peer.ae_title,
+            ext_neg=[build_role(as_scp_of, scp_role=True)] if as_scp_of else None,
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, self._on_open),
                 (evt.EVT_PDU_RECV, self._on_pdu),
                 (evt.EVT_DATA_SENT, self._on_sent),
+                *([(evt.EVT_N_EVENT_REPORT, self._on_report)] if reported else []),
             ],
         )
         if not self._wire.is_established:
@@ -153,6 +168,43 @@ class Association:
             with even as data_set:
                 answer = self._wire.send_c_store(data_set, msg_id=next(self._messages))
         except RuntimeError as error:
+            raise self._error(NETWORK[Network.LOST]) from error
+        return self._response(answer, time.monotonic() - began)
+
+    def action(self, data_set: Dataset, sop_class: str, sop_instance: str) -> Response:
+        """Send N-ACTION of type 1 (PS3.7 10.1.4).
+
+        Raises
+        ------
+        DestinationError
+            If no answer came.
+        """
+        return self._normalised(self._wire.send_n_action, data_set, 1, (sop_class, sop_instance))
+
+    def event_report(
+        self, data_set: Dataset, event_type: int, sop_class: str, sop_instance: str
+    ) -> Response:
+        """Send N-EVENT-REPORT (PS3.7 10.1.1), in the role of ``as_scp_of``.
+
+        Raises
+        ------
+        DestinationError
+            If no answer came.
+        """
+        about = (sop_class, sop_instance)
+        return self._normalised(self._wire.send_n_event_report, data_set, event_type, about)
+
+    def _normalised(
+        self,
+        send: Callable[..., tuple[Dataset, Dataset | None]],
+        data_set: Dataset,
+        kind: int,
+        about: tuple[str, str],
+    ) -> Response:
+        began = time.monotonic()
+        try:
+            answer, _ = send(data_set, kind, *about, msg_id=next(self._messages))
+        except (RuntimeError, ValueError) as error:  # it has ended, or has no such context or role
             raise self._error(NETWORK[Network.LOST]) from error
         return self._response(answer, time.monotonic() - began)
 
@@ -197,6 +249,10 @@ class Association:
         # The peer's answer is two small writes as well (DCMTK, Orthanc): acknowledge the first
         # at once. The kernel forgets this option with each exchange.
         set_option(event, getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY))
+
+    def _on_report(self, event: evt.Event) -> tuple[int, None]:
+        assert self._reported is not None
+        return self._reported(event.event_information), None
 
     def _on_pdu(self, event: evt.Event) -> None:
         self._abort_received |= type(event.pdu).__name__ == "A_ABORT_RQ"
