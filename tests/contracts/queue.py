@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -144,6 +145,27 @@ class QueueContract(ABC):
             cancelled.set()
             assert ended.wait(PATIENCE)
         assert len(seen) == 1
+
+    def test_a_new_attempt_is_handled_although_the_first_one_ended(self) -> None:
+        done = Record()
+        with self.opened() as queue:
+            queue.serve(done)
+            (job,) = jobs(1)
+            queue.place(job)
+            done.wait(1)
+            for _ in range(2):
+                queue.place(replace(job, attempt=2))
+            assert done.wait(2) == [job.job_id, job.job_id]
+
+    def test_cancelling_a_job_cancels_its_later_attempts_too(self) -> None:
+        done = Record()
+        with self.opened() as queue:
+            unwanted, wanted = jobs(2)
+            queue.place(replace(unwanted, attempt=2))
+            queue.place(wanted)
+            queue.cancel(unwanted.job_id)
+            queue.serve(done)
+            assert done.wait(1) == [wanted.job_id]
 
     def test_an_emergency_does_not_wait_for_running_audits(self) -> None:
         started, go_on = threading.Event(), threading.Event()

@@ -17,7 +17,7 @@ import pytest
 
 from builders import a_job, an_instance
 from contracts.queue import PATIENCE, QueueContract, Record, jobs
-from lightbox.domain.errors import ConfigurationError, StoppingError, UsageError
+from lightbox.domain.errors import ConfigurationError, HeldError, StoppingError, UsageError
 from lightbox.domain.urgency import Urgency
 from lightbox.ports import Queue, Step
 from lightbox.schedule.queues.dbos_queue import DbosQueue, DbosQueueClient
@@ -235,6 +235,39 @@ def test_a_job_that_is_interrupted_while_the_queue_lives_is_revived(tmp_path: Pa
         tries.wait(2)
     finally:
         queue.close(5.0)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_held_job_gives_its_slot_away_and_runs_when_it_is_released(
+    tmp_path: Path, *, restart: bool
+) -> None:
+    held_back, other = (a_job(an_instance(n), urgency=Urgency.AUDIT) for n in ("held", "other"))
+    stopped = {held_back.job_id}
+    tried, done = Record(), Record()
+
+    def handler(job_id: str, _step: Step) -> None:
+        tried.note(job_id)
+        if job_id in stopped:
+            raise HeldError("a_model")
+        done.note(job_id)
+
+    queue = DbosQueue(tmp_path / "queue.sqlite", "work-0", tmp_path, ignored)
+    queue.serve(handler)
+    queue.place(held_back)
+    tried.wait(1)
+    queue.place(other)
+    assert done.wait(1) == [other.job_id]
+    assert queue.release(lambda model: model == "a_model") == 0
+    stopped.clear()
+    if restart:
+        queue.close(PATIENCE)
+        queue = DbosQueue(tmp_path / "queue.sqlite", "work-0", tmp_path, ignored)
+        queue.serve(handler)
+    else:
+        until(lambda: queue.release(lambda _: False) or None)
+    assert done.wait(2) == [other.job_id, held_back.job_id]
+    assert queue.release(lambda _: False) == 0
+    queue.close(PATIENCE)
 
 
 def test_what_the_last_run_left_unfinished_is_done_at_the_next_start(tmp_path: Path) -> None:

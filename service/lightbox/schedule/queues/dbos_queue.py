@@ -24,13 +24,22 @@ from pathlib import Path
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 from dbos import error as engine
 
-from lightbox.domain.errors import CancelledError, StoppingError, UsageError
+from lightbox.domain.errors import CancelledError, HeldError, StoppingError, UsageError
 from lightbox.domain.jobs import Job, priority
 from lightbox.domain.urgency import Urgency
 from lightbox.ports import Handler
 from lightbox.schedule.queues.hush import hush
 from lightbox.schedule.queues.identity import alone, claim
-from lightbox.schedule.queues.lines import AUDIT, FAST, LINES, STAT, URGENCIES, workflow_name
+from lightbox.schedule.queues.lines import (
+    AUDIT,
+    FAST,
+    LINES,
+    STAT,
+    URGENCIES,
+    job_of,
+    run_name,
+    workflow_name,
+)
 from lightbox.schedule.queues.steps import Steps
 
 _log = logging.getLogger(__name__)
@@ -43,6 +52,7 @@ _TRIES = 3
 _REVIVE_EVERY = 60.0
 _UNFINISHED = "unfinished"
 _QUARANTINED = "quarantined"
+_HELD = "held"
 
 
 class DbosQueueClient:
@@ -73,7 +83,7 @@ class DbosQueueClient:
         options = EnqueueOptions(
             workflow_name=workflow_name(job.urgency),
             queue_name=LINES[job.urgency].name,
-            workflow_id=job.job_id,
+            workflow_id=run_name(job),
             app_version=_VERSION,
             priority=priority(job),
         )
@@ -91,8 +101,15 @@ class DbosQueueClient:
 
     def cancel(self, job_id: str) -> None:
         """Let it not start, or stop it at its next step."""
-        with suppress(engine.DBOSNonExistentWorkflowError):
-            self._client.cancel_workflow(job_id)
+        found = self._client.list_workflows(
+            workflow_id_prefix=job_id,
+            status=["ENQUEUED", "PENDING"],
+            load_input=False,
+            load_output=False,
+        )
+        for status in found:  # one per attempt
+            with suppress(engine.DBOSNonExistentWorkflowError):
+                self._client.cancel_workflow(status.workflow_id)
 
     def waiting(self) -> Mapping[str, int]:
         """Return how many jobs wait, by urgency."""
@@ -107,14 +124,11 @@ class DbosQueueClient:
 
     def quarantined(self) -> tuple[str, ...]:
         """Return the jobs that were given up because they took the process with them."""
-        return tuple(self._ended_with(_QUARANTINED))
+        return tuple(job_of(name) for name in self._ended_with(_QUARANTINED))
 
     def revive(self) -> int:
         """Enqueue all unfinished jobs once more, as after a full disk; return how many."""
-        unfinished = self._ended_with(_UNFINISHED)
-        for job_id, urgency in unfinished.items():
-            self._client.rewind_workflow(job_id, start_step=1, queue_name=LINES[urgency].name)
-        return len(unfinished)
+        return self._enqueue_again(self._ended_with(_UNFINISHED))
 
     def forget(self, before: str) -> int:
         """Delete the rows of jobs that ended before this moment (ISO 8601); return how many."""
@@ -124,7 +138,8 @@ class DbosQueueClient:
             load_input=False,
             load_output=False,
         )
-        over = {status.workflow_id for status in ended} - self._ended_with(_UNFINISHED).keys()
+        waiting = self._ended_with(_UNFINISHED).keys() | self._ended_with(_HELD).keys()
+        over = {status.workflow_id for status in ended} - waiting
         for job_id in over:
             self._client.delete_workflow(job_id)
         return len(over)
@@ -133,6 +148,11 @@ class DbosQueueClient:
         """Disconnect."""
         del seconds
         self._client.destroy()
+
+    def _enqueue_again(self, ended: Mapping[str, Urgency]) -> int:
+        for name, urgency in ended.items():
+            self._client.rewind_workflow(name, start_step=1, queue_name=LINES[urgency].name)
+        return len(ended)
 
     def _write_ahead(self) -> None:
         # The engine offers no setting for it, and its default journal is 4 to 6 times slower.
@@ -178,6 +198,7 @@ class DbosQueue(DbosQueueClient):
         self._changed = threading.Condition()
         self._running: set[str] = set()
         self._interrupted: set[str] = set()
+        self._held: dict[str, str] = {}
         self._closing = threading.Event()
 
     def serve(self, handler: Handler) -> None:
@@ -187,6 +208,7 @@ class DbosQueue(DbosQueueClient):
                 line.name, worker_concurrency=line.concurrency, polling_interval_sec=line.poll
             )
         self.revive()
+        self._enqueue_again(self._ended_with(_HELD))
         DBOS(
             config=DBOSConfig(
                 name=_APPLICATION,
@@ -210,6 +232,21 @@ class DbosQueue(DbosQueueClient):
             left = self._interrupted - self._running
             self._interrupted -= left
         return self._release(left) + super().revive()
+
+    def release(self, stopped: Callable[[str], bool]) -> int:
+        """Enqueue what was held once more, where its model is not stopped now; return how many.
+
+        Costs nothing where nothing is held, so it may be asked often.
+        """
+        with self._changed:
+            free = {name for name, model in self._held.items() if not stopped(model)}
+        if not free:
+            return 0
+        ended = {n: u for n, u in self._ended_with(_HELD).items() if n in free}  # not yet: later
+        with self._changed:
+            for name in ended:
+                del self._held[name]
+        return self._enqueue_again(ended)
 
     def close(self, seconds: float) -> None:
         """Stop taking jobs, wait at most so long for the running ones; the others wait on."""
@@ -245,9 +282,9 @@ class DbosQueue(DbosQueueClient):
             self._client.resume_workflow(status.workflow_id, queue_name=line.name)
         return len(held)
 
-    def _tries(self, job_id: str) -> int:
+    def _tries(self, name: str) -> int:
         found = self._client.list_workflows(
-            workflow_ids=[job_id], load_input=False, load_output=False
+            workflow_ids=[name], load_input=False, load_output=False
         )
         return (found[0].recovery_attempts or 0) if found else 0
 
@@ -259,23 +296,29 @@ class DbosQueue(DbosQueueClient):
         DBOS.workflow(name=workflow_name(urgency), max_recovery_attempts=None)(execute)
 
     def _execute(self, job_id: str, handler: Handler) -> str:
+        name = DBOS.workflow_id or job_id
         with self._changed:
-            self._running.add(job_id)
+            self._running.add(name)
         try:
-            return self._handle(job_id, handler)
+            return self._handle(name, job_id, handler)
+        except HeldError as held:
+            with self._changed:
+                self._held[name] = held.model
+            # An end, so that it takes no slot from the jobs of other models.
+            raise _EndedError(_HELD) from None
         except StoppingError:
             with self._changed:
-                self._interrupted.add(job_id)
+                self._interrupted.add(name)
             raise
         finally:
             with self._changed:
-                self._running.discard(job_id)
+                self._running.discard(name)
                 self._changed.notify_all()
 
-    def _handle(self, job_id: str, handler: Handler) -> str:
+    def _handle(self, name: str, job_id: str, handler: Handler) -> str:
         if self._closing.is_set():
             raise StoppingError(f"job {job_id}")
-        is_poison = self._tries(job_id) > _TRIES
+        is_poison = self._tries(name) > _TRIES
         try:
             if is_poison:
                 self._give_up(job_id, f"it stopped the process {_TRIES} times")

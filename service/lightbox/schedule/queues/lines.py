@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lightbox.domain.jobs import Job
 from lightbox.domain.urgency import Urgency
 
 
@@ -44,5 +45,17 @@ def workflow_name(urgency: Urgency) -> str:
     """
     return f"job_{urgency.value.lower()}"
 
+
+def run_name(job: Job) -> str:
+    """Return the engine's identifier of one attempt at a job: a new attempt is a new workflow."""
+    return job.job_id if job.attempt == 1 else f"{job.job_id}{_MARK}{job.attempt}"
+
+
+def job_of(name: str) -> str:
+    """Return the identifier of the job that a :func:`run_name` belongs to."""
+    return name.partition(_MARK)[0]
+
+
+_MARK = "#"
 
 URGENCIES = {workflow_name(urgency): urgency for urgency in Urgency}

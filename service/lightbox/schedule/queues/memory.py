@@ -15,7 +15,7 @@ from lightbox.domain.errors import CancelledError, StoppingError
 from lightbox.domain.jobs import Job, priority
 from lightbox.domain.urgency import Urgency
 from lightbox.ports import Handler
-from lightbox.schedule.queues.lines import LINES
+from lightbox.schedule.queues.lines import LINES, job_of, run_name
 from lightbox.schedule.queues.steps import Steps
 
 _log = logging.getLogger(__name__)
@@ -43,11 +43,12 @@ class MemoryQueue:
     def place(self, job: Job) -> None:
         """Enqueue; placing a job twice is placing it once."""
         with self._changed:
-            if job.job_id in self._known:
+            name = run_name(job)
+            if name in self._known:
                 return
-            self._known.add(job.job_id)
+            self._known.add(name)
             order = (job.urgency.rank, priority(job), len(self._known))
-            self._waiting.append((*order, job.job_id, job.urgency))
+            self._waiting.append((*order, name, job.urgency))
             self._changed.notify_all()
 
     def serve(self, handler: Handler) -> None:
@@ -62,8 +63,8 @@ class MemoryQueue:
     def cancel(self, job_id: str) -> None:
         """Let it not start, or stop it at its next step."""
         with self._changed:
-            self._cancelled.add(job_id)
-            self._waiting = [entry for entry in self._waiting if entry[3] != job_id]
+            self._cancelled |= {name for name in self._known if job_of(name) == job_id}
+            self._waiting = [entry for entry in self._waiting if entry[3] not in self._cancelled]
 
     def waiting(self) -> Mapping[str, int]:
         """Return how many jobs wait, by urgency."""
@@ -95,20 +96,21 @@ class MemoryQueue:
         return min(room, default=None)
 
     def _work(self, handler: Handler) -> None:
-        while (job_id := self._next()) is not None:
+        while (name := self._next()) is not None:
+            job_id = job_of(name)
             try:
-                handler(job_id, Steps(partial(self._run_step, job_id), lambda: self._closing))
+                handler(job_id, Steps(partial(self._run_step, name), lambda: self._closing))
             except StoppingError:
                 _log.info("job %s: left for the next start", job_id)
             except Exception as error:  # noqa: BLE001  # what a handler throws must not end the thread
                 _log.error("job %s: not done, %s", job_id, type(error).__name__)
             finally:
                 with self._changed:
-                    del self._running[job_id]
+                    del self._running[name]
                     self._changed.notify_all()
 
-    def _run_step(self, job_id: str, name: str, body: Callable[[], str]) -> str:
+    def _run_step(self, name: str, step: str, body: Callable[[], str]) -> str:
         with self._changed:
-            if job_id in self._cancelled:
-                raise CancelledError(f"step {name}", "its job was cancelled")
+            if name in self._cancelled:
+                raise CancelledError(f"step {step}", "its job was cancelled")
         return body()
