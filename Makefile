@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 TORCH_INSTALLED := .venv/.installed-torch
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format system
+.PHONY: help install demo test campaign lint format system
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,7 +33,10 @@ demo: system $(INSTALLED)  ## send real studies through the service and look at 
 	$(BIN)/lightbox demo $(DEMO)
 
 test: system $(INSTALLED) $(TORCH_INSTALLED) lint  ## run all tests that this machine can run
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
+
+campaign: system $(INSTALLED) $(TORCH_INSTALLED)  ## the longer tests that make test leaves out
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 lint: $(INSTALLED)  ## ruff, mypy, import-linter, codespell
 	$(BIN)/ruff check --quiet .
