@@ -1,0 +1,164 @@
+"""The way there: whether each destination answers us and takes what we make."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydicom.uid import UID
+
+from lightbox.deliver.association import VERIFICATION, Association, Peer
+from lightbox.deliver.cstore import EXPLICIT, IMPLICIT
+from lightbox.deliver.status import NETWORK, REJECTED, DestinationError, Network
+from lightbox.deliver.stow import Stow
+from lightbox.domain.errors import DeliveryError
+from lightbox.domain.identity import ae_title
+from lightbox.results import codes
+from lightbox.settings import DestinationSettings, Settings
+from lightbox.tools.doctor_checks.finding import Finding, failed, note, well, wrong
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+
+CALLING_NOT_KNOWN = REJECTED[1, 3].meaning
+CALLED_WRONG = REJECTED[1, 7].meaning
+
+_COMMITMENT = "1.2.840.10008.1.20.1"  # Storage Commitment Push Model, PS3.4 J
+
+_CAUSES = {
+    CALLED_WRONG: "the node at this address does not answer to the AE title {theirs}",
+    CALLING_NOT_KNOWN: "the node does not know our AE title {ours}",
+    NETWORK[Network.REFUSED].meaning: "nothing listens on this port, or a firewall refuses for it",
+    NETWORK[Network.CONNECT_TIMEOUT].meaning: (
+        "a firewall drops what we send, or no machine has this address"
+    ),
+    NETWORK[Network.NO_ROUTE].meaning: "the network knows no way there",
+    NETWORK[Network.NAME_UNKNOWN].meaning: "this machine cannot turn the name into an address",
+    NETWORK[Network.NOT_DICOM].meaning: (
+        "what listens there is no DICOM node, wants TLS, or drops callers it does not know"
+    ),
+    NETWORK[Network.NO_ANSWER].meaning: "something listens there, but does not speak DICOM with us",
+    NETWORK[Network.NO_CONTEXTS].meaning: "it offers neither C-ECHO nor storage of our results",
+}
+"""Reason of an error → what it means to a PACS administrator."""
+
+
+def there(
+    given: DestinationSettings, settings: Settings, answer_seconds: float = ANSWER_SECONDS
+) -> Iterator[Finding]:
+    """Ask one destination by C-ECHO (DICOMweb: a search), and for every class of our results.
+
+    Parameters
+    ----------
+    given : DestinationSettings
+        The destination.
+    settings : Settings
+        Our AE title, and which results are made.
+    answer_seconds : float
+        How long to wait for each answer.
+    """
+    name = f"destination {given.name}"
+    began = time.monotonic()
+    if given.stow:
+        web = Stow(given, Path(settings.data_dir))
+        try:
+            web.echo()
+        except DeliveryError as error:
+            yield failed(name, error)
+        else:
+            yield well(name, f"{given.stow} answers in {_since(began)}")
+        return
+    try:
+        accepted = _accepted(given, settings, answer_seconds)
+    except DestinationError as error:
+        yield _explained(name, error, given, settings)
+        return
+    address = f"{given.ae_title}@{given.host}:{given.port}"
+    answers = f"{address} answers {_echoed(accepted)} in {_since(began)}"
+    yield _taken(name, answers, given, settings, frozenset(sop_class for sop_class, _ in accepted))
+    if given.commitment and not any(sop_class == _COMMITMENT for sop_class, _ in accepted):
+        yield note(
+            name,
+            f"{address} does not offer storage commitment",
+            f"switch it on at the PACS, or set commitment = false for {given.name}",
+        )
+
+
+def _accepted(
+    given: DestinationSettings, settings: Settings, seconds: float
+) -> frozenset[tuple[str, str]]:
+    """Return the contexts that it accepts, after a C-ECHO over the same association."""
+    peer = Peer(
+        given.name,
+        ae_title(given.ae_title),
+        given.host,
+        given.port,
+        ae_title(settings.dicom.ae_title),
+        CONNECT_SECONDS,
+        seconds,
+    )
+    asked = [VERIFICATION, *((c, s) for c in _classes(given, settings).values() for s in _SYNTAXES)]
+    if given.commitment:
+        asked.append((_COMMITMENT, IMPLICIT))
+    association = Association(peer, asked)
+    try:
+        association.echo()
+        return association.accepted
+    finally:
+        association.close()
+
+
+_SYNTAXES = (EXPLICIT, IMPLICIT)
+
+
+def _classes(given: DestinationSettings, settings: Settings) -> dict[str, UID]:
+    """Return the SOP classes of what this destination is to get, by the kind's short name."""
+    made = settings.results
+    report = {"enhanced": codes.ENHANCED_SR, "comprehensive3d": codes.COMPREHENSIVE_3D_SR}
+    every = {
+        "sc": (made.secondary_capture, codes.SECONDARY_CAPTURE),
+        "seg": (made.segmentation, codes.SEGMENTATION),
+        "sr": (made.structured_report, report[made.sr_class]),
+        "pm": (made.parametric_map, codes.PARAMETRIC_MAP),
+    }
+    return {kind: uid for kind, (on, uid) in every.items() if on and kind in given.kinds}
+
+
+def _taken(
+    name: str,
+    answers: str,
+    given: DestinationSettings,
+    settings: Settings,
+    accepted: frozenset[str],
+) -> Finding:
+    classes = _classes(given, settings)
+    refused = {kind: uid.name for kind, uid in classes.items() if uid not in accepted}
+    if not refused:
+        return well(name, f"{answers} and takes {_listed([uid.name for uid in classes.values()])}")
+    words = f"{answers}, but does not take {_listed(list(refused.values()))}"
+    kinds = _listed([f'"{kind}"' for kind in refused])
+    mend = f"switch on at the PACS, for our AE title, or leave {kinds} out of its `kinds`"
+    return wrong(name, words, mend) if "sc" in refused else note(name, words, mend)
+
+
+def _echoed(accepted: frozenset[tuple[str, str]]) -> str:
+    return "C-ECHO" if VERIFICATION in accepted else "(it offers no C-ECHO)"
+
+
+def _explained(
+    name: str, error: DestinationError, given: DestinationSettings, settings: Settings
+) -> Finding:
+    cause = _CAUSES.get(error.reason, "").format(
+        theirs=given.ae_title, ours=settings.dicom.ae_title
+    )
+    said = f"{given.ae_title}@{given.host}:{given.port}: {error.reason}"
+    return wrong(name, f"{said}: {cause}" if cause else said, error.mend)
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
+
+
+def _since(began: float) -> str:
+    return f"{1000 * (time.monotonic() - began):.0f} ms"
