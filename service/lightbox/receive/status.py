@@ -29,6 +29,31 @@ REFUSALS: Mapping[RefusalReason, int] = MappingProxyType(
     }
 )
 
+NO_SUCH_INSTANCE = 0x0112
+"""PS3.7 C.5.12: the command names another SOP instance than the well-known one."""
+
+NO_SUCH_EVENT = 0x0113
+"""PS3.7 C.5.11: the event type is none that we know."""
+
+INVALID_ARGUMENT = 0x0115
+"""PS3.7 C.5.7: the data set is not what the action or the event needs."""
+
+NO_SUCH_ACTION = 0x0123
+"""PS3.7 C.5.10: the action type is none that we do."""
+
+NORMALISED: Mapping[RefusalReason, int] = MappingProxyType(
+    {
+        # PS3.7 C.5: statuses of the DIMSE-N services; those of storage mean nothing there
+        RefusalReason.OUT_OF_RESOURCES: 0x0213,  # Resource limitation
+        RefusalReason.SHUTTING_DOWN: 0x0213,
+        RefusalReason.TOO_LARGE: 0x0213,
+        RefusalReason.DATA_SET_DISAGREES: INVALID_ARGUMENT,
+        RefusalReason.CANNOT_UNDERSTAND: INVALID_ARGUMENT,
+        RefusalReason.SOP_CLASS_NOT_SUPPORTED: 0x0122,  # Refused, SOP class not supported
+    }
+)
+"""What a peer gets for an N-ACTION or N-EVENT-REPORT that is not done."""
+
 
 def text(status: int) -> str:
     """Return a status as people write it, such as 0xA700."""

@@ -145,7 +145,12 @@ class Association:
             self._say(negotiate.reject(request, rejection))
             return
         self._services = Services(
-            self._agreement, self._peer, self._identifier, self._shared.store, self._limits
+            self._agreement,
+            self._peer,
+            self._identifier,
+            store=self._shared.store,
+            ledger=self._shared.ledger,
+            limits=self._limits,
         )
         self._wire.widen()
         self._wire.before_reuse = self._flush
@@ -208,7 +213,7 @@ class Association:
             self._observe(answer.status, answer.seconds, answer.bytes)
         if answer.refused:
             logger().warning(
-                "instance refused",
+                "request refused",
                 status=answer.status,
                 reason=answer.refused,
                 calling_ae=self._agreement.calling_ae,

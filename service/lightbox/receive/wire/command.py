@@ -9,6 +9,8 @@ from lightbox.receive.wire.pdu import AbortReason, ProtocolError
 
 C_STORE_RQ = 0x0001
 C_ECHO_RQ = 0x0030
+N_EVENT_REPORT_RQ = 0x0100
+N_ACTION_RQ = 0x0130
 C_CANCEL_RQ = 0x0FFF
 RESPONSE = 0x8000
 """Bit that makes a response's command field out of a request's."""
@@ -19,6 +21,7 @@ _US = struct.Struct("<H")
 _COMMENT_CHARACTERS = 64  # VR LO
 
 _AFFECTED_SOP_CLASS = 0x0002
+_REQUESTED_SOP_CLASS = 0x0003
 _COMMAND_FIELD = 0x0100
 _MESSAGE_ID = 0x0110
 _RESPONDED_TO = 0x0120
@@ -27,6 +30,8 @@ _DATA_SET_TYPE = 0x0800
 _STATUS = 0x0900
 _ERROR_COMMENT = 0x0902
 _AFFECTED_SOP_INSTANCE = 0x1000
+_REQUESTED_SOP_INSTANCE = 0x1001
+_TYPES = {N_EVENT_REPORT_RQ: 0x1002, N_ACTION_RQ: 0x1008}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Command:
         Presentation context that it came on.
     priority : int
         0 MEDIUM, 1 HIGH, 2 LOW (PS3.7 9.3.1.1).
+    type_id : int
+        Action or event type of a DIMSE-N request (PS3.7 10.3.1.1, 10.3.4.1).
     """
 
     context_id: int
@@ -48,6 +55,7 @@ class Command:
     sop_instance_uid: str = ""
     priority: int = 0
     has_data_set: bool = False
+    type_id: int = 0
 
 
 def _invalid(text: str) -> ProtocolError:
@@ -97,10 +105,13 @@ def parse(data: bytes, context_id: int) -> Command:
         context_id=context_id,
         field=field,
         message_id=_number(elements, _MESSAGE_ID, None if is_request else 0),
-        sop_class_uid=_uid(elements, _AFFECTED_SOP_CLASS),
-        sop_instance_uid=_uid(elements, _AFFECTED_SOP_INSTANCE),
+        sop_class_uid=_uid(elements, _AFFECTED_SOP_CLASS) or _uid(elements, _REQUESTED_SOP_CLASS),
+        sop_instance_uid=(
+            _uid(elements, _AFFECTED_SOP_INSTANCE) or _uid(elements, _REQUESTED_SOP_INSTANCE)
+        ),
         priority=_number(elements, _PRIORITY, 0),
         has_data_set=_number(elements, _DATA_SET_TYPE) != _NO_DATA_SET,
+        type_id=_number(elements, _TYPES.get(field, 0), 0),
     )
 
 
@@ -111,7 +122,7 @@ def _element(element: int, value: bytes) -> bytes:
 
 
 def response(command: Command, status: int, comment: str = "") -> bytes:
-    """Return the command set that answers ``command`` (PS3.7 tables 9.3-2 and 9.3-13).
+    """Return the command set that answers ``command`` (PS3.7 tables 9.3-2, 9.3-13, 10.3-2, 10.3-8).
 
     Parameters
     ----------
@@ -132,4 +143,6 @@ def response(command: Command, status: int, comment: str = "") -> bytes:
         body += _element(
             _AFFECTED_SOP_INSTANCE, command.sop_instance_uid.encode("ascii", "replace")
         )
+    if command.field in _TYPES:
+        body += _element(_TYPES[command.field], _US.pack(command.type_id))
     return _element(0, struct.pack("<L", len(body))) + body

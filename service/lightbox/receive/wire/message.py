@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from lightbox.domain.errors import RefusalReason, RefusedError
+from lightbox.ports import Ledger
 from lightbox.receive import status
+from lightbox.receive.commitment import Heading, Letter, NotDoneError
 from lightbox.receive.intake import Incoming, Intake
 from lightbox.receive.limits import Memory
 from lightbox.receive.store import Store
@@ -51,12 +53,21 @@ class Services:
         Address and identifier.
     store : Store
         Where instances go.
+    ledger : Ledger
+        Where requests about storage commitment go.
     limits : Limits
         Bounds of a message.
     """
 
     def __init__(
-        self, agreement: Agreement, peer: str, association: str, store: Store, limits: Limits
+        self,
+        agreement: Agreement,
+        peer: str,
+        association: str,
+        *,
+        store: Store,
+        ledger: Ledger,
+        limits: Limits,
     ) -> None:
         self.agreement = agreement
         self.limits = limits
@@ -64,6 +75,7 @@ class Services:
         self._peer = peer
         self._association = association
         self._store = store
+        self._ledger = ledger
 
     def intake(self, request: Command) -> Intake:
         """Begin to store the instance of a C-STORE-RQ.
@@ -97,6 +109,30 @@ class Services:
             )
         )
 
+    def letter(self, request: Command) -> Letter:
+        """Begin to take an N-ACTION-RQ or N-EVENT-REPORT-RQ.
+
+        Raises
+        ------
+        RefusedError
+            If it is not taken.
+        """
+        context = self.agreement.contexts[request.context_id]
+        if request.sop_class_uid != context.abstract_syntax:
+            raise RefusedError(
+                RefusalReason.SOP_CLASS_NOT_SUPPORTED, "command", "SOP class is not the context's"
+            )
+        heading = Heading(
+            is_report=request.field == command.N_EVENT_REPORT_RQ,
+            kind=request.type_id,
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            transfer_syntax_uid=context.transfer_syntax,
+            calling_ae=self.agreement.calling_ae,
+            peer=self._peer,
+        )
+        return Letter(heading, self._ledger)
+
 
 class Message:
     """A message that is being received.
@@ -114,7 +150,7 @@ class Message:
         self._memory = memory
         self._command_set = bytearray()
         self._request: Command | None = None
-        self._intake: Intake | None = None
+        self._intake: Intake | Letter | None = None
         self._refused: RefusedError | None = None
         self._bytes = 0
         self._held = 0
@@ -197,9 +233,10 @@ class Message:
         self._in_command = False
         request = self._request = command.parse(bytes(self._command_set), self.context_id)
         self._hold(0)
-        if request.field == command.C_STORE_RQ:
+        begin = _BEGINNINGS.get(request.field)
+        if begin is not None:
             try:
-                self._intake = self._services.intake(request)
+                self._intake = begin(self._services, request)
             except RefusedError as error:
                 self._refuse(error)
         return not request.has_data_set
@@ -239,13 +276,28 @@ class Message:
     def _unrecognised(self, request: Command) -> Answer:
         return Answer(command.response(request, status.UNRECOGNISED_OPERATION))
 
+    def _commitment(self, request: Command) -> Answer:
+        self._finish()
+        code, comment = status.SUCCESS, ""
+        if self._refused is not None:
+            code, comment = status.NORMALISED[self._refused.refusal], str(self._refused)
+        if isinstance(self._refused, NotDoneError):
+            code = self._refused.status
+        self._hold(0)
+        return Answer(command.response(request, code, comment), refused=comment)
+
+    def _finish(self) -> bool:
+        if self._intake is None:
+            return False
+        try:
+            self._intake.finish()
+        except RefusedError as error:
+            self._refuse(error)
+            return False
+        return True
+
     def _store(self, request: Command) -> Answer:
-        if self._intake is not None:
-            try:
-                self._intake.finish()
-                self._services.stored += 1
-            except RefusedError as error:
-                self._refuse(error)
+        self._services.stored += self._finish()
         code, comment = status.SUCCESS, ""
         if self._refused is not None:
             code, comment = status.REFUSALS[self._refused.refusal], str(self._refused)
@@ -258,7 +310,21 @@ class Message:
         )
 
 
-_HANDLERS: Mapping[int, Callable[[Message, Command], Answer]] = MappingProxyType(
-    {command.C_STORE_RQ: Message._store, command.C_ECHO_RQ: Message._echo}  # noqa: SLF001
+_BEGINNINGS: Mapping[int, Callable[[Services, Command], Intake | Letter]] = MappingProxyType(
+    {
+        command.C_STORE_RQ: Services.intake,
+        command.N_ACTION_RQ: Services.letter,
+        command.N_EVENT_REPORT_RQ: Services.letter,
+    }
 )
-"""Operation → what is done. Storage commitment (N-ACTION, N-EVENT-REPORT) will stand here too."""
+"""Operation with a data set → what takes it."""
+
+_HANDLERS: Mapping[int, Callable[[Message, Command], Answer]] = MappingProxyType(
+    {
+        command.C_STORE_RQ: Message._store,  # noqa: SLF001
+        command.C_ECHO_RQ: Message._echo,  # noqa: SLF001
+        command.N_ACTION_RQ: Message._commitment,  # noqa: SLF001
+        command.N_EVENT_REPORT_RQ: Message._commitment,  # noqa: SLF001
+    }
+)
+"""Operation → what is done."""

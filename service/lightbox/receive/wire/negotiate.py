@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pydicom.uid import UID
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
 )
 from pynetdicom.presentation import (
     AllStoragePresentationContexts,
@@ -23,6 +25,7 @@ from pynetdicom.presentation import (
     negotiate_as_acceptor,
 )
 
+from lightbox.domain.commitment import PUSH_MODEL
 from lightbox.receive.stored_file import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from lightbox.receive.wire.pdu import AbortReason, ProtocolError
 from lightbox.settings import Dicom
@@ -75,6 +78,9 @@ _STORAGE = {
     )
 }
 _SUPPORTED = _STORAGE | {VERIFICATION: build_context(VERIFICATION, [*TRANSFER_SYNTAXES[:3]])}
+_SUPPORTED[PUSH_MODEL] = build_context(PUSH_MODEL, [*TRANSFER_SYNTAXES[:2]])
+# A peer asks us to keep its objects (it is the SCU, the default) or reports on ours (the SCP).
+_SUPPORTED[PUSH_MODEL].scu_role = _SUPPORTED[PUSH_MODEL].scp_role = True
 
 
 class Rejection(Enum):
@@ -179,7 +185,7 @@ def accept(request: A_ASSOCIATE, longest_pdu: int) -> tuple[Agreement, bytes]:
     """
     proposed = list(request.presentation_context_definition_list)
     ours = [_SUPPORTED[u] for u in {str(c.abstract_syntax) for c in proposed} if u in _SUPPORTED]
-    results, _ = negotiate_as_acceptor(proposed, ours)
+    results, roles = negotiate_as_acceptor(proposed, ours, _roles(request))
     answer = _answer(request)
     answer.result, answer.result_source = 0, 1
     answer.presentation_context_definition_results_list = results
@@ -189,7 +195,7 @@ def accept(request: A_ASSOCIATE, longest_pdu: int) -> tuple[Agreement, bytes]:
     implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    answer.user_information = [longest, implementation, version]
+    answer.user_information = [longest, implementation, version, *roles]
     agreement = Agreement(
         calling_ae=str(request.calling_ae_title or "").strip(),
         called_ae=str(request.called_ae_title or "").strip(),
@@ -197,6 +203,15 @@ def accept(request: A_ASSOCIATE, longest_pdu: int) -> tuple[Agreement, bytes]:
         longest_pdu=int(request.maximum_length_received or 0),
     )
     return agreement, bytes(A_ASSOCIATE_AC(answer).encode())
+
+
+def _roles(request: A_ASSOCIATE) -> dict[UID, tuple[bool | None, bool | None]]:
+    """Return the roles, as SCU and SCP, that the peer proposes for itself (PS3.7 D.3.3.4)."""
+    return {
+        item.sop_class_uid: (bool(item.scu_role), bool(item.scp_role))
+        for item in request.user_information
+        if isinstance(item, SCP_SCU_RoleSelectionNegotiation) and item.sop_class_uid
+    }
 
 
 def _context(context: PresentationContext) -> Context:
