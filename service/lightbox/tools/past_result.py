@@ -1,0 +1,171 @@
+"""A past result, as the ledger tells it, and whether what it was made of is still there."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from lightbox.domain.attribution import AttributionRecord
+from lightbox.domain.errors import LedgerError, ModelPackageError, NotApplicableError
+from lightbox.domain.events import (
+    Attributed,
+    Event,
+    JobPlaced,
+    Predicted,
+    Recorded,
+    ResultsWritten,
+    ServiceMarked,
+)
+from lightbox.domain.identity import is_uid
+from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.prediction import Prediction
+from lightbox.domain.result import Result
+from lightbox.infer.packages import LoadedPackage, find
+from lightbox.ledger.timeline import LedgerReader, recorded
+from lightbox.receive.stored_file import data_set_sha256
+
+_WRITTEN = "results_written:"
+_Kind = TypeVar("_Kind", JobPlaced, Predicted, Attributed)
+
+
+@dataclass(frozen=True, slots=True)
+class PastResult:
+    """A result with what the ledger says of its making.
+
+    Attributes
+    ----------
+    written_at : float
+        Seconds since 1970.
+    version : str
+        Of the service that made it, or "".
+    """
+
+    result: Result
+    job: Job
+    prediction: Prediction
+    record: AttributionRecord
+    written_at: float
+    version: str
+
+
+def past_result(reader: LedgerReader, sop_instance_uid: str) -> PastResult:
+    """Find a result in the ledger.
+
+    Raises
+    ------
+    NotApplicableError
+        If it is none of ours, or the ledger lacks a part of its story.
+    """
+    written = _written(reader, sop_instance_uid)
+    if written is None:
+        raise NotApplicableError(
+            f"result {sop_instance_uid}",
+            "is not in this ledger",
+            "give the SOP Instance UID of a result: lightbox studies UID lists them",
+        )
+    event = written.event
+    assert isinstance(event, ResultsWritten)
+    result = next(r for r in event.results if r.sop_instance_uid == sop_instance_uid)
+    placed = _event(reader, f"job_placed:{event.job_id}", JobPlaced)
+    job = placed.job
+    fast = job_identity(JobPath.FAST, job.instances, job.model_sha256, "grad_cam")
+    predicted_by = job.job_id if job.path is JobPath.FAST else fast
+    return PastResult(
+        result=result,
+        job=job,
+        prediction=_event(reader, f"predicted:{predicted_by}", Predicted).prediction,
+        record=_event(reader, f"attributed:{job.job_id}", Attributed).record,
+        written_at=written.at,
+        version=_version(reader, written),
+    )
+
+
+def changed_sources(job: Job, root: Path) -> tuple[str, ...]:
+    """Say of each source file that is gone, or is no longer what was received, in one line."""
+    found = []
+    for instance in job.instances:
+        path = root / instance.path
+        now = data_set_sha256(path)
+        if not path.is_file():
+            found.append(f"source {instance.sop_instance_uid}: its file {path} is gone")
+        elif now != instance.sha256:
+            found.append(
+                f"source {instance.sop_instance_uid}: its file {path} has other bytes than were "
+                f"received (SHA-256 {now or 'of no DICOM file of ours'}, recorded {instance.sha256})"
+            )
+    return tuple(found)
+
+
+def same_package(job: Job, models: Path) -> LoadedPackage:
+    """Return the package that the job names, with the weights that it names.
+
+    Raises
+    ------
+    ModelPackageError
+        If there is none, or its weights are others.
+    """
+    found = find(models, (job.model,))
+    for loaded in found.packages:
+        if loaded.package.name == job.model:
+            if loaded.package.sha256 == job.model_sha256:
+                return loaded
+            raise ModelPackageError(
+                str(loaded.folder),
+                f"has the weights {loaded.package.sha256}, the result was made with "
+                f"{job.model_sha256}",
+                "bring back the package of that time, or name its folder under [models] path",
+            )
+    if found.problems:
+        raise found.problems[0]
+    raise ModelPackageError(
+        f"model {job.model!r}", f"is not under {models}", "bring the package back"
+    )
+
+
+def object_now(result: Result, root: Path) -> str:
+    """Say how the stored object stands: "as recorded", "changed" or "gone"."""
+    try:
+        data = (root / result.path).read_bytes()
+    except OSError:
+        return "gone"
+    return "as recorded" if hashlib.sha256(data).hexdigest() == result.sha256 else "changed"
+
+
+def _written(reader: LedgerReader, sop_instance_uid: str) -> Recorded | None:
+    """Read the bodies that name the UID, and no others: a ledger may be long."""
+    if not is_uid(sop_instance_uid):
+        return None
+    for chain in reader.chains():
+        for row in reader.rows(chain):
+            if row.key.startswith(_WRITTEN) and f'"{sop_instance_uid}"' in row.body:
+                found = recorded(chain, row)
+                if sop_instance_uid in _uids(found.event):
+                    return found
+    return None
+
+
+def _uids(event: Event) -> tuple[str, ...]:
+    results = event.results if isinstance(event, ResultsWritten) else ()
+    return tuple(result.sop_instance_uid for result in results)
+
+
+def _event(reader: LedgerReader, key: str, kind: type[_Kind]) -> _Kind:
+    found = reader.find(key)
+    if found is None or not isinstance(found.event, kind):
+        raise LedgerError(
+            f"ledger row {key}", "is not there", "run `lightbox ledger prove`: it says what is lost"
+        )
+    return found.event
+
+
+def _version(reader: LedgerReader, written: Recorded) -> str:
+    """Return the version of the process that wrote the row: what its chain said at its start."""
+    starts = (
+        row
+        for row in (recorded(written.chain, raw) for raw in reader.anchors(written.chain))
+        if row.sequence < written.sequence
+    )
+    versions = [row.event.version for row in starts if isinstance(row.event, ServiceMarked)]
+    return versions[-1] if versions else ""
