@@ -15,6 +15,7 @@ from lightbox import ports
 from lightbox.domain.account import Account
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import Event, Recorded
+from lightbox.domain.study import Instance
 from lightbox.ledger.chain import follows, genesis
 from lightbox.ledger.checkpoint import Checkpoint, checkpoint_text, resume
 from lightbox.ledger.record import Writer
@@ -82,6 +83,10 @@ class SqliteLedger:
     def find(self, key: str) -> Recorded | None:
         """Return the row with this key from any chain."""
         return self._reader.find(key)
+
+    def instances_of(self, sop_instance_uid: str) -> tuple[Instance, ...]:
+        """Return what was accepted under a SOP Instance UID: one for each content that came."""
+        return self._reader.instances_of(sop_instance_uid)
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Note where a restart may begin; see ``checkpoint.py``. Failing to costs time only.

@@ -18,7 +18,8 @@ from sqlalchemy import Row as SqlRow
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from lightbox.domain.errors import LedgerError
-from lightbox.domain.events import Recorded, from_json
+from lightbox.domain.events import InstanceStored, Recorded, from_json
+from lightbox.domain.study import Instance
 from lightbox.ledger.chain import Row
 from lightbox.ledger.tables import CHECKPOINT, HEAD, ROWS, chain_files, reading_engine, row_of
 
@@ -79,6 +80,13 @@ class LedgerReader:
     def without_study(self, since: float) -> tuple[Recorded, ...]:
         """Return the rows of no study (associations, starts and stops) from this time on."""
         return self._all(select(ROWS).where(ROWS.c.study == "", ROWS.c.at >= since))
+
+    def instances_of(self, sop_instance_uid: str) -> tuple[Instance, ...]:
+        """Return what was accepted under a SOP Instance UID: one for each content that came."""
+        prefix = f"instance_stored:{sop_instance_uid}:"
+        wanted = ROWS.c.key.between(prefix, prefix + "\uffff")
+        rows = self._all(select(ROWS).where(wanted))
+        return tuple(row.event.instance for row in rows if isinstance(row.event, InstanceStored))
 
     def checkpoint(self, chain: str) -> str:
         """Return what the chain's writer noted for its next start, or ""."""

@@ -1,0 +1,201 @@
+"""Storage commitment as SCP (PS3.4 J): whoever asked us to keep objects gets a report.
+
+The request was recorded before it was answered, so a report is owed until it is delivered or given
+up, whatever happens in between. It says what is true when it is sent: each file is hashed again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from lightbox.deliver.retry import wait
+from lightbox.domain.commitment import (
+    CommitmentAnswered,
+    CommitmentRequested,
+    Failure,
+    Reference,
+)
+from lightbox.domain.errors import DeliveryError, LedgerError
+from lightbox.domain.events import Recorded
+from lightbox.ports import Clock, Ledger
+from lightbox.settings import DestinationSettings
+
+Judge: TypeAlias = Callable[[Reference], int]
+"""An object → 0 where we hold it, else the Failure Reason (0008,1197)."""
+
+SendReport: TypeAlias = Callable[
+    [DestinationSettings, str, Sequence[Reference], Sequence[Failure]], object
+]
+"""(peer, transaction, kept, failed) → nothing, or ``DeliveryError``."""
+
+_PAUSE = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """A report that the peer does not have yet; ``at`` is monotonic."""
+
+    request: CommitmentRequested
+    attempt: int = 0
+    at: float = 0.0
+
+
+class Reporter:
+    """Answers requests for storage commitment, from a thread of its own.
+
+    Parameters
+    ----------
+    peers : mapping of str to DestinationSettings
+        AE title → where its reports go.
+    judge : callable
+        Says whether we hold an object.
+    send : callable
+        Sends a report over a new association.
+    ledger : Ledger
+        Gets one event for each request that is settled.
+    clock : Clock
+        Time of retries.
+    """
+
+    def __init__(
+        self,
+        peers: Mapping[str, DestinationSettings],
+        *,
+        judge: Judge,
+        send: SendReport,
+        ledger: Ledger,
+        clock: Clock,
+    ) -> None:
+        self._peers = dict(peers)
+        self._judge = judge
+        self._send = send
+        self._ledger = ledger
+        self._clock = clock
+        self._owed: dict[str, _Owed] = {}
+        self._settled: set[str] = set()  # whose answers came before their requests
+        self._told: set[str] = set()  # whose answers we wrote and have not read yet
+        self._changed = threading.Condition()
+        self._news = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="commitment-reports", daemon=True)
+
+    def follow(self, row: Recorded) -> None:
+        """Take in one row; rows may come in any order."""
+        match row.event:
+            case CommitmentRequested() as event:
+                with self._changed:
+                    if event.name in self._settled:
+                        self._settled.discard(event.name)
+                        return
+                    self._owed.setdefault(event.name, _Owed(event))
+                    self._news = True
+                    self._changed.notify_all()
+            case CommitmentAnswered(request=request):
+                with self._changed:
+                    if request in self._told:
+                        self._told.discard(request)
+                    elif self._owed.pop(request, None) is None:
+                        self._settled.add(request)
+            case _:
+                pass
+
+    def start(self) -> None:
+        """Start reporting in a thread."""
+        self._thread.start()
+
+    def close(self, seconds: float) -> None:
+        """Stop after the report in hand, waiting at most so long; the ledger knows the rest."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def do_due(self) -> float | None:
+        """Send all reports that are due; return the monotonic time of the next."""
+        now = self._clock.monotonic()
+        with self._changed:
+            due = [name for name, owed in self._owed.items() if owed.at <= now]
+        for name in due:
+            with self._changed:
+                owed = None if self._closing else self._owed.get(name)
+            if owed is not None:
+                self._report(owed)
+        with self._changed:
+            return min((owed.at for owed in self._owed.values()), default=None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if self._closing:
+                    return
+                self._news = False
+            at = self._unless_failed()
+            with self._changed:
+                if not (self._news or self._closing):
+                    left = None if at is None else max(at - self._clock.monotonic(), 0.0)
+                    self._changed.wait(left)
+
+    def _unless_failed(self) -> float | None:
+        try:
+            return self.do_due()
+        except LedgerError as error:
+            _log.error("storage commitment: %s", error)  # one line for people
+        except Exception:  # noqa: BLE001  # worker loop: one odd peer must not stop the others
+            _log.exception("report of storage commitment")
+        return self._clock.monotonic() + _PAUSE
+
+    def _report(self, owed: _Owed) -> None:
+        request = owed.request
+        peer = self._peers.get(request.calling_ae)
+        reasons = [(each, self._judge(each)) for each in request.references]
+        kept = [each for each, reason in reasons if not reason]
+        failed = [
+            Failure(each.sop_class_uid, each.sop_instance_uid, reason)
+            for each, reason in reasons
+            if reason
+        ]
+        why_not = ""
+        if peer is None:
+            why_not = f"no [[destinations]] entry has ae_title {request.calling_ae}: add it"
+        else:
+            try:
+                self._send(peer, request.transaction, kept, failed)
+            except DeliveryError as error:
+                if owed.attempt < peer.retries:
+                    self._later(owed, peer, error)
+                    return
+                why_not = str(error)
+        self._settle(request, len(kept), tuple(failed), why_not)
+
+    def _later(self, owed: _Owed, peer: DestinationSettings, error: DeliveryError) -> None:
+        attempt, name = owed.attempt + 1, owed.request.name
+        if attempt == 1:
+            _log.warning("a report of storage commitment waits for %s", error)
+        at = self._clock.monotonic() + wait(attempt, peer.retry_first, name)
+        with self._changed:
+            self._owed[name] = replace(owed, attempt=attempt, at=at)
+
+    def _settle(
+        self, request: CommitmentRequested, kept: int, failed: tuple[Failure, ...], why_not: str
+    ) -> None:
+        if why_not:
+            _log.error(
+                "%s asked for storage commitment and cannot be told the outcome: %s",
+                request.calling_ae,
+                why_not,
+            )
+        self._ledger.record(
+            CommitmentAnswered(
+                request.transaction, request.name, request.calling_ae, kept, failed, why_not
+            )
+        )
+        with self._changed:
+            self._owed.pop(request.name, None)
+            self._told.add(request.name)
