@@ -3,12 +3,15 @@
 fast    predict → attribute (the CAM came out of the same pass) → write
 audit   predict the key frame again → Shapley values, a chunk at a time → write
 
-Between two chunks the device is free for whoever is more urgent: the gate decides.
+Between two chunks the device is free for whoever is more urgent: the gate decides. A person can
+stop a model or cancel a job there too: ``may_go_on`` decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from lightbox.app.turns import Turn
@@ -35,6 +38,7 @@ class Analysis:
         *,
         ledger: Ledger,
         turn: Turn,
+        may_go_on: Callable[[Job], None],
         predict: Predict,
         attribute: Attribute,
         write: Write,
@@ -48,6 +52,7 @@ class Analysis:
     ) -> None:
         self._ledger = ledger
         self._turn = turn
+        self._may_go_on = may_go_on
         self._predict = predict
         self._attribute = attribute
         self._write = write
@@ -74,7 +79,7 @@ class Analysis:
             self._audit(job, package)
 
     def _fast(self, job: Job, package: ModelPackage) -> None:
-        looked = self._predict.predict(job, lambda: self._turn(job.urgency, job.deadline))
+        looked = self._predict.predict(job, partial(self._device, job))
         study, job_id = job.study_instance_uid, job.job_id
         self._ledger.record(Predicted(study, job_id, looked.prediction))
         self._woke()
@@ -85,7 +90,7 @@ class Analysis:
 
     def _audit(self, job: Job, package: ModelPackage) -> None:
         prediction = self._prediction_of(job)
-        looked = self._predict.again(job, prediction, lambda: self._turn(job.urgency, job.deadline))
+        looked = self._predict.again(job, prediction, partial(self._device, job))
         subject = Subject(package, looked.frame, prediction)
         fast = self._fast_map(subject, looked)
         chunks = self._attribute.audit(
@@ -94,7 +99,7 @@ class Analysis:
             fast,
             AuditPlan(job.method, self._chunk, self._values / f"{job.job_id}.values"),
         )
-        attribution = finished(chunks, lambda: self._turn(job.urgency, job.deadline))
+        attribution = finished(chunks, partial(self._device, job))
         record = AttributionRecord.of(attribution)
         self._ledger.record(Attributed(job.study_instance_uid, job.job_id, record))
         self._finish(job, package, looked, attribution, fast)
@@ -105,6 +110,12 @@ class Analysis:
             return self._attribute.fast(subject, looked.output)
         except ExplanationError:
             return None
+
+    @contextmanager
+    def _device(self, job: Job) -> Iterator[None]:
+        with self._turn(job.urgency, job.deadline):
+            self._may_go_on(job)
+            yield
 
     def _prediction_of(self, job: Job) -> Prediction:
         """Find what the fast path said: an audit explains that, not a new prediction."""
@@ -133,6 +144,7 @@ class Analysis:
             sources=tuple(self._headers(instance.path) for instance in job.instances),
             fast=fast,
         )
+        self._may_go_on(job)
         results = self._write.write(explained)
         self._ledger.record(
             ResultsWritten(

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Protocol
 
 from lightbox.app.doorbell import Doorbell
+from lightbox.app.operations import Operations
 from lightbox.app.road import Road
 from lightbox.deliver.outbox import still_to_send
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account
+from lightbox.domain.commitment import Committed
 from lightbox.domain.events import (
     DeadLettered,
     Delivered,
     DeliveryDelayed,
+    DeliveryRevived,
     JobFailed,
     JobStarted,
     Recorded,
@@ -101,8 +104,8 @@ class Control:
             checkpoint = Checkpoint.of(self.account, self._clock.now() - arrived_within)
         self._ledger.save_checkpoint(checkpoint)
 
-    def run(self, stopping: threading.Event) -> None:
-        """Follow the ledger until told to stop."""
+    def run(self, stopping: threading.Event, errands: Callable[[], None]) -> None:
+        """Follow the ledger until told to stop; run ``errands`` after each look at it."""
         due: float | None = None
         while not stopping.is_set():
             patience = _LOOK_ANYWAY
@@ -112,6 +115,7 @@ class Control:
             while rows := self._ledger.since(self.account.positions):
                 self._follow(rows)
             due = self._road.tick()
+            errands()
 
     def close(self) -> None:
         """Stop hearing."""
@@ -187,7 +191,7 @@ class Control:
                 self._running.pop(event.job_id, None)
             case DeadLettered() as event:
                 self._dead.add((event.sop_instance_uid, event.destination))
-            case Delivered() | DeliveryDelayed() as event:
+            case Delivered() | DeliveryDelayed() | DeliveryRevived() | Committed() as event:
                 self._dead.discard((event.sop_instance_uid, event.destination))
             case _:
                 pass
@@ -196,6 +200,8 @@ class Control:
         """Write the one canonical line of a job, when it ends."""
         if job is None or not isinstance(recorded.event, Delivered | JobFailed | DeadLettered):
             return
+        if isinstance(recorded.event, Delivered | DeadLettered) and recorded.event.again:
+            return  # sent again for want of a commitment: its job has had its line
         with self.lock:
             standing = self.account.job(job.job_id)
         if standing is not None and standing.state.is_end:
@@ -214,6 +220,7 @@ class Running:
     reserve: Reserve
     models: tuple[str, ...]
     clock: Clock
+    operations: Operations
 
 
 class Opened(Protocol):

@@ -10,7 +10,10 @@ JobPlaced               schedule.place    the worker: infer.predict, explain.att
                                           results.write (``analysis.py`` beside this)
 Predicted               infer.predict     schedule.place again, where an audit is due
 ResultsWritten          results.write     deliver.send, once per destination
-Delivered, DeadLettered deliver.send      the end
+Delivered               deliver.send      deliver.commitment, where the destination is asked
+CommitmentReported      receive           deliver.commitment: the end, or deliver.send again
+CommitmentRequested     receive           deliver.commitment_report: the end
+Committed, DeadLettered deliver           the end
 InstanceListed,         any door          the end
 JobFailed
 ======================  ================  ==================================================
@@ -23,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from lightbox.app.commitments import Commitments
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account
 from lightbox.domain.audit import AuditPolicy, why_audit
@@ -68,6 +72,7 @@ class Road:
         wants: Wants,
         packages: Mapping[str, ModelPackage],
         audits: AuditPolicy,
+        commitments: Commitments,
     ) -> None:
         self._ledger = ledger
         self._describe = describe
@@ -77,9 +82,11 @@ class Road:
         self._wants = wants
         self._packages = packages
         self._audits = audits
+        self._commitments = commitments
 
     def follow(self, recorded: Recorded, job: Job | None) -> None:
         """Lead one event to its next door; ``job`` is the one that the event belongs to."""
+        self._commitments.follow(recorded)
         match recorded.event:
             case InstanceStored() as event:
                 self._record(self._take(event))
@@ -106,6 +113,7 @@ class Road:
 
         Doing again what was done already changes nothing: every door derives its names.
         """
+        self._commitments.resume(history)
         for recorded in history:
             if isinstance(recorded.event, StudyReady):
                 self._assemble.recall(recorded.event)

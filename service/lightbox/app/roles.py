@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from lightbox.app.clock import SystemClock
@@ -22,11 +23,25 @@ from lightbox.settings import Loaded, Settings
 from lightbox.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lightbox.app.build import Packages
+    from lightbox.app.commitments import Commitments
     from lightbox.app.control import OpenConsole
+    from lightbox.app.road import Road
+    from lightbox.app.switch import Switch
+    from lightbox.deliver.outbox import Parcel
+    from lightbox.deliver.send import Send
+    from lightbox.domain.account import Account
+    from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+    from lightbox.metrics import Metrics
+    from lightbox.schedule.place import Place
+    from lightbox.settings import Worker as WorkerSettings
 
 _DRAIN_LISTENER = 8.0
 _DRAIN_DELIVERY = 4.0
 _DRAIN_WORK = 6.0
+_LOOK_AT_SWITCH = 0.25
 
 
 def _mark(
@@ -67,16 +82,12 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     """Lead studies along the road until told to stop."""
     from lightbox.app import build
     from lightbox.app.control import Control, Running
-    from lightbox.app.road import Road
-    from lightbox.deliver.send import Send
-    from lightbox.domain.account import Account
-    from lightbox.metrics import Metrics
-    from lightbox.receive.header import describe
-    from lightbox.results.provenance import OWN_DEVICE_UID
+    from lightbox.app.operations import Operations
+    from lightbox.app.switch import Switch, SwitchedQueue
     from lightbox.schedule.place import Place
     from lightbox.schedule.queues.dbos_queue import DbosQueueClient
+    from lightbox.storage.files import Files
     from lightbox.storage.reserve import Reserve
-    from lightbox.studies.assemble import Assemble
 
     settings = loaded.settings
     clock, at = SystemClock(), layout(settings)
@@ -84,57 +95,34 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     ledger = SqliteLedger(at.ledger, "control", clock)
     served = build.packages(settings)
     queue = DbosQueueClient(at.queue)
-    routing = build.Routing(settings)
     reserve = Reserve(at.root, settings.storage.reserve)
-    metrics = Metrics(
-        None,
-        __version__,
-        [each.name for each in settings.destinations],
-        settings.dicom.accept_calling,
-    )
-    for package in served.by_name.values():
-        metrics.know_model(package.name, package.version, package.sha256)
-    sends = {
-        each.name: Send(
-            build.destination(each, settings, at.root),
-            ledger,
-            each,
-            clock,
-            lambda _: ring(at.root, "control"),
-        )
-        for each in settings.destinations
-    }
-    road = Road(
-        ledger=ledger,
-        describe=lambda path: describe(
-            at.root / path, build.rule_keywords(settings), settings.dicom.limits.nesting
-        ),
-        assemble=Assemble(
-            settings.studies,
-            build.rules(settings),
-            tuple(served.by_name.values()),
-            OWN_DEVICE_UID,
-            clock,
-        ),
-        place=Place(ledger, queue, build.deadlines(settings), served.by_name, clock),
-        sends=sends,
-        wants=routing.wants,
-        packages=served.by_name,
-        audits=build.audit_policy(settings),
-    )
+    account = _account(settings)
+    switch = Switch(at.root, Files())
+    sends = _sends(settings, ledger, account, switch, clock)
+    commitments = _commitments(settings, ledger, sends, clock)
+    switched = SwitchedQueue(queue, switch)
+    place = Place(ledger, switched, build.deadlines(settings), served.by_name, clock)
     control = Control(
         settings=settings,
         root=at.root,
         ledger=ledger,
         queue=queue,
-        account=Account(
-            (each.name for each in settings.destinations),
-            deadlines=build.deadlines(settings),
-        ),
-        metrics=metrics,
-        road=road,
+        account=account,
+        metrics=_metrics(settings, served),
+        road=_road(settings, ledger, place, sends, served, clock, commitments=commitments),
         sends=sends,
         free_bytes=reserve.free_bytes,
+        clock=clock,
+    )
+    operations = Operations(
+        root=at.root,
+        ledger=ledger,
+        account=account,
+        lock=control.lock,
+        place=place,
+        queue=switched,
+        destinations={each.name: (each, sends[each.name]) for each in settings.destinations},
+        switch=switch,
         clock=clock,
     )
     _mark(ledger, "control", "started", clock)
@@ -142,12 +130,15 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     control.resume(remembered)
     for send in sends.values():
         send.start()
+    commitments.start()
+    names = tuple(served.by_name)
     web = open_console(
-        Running(loaded, at.root, control, ledger, queue, reserve, tuple(served.by_name), clock)
+        Running(loaded, at.root, control, ledger, queue, reserve, names, clock, operations)
     )
     process.ready(web=f"http://{settings.web.host}:{web.port}")
-    control.run(process.stopping)
+    control.run(process.stopping, operations.look)
     web.close()
+    commitments.close(_DRAIN_DELIVERY)
     for send in sends.values():
         send.close(_DRAIN_DELIVERY)
     control.save(remembered)
@@ -155,16 +146,110 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     ledger.close()
 
 
+def _account(settings: Settings) -> Account:
+    """Return an empty account that knows who gets results, and who is asked to commit."""
+    from lightbox.app import build
+    from lightbox.app.commitments import asks
+    from lightbox.domain.account import Account
+
+    return Account(
+        (each.name for each in settings.destinations),
+        deadlines=build.deadlines(settings),
+        commits=(each.name for each in settings.destinations if asks(each)),
+    )
+
+
+def _commitments(
+    settings: Settings, ledger: SqliteLedger, sends: Mapping[str, Send], clock: SystemClock
+) -> Commitments:
+    """Return storage commitment, both ways."""
+    from lightbox.app.commitments import Commitments
+
+    root = layout(settings).root
+    return Commitments(settings, root, ledger, sends, clock, partial(ring, root, "control"))
+
+
+def _metrics(settings: Settings, served: Packages) -> Metrics:
+    """Return the only registry of the service, which knows its models and destinations."""
+    from lightbox.metrics import Metrics
+
+    destinations = [each.name for each in settings.destinations]
+    metrics = Metrics(None, __version__, destinations, settings.dicom.accept_calling)
+    for package in served.by_name.values():
+        metrics.know_model(package.name, package.version, package.sha256)
+    return metrics
+
+
+def _road(
+    settings: Settings,
+    ledger: SqliteLedger,
+    place: Place,
+    sends: Mapping[str, Send],
+    served: Packages,
+    clock: SystemClock,
+    *,
+    commitments: Commitments,
+) -> Road:
+    """Return the road, with the rules and models of this configuration."""
+    from lightbox.app import build
+    from lightbox.app.road import Road
+    from lightbox.receive.header import describe
+    from lightbox.results.provenance import OWN_DEVICE_UID
+    from lightbox.studies.assemble import Assemble
+
+    root = layout(settings).root
+    packages = tuple(served.by_name.values())
+    return Road(
+        ledger=ledger,
+        describe=lambda path: describe(
+            root / path, build.rule_keywords(settings), settings.dicom.limits.nesting
+        ),
+        assemble=Assemble(settings.studies, build.rules(settings), packages, OWN_DEVICE_UID, clock),
+        place=place,
+        sends=sends,
+        wants=build.Routing(settings).wants,
+        packages=served.by_name,
+        audits=build.audit_policy(settings),
+        commitments=commitments,
+    )
+
+
+def _sends(
+    settings: Settings, ledger: SqliteLedger, account: Account, switch: Switch, clock: SystemClock
+) -> dict[str, Send]:
+    """Return the outbox of each destination; what a person stopped is held in it."""
+    from lightbox.app import build
+    from lightbox.deliver.send import Send
+    from lightbox.domain.operations import ALL
+
+    root = layout(settings).root
+
+    def is_held(parcel: Parcel) -> bool:
+        job = account.placed_job(parcel.job_id)
+        return switch.stops(job.model if job else ALL)
+
+    return {
+        each.name: Send(
+            build.destination(each, settings, root),
+            ledger,
+            each,
+            clock,
+            lambda _: ring(root, "control"),
+            is_held,
+        )
+        for each in settings.destinations
+    }
+
+
 def work(settings: Settings) -> None:
     """Run jobs until told to stop; what is unfinished then goes on at the next start."""
     from lightbox.app import build
     from lightbox.app.analysis import Analysis
     from lightbox.app.catalogue import methods
-    from lightbox.app.turns import until_stopped
+    from lightbox.app.turns import Brake, until_stopped
     from lightbox.explain.attribute import Attribute
     from lightbox.infer.decode import DecodePool
     from lightbox.infer.predict import Predict
-    from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
     from lightbox.results import write
     from lightbox.results.header.header_bytes import header_of
     from lightbox.schedule.gate import Gate
@@ -179,22 +264,19 @@ def work(settings: Settings) -> None:
     served = build.packages(settings)
     decode = DecodePool(2, settings.dicom.limits)
     given = settings.worker
-    runtimes = {
-        each.package.name: OnnxRuntime(each, given.device, given.threads, given.max_batch)
-        for each in served.loaded
-    }
-    for runtime in runtimes.values():
-        runtime.warm()
+    runtimes = _warm(served, given)
     write.warm()
 
     def observe(urgency: Urgency, waited: float) -> None:
         ring(at.root, "control", json.dumps({"waited": waited, "urgency": urgency}).encode())
 
+    brake = Brake(ledger, at.root)
     gate = Gate(settings.audit.min_share, clock, observe)
     at.values.mkdir(exist_ok=True, mode=0o700)
     analysis = Analysis(
         ledger=ledger,
         turn=until_stopped(gate.turn, process.stopping),
+        may_go_on=brake.check,
         predict=Predict(runtimes, served.by_name, decode, at.root, clock, given.max_batch),
         attribute=Attribute(methods(), settings.audit, clock),
         write=write.Write(
@@ -210,16 +292,30 @@ def work(settings: Settings) -> None:
         destinations=tuple(each.name for each in settings.destinations),
         woke=lambda: ring(at.root, "control"),
     )
-    worker = Worker(ledger, analysis.run, clock)
+    worker = Worker(ledger, analysis.run, clock, brake.hold)
     queue = DbosQueue(at.queue, "work-0", at.root, worker.give_up)
     _mark(ledger, "work", "started", clock)
     queue.serve(worker.handle)
     process.ready(models=",".join(runtimes), device=next(iter(runtimes.values())).device)
-    process.stopping.wait()
+    while not process.stopping.wait(_LOOK_AT_SWITCH):
+        queue.release(brake.stops)
     queue.close(_DRAIN_WORK)
     decode.close()
     _mark(ledger, "work", "stopped", clock)
     ledger.close()
+
+
+def _warm(served: Packages, given: WorkerSettings) -> dict[str, OnnxRuntime]:
+    """Return one warm session per model."""
+    from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+
+    runtimes = {
+        each.package.name: OnnxRuntime(each, given.device, given.threads, given.max_batch)
+        for each in served.loaded
+    }
+    for runtime in runtimes.values():
+        runtime.warm()
+    return runtimes
 
 
 def _chunk(settings: Settings) -> int:

@@ -101,6 +101,7 @@ class Place:
             placed_at=self._clock.now(),
             deadline=job.received_at + self._deadlines.of(Urgency.AUDIT),
             supersedes="",
+            attempt=1,
         )
         return self._place(audit)
 

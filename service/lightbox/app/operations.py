@@ -1,0 +1,276 @@
+"""What operators do to a running service: retry, cancel, audit, stop, resume.
+
+Commands (through ``letterbox.py``) and the console ask the same object. Everything that was asked
+for is in the ledger with the name of who asked; what came of it are events of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import assert_never
+
+from lightbox.app.catalogue import methods
+from lightbox.app.letterbox import Letterbox
+from lightbox.app.switch import Flag, Switch
+from lightbox.deliver.outbox import Parcel, dead_letters
+from lightbox.deliver.send import Send
+from lightbox.domain.account import Account
+from lightbox.domain.errors import LedgerError, OperationError
+from lightbox.domain.events import DeliveryRevived, JobFailed, JobRetried, OperatorActed
+from lightbox.domain.jobs import JobPath, job_identity
+from lightbox.domain.operations import ALL, Outcome, Request, resume_words, stop_words
+from lightbox.domain.result import ListedReason
+from lightbox.domain.standing import DeliveryState, JobStanding, JobState
+from lightbox.explain.plugin import GameMethod
+from lightbox.ports import Clock, Ledger, Queue
+from lightbox.schedule.place import Place
+from lightbox.settings import DestinationSettings
+from lightbox.storage.files import Files
+
+_log = logging.getLogger(__name__)
+
+_CAN_CANCEL = frozenset(
+    {JobState.PLACED, JobState.STARTED, JobState.PREDICTED, JobState.ATTRIBUTED}
+)
+
+
+class Operations:
+    """Does what a person asks, and follows the stop switch.
+
+    Parameters
+    ----------
+    account : Account
+        Where everything stands; read under ``lock``.
+    destinations : mapping of str to (DestinationSettings, Send)
+        By name.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: Path,
+        ledger: Ledger,
+        account: Account,
+        lock: AbstractContextManager[object],
+        place: Place,
+        queue: Queue,
+        destinations: Mapping[str, tuple[DestinationSettings, Send]],
+        switch: Switch,
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._account = account
+        self._lock = lock
+        self._place = place
+        self._queue = queue
+        self._destinations = destinations
+        self._switch = switch
+        self._letterbox = Letterbox(root, Files(), clock)
+        self._one_at_a_time = threading.Lock()
+        self._stopped = switch.stopped()
+        self._is_noted = False
+        switch.prepare()
+        self._letterbox.prepare()
+
+    def perform(self, request: Request) -> Outcome:
+        """Do what is asked.
+
+        Raises
+        ------
+        OperationError
+            If it cannot be done; nothing was changed then.
+        LedgerError
+            If it could not be written down. The stop switch works all the same.
+        """
+        with self._one_at_a_time:
+            match request.action:
+                case "retry":
+                    return self._retry(request)
+                case "cancel":
+                    return self._cancel(request)
+                case "audit":
+                    return self._audit(request)
+                case "stop":
+                    return self._stop(request)
+                case "resume":
+                    return self._resume(request)
+                case _:
+                    assert_never(request.action)
+
+    def look(self) -> None:
+        """Answer the commands and follow the switch; control calls this several times a second."""
+        self._letterbox.look(self.perform)
+        now = self._switch.stopped()
+        if now != self._stopped or not self._is_noted:
+            before, self._stopped = self._stopped, now
+            if now != before or (now and not self._is_noted):
+                _log.warning("stopped: %s", ", ".join(sorted(now)) or "nothing any more")
+            self._is_noted = False
+            self._note()
+            if before - now:
+                self._go_on()
+
+    def stopped(self) -> tuple[Flag, ...]:
+        """Return what is stopped now, by whom and since when."""
+        return self._switch.flags()
+
+    # ------------------------------------------------------------------------------------- retry
+    def _retry(self, request: Request) -> Outcome:
+        uid = "" if request.subject == ALL else request.subject
+        jobs = self._jobs(uid)
+        failed = [
+            job
+            for job in jobs
+            if job.state is JobState.FAILED and (uid or job.reason != ListedReason.CANCELLED)
+        ]
+        dead = list(self._dead(jobs, uid))
+        if not (failed or dead):
+            nothing = f"{uid}: nothing of it has failed" if uid else "nothing has failed"
+            return Outcome(is_done=not uid, lines=(nothing,))
+        self._ledger.record(_acted(request, jobs))
+        for standing in failed:
+            job = replace(standing.job, attempt=standing.job.attempt + 1)
+            study, job_id = job.study_instance_uid, job.job_id
+            self._ledger.record(JobRetried(study, job_id, job.attempt, request.by))
+            self._place.again([job])
+        for name, parcel in dead:
+            uid, attempt = parcel.result.sop_instance_uid, parcel.attempt
+            self._ledger.record(
+                DeliveryRevived(parcel.study, parcel.job_id, uid, name, attempt, request.by)
+            )
+            self._destinations[name][1].resume(parcel)
+        lines = [f"{_words(job)}: tried again" for job in failed]
+        for name, count in sorted(Counter(name for name, _ in dead).items()):
+            lines.append(
+                f"{name}: {count} {'result goes' if count == 1 else 'results go'} out again"
+            )
+        return Outcome(is_done=True, lines=tuple(lines))
+
+    def _dead(self, jobs: Collection[JobStanding], uid: str) -> Iterator[tuple[str, Parcel]]:
+        """Yield the dead letters of these jobs, of one result only where that is named."""
+        ours = {job.job.job_id for job in jobs}
+        is_result = any(uid == result.sop_instance_uid for job in jobs for result in job.results)
+        for study in sorted({job.job.study_instance_uid for job in jobs if _may_be_dead(job)}):
+            rows = self._ledger.timeline(study)
+            for name, (settings, _) in self._destinations.items():
+                for parcel in dead_letters(rows, settings):
+                    is_named = not is_result or parcel.result.sop_instance_uid == uid
+                    if parcel.job_id in ours and is_named:
+                        yield name, parcel
+
+    # ------------------------------------------------------------------------- cancel and audit
+    def _cancel(self, request: Request) -> Outcome:
+        jobs = [job for job in self._jobs(request.subject) if job.state in _CAN_CANCEL]
+        if not jobs:
+            line = f"{request.subject}: no job of it waits or runs"
+            return Outcome(is_done=False, lines=(line,))
+        self._ledger.record(_acted(request, jobs))
+        for standing in jobs:
+            job = standing.job
+            self._ledger.record(
+                JobFailed(
+                    job.study_instance_uid,
+                    job.job_id,
+                    ListedReason.CANCELLED,
+                    f"cancelled by {request.by}",
+                    job.attempt,
+                )
+            )
+            self._queue.cancel(job.job_id)
+        return Outcome(is_done=True, lines=tuple(f"{_words(job)}: cancelled" for job in jobs))
+
+    def _audit(self, request: Request) -> Outcome:
+        can = {name for name, method in methods().items() if isinstance(method, GameMethod)}
+        if request.method not in can:
+            known = ", ".join(sorted(can))
+            raise OperationError(
+                f"method {request.method}", "cannot audit", f"those that can: {known}"
+            )
+        fast = [job for job in self._jobs(request.subject) if job.job.path is JobPath.FAST]
+        if not any(job.prediction for job in fast):
+            raise OperationError(
+                request.subject, "has no fast result to audit yet", "ask when it is there"
+            )
+        self._ledger.record(_acted(request, fast))
+        lines = [self._audit_of(job, request.method, request.by) for job in fast if job.prediction]
+        return Outcome(
+            is_done=any(is_placed for is_placed, _ in lines), lines=tuple(line for _, line in lines)
+        )
+
+    def _audit_of(self, fast: JobStanding, method: str, by: str) -> tuple[bool, str]:
+        job = fast.job
+        name = job_identity(JobPath.AUDIT, job.instances, job.model_sha256, method)
+        with self._lock:
+            known = self._account.job(name)
+        if known is not None:
+            mend = "; try it again: lightbox retry" if known.state is JobState.FAILED else ""
+            return False, f"{_words(known)}: is there already ({known.state}){mend}"
+        placed = self._place.audit(job, f"requested by {by}", method)
+        return True, f"audit by {method} of {placed.job.model}: placed"
+
+    # ------------------------------------------------------------------------------- stop switch
+    def _stop(self, request: Request) -> Outcome:
+        is_new = self._switch.stop(Flag(request.subject, request.by, request.at))
+        return Outcome(is_done=True, lines=(stop_words(request.subject, is_new=is_new),))
+
+    def _resume(self, request: Request) -> Outcome:
+        is_new = self._switch.resume(Flag(request.subject, request.by, request.at))
+        return Outcome(is_done=True, lines=(resume_words(request.subject, is_new=is_new),))
+
+    def _note(self) -> None:
+        """Record who set and took away each flag; what is recorded already changes nothing."""
+        stops = [OperatorActed("stop", f.model, f.by, f.at) for f in self._switch.flags()]
+        resumes = [OperatorActed("resume", f.model, f.by, f.at) for f in self._switch.lifted()]
+        try:
+            self._ledger.record(*stops, *resumes)
+        except LedgerError as error:
+            _log.error(
+                "the stop switch works and is not recorded yet: %s", error
+            )  # one line for people
+            return
+        self._is_noted = True
+
+    def _go_on(self) -> None:
+        """Give what waited to the queue and to the destinations."""
+        with self._lock:
+            waiting = self._account.unplaced_jobs()
+        self._place.again(waiting)
+        for _, send in self._destinations.values():
+            send.release()
+
+    def _jobs(self, uid: str) -> tuple[JobStanding, ...]:
+        with self._lock:
+            jobs = self._account.jobs_of(uid)
+            study = self._account.study(uid) if uid else None
+        if jobs or not uid:
+            return jobs
+        if study is None or not study.instances:
+            raise OperationError(uid, "is not known here", "see: lightbox studies")
+        reasons = sorted({s.verdict.detail or s.verdict.reason for s in study.instances} - {""})
+        raise OperationError(
+            uid, f"has no job: {'; '.join(reasons) or 'it is not complete yet'}", "see the timeline"
+        )
+
+
+def _acted(request: Request, jobs: Collection[JobStanding]) -> OperatorActed:
+    studies = {job.job.study_instance_uid for job in jobs}
+    study = studies.pop() if request.subject != ALL and len(studies) == 1 else ""
+    return OperatorActed(request.action, request.subject, request.by, request.at, study)
+
+
+def _may_be_dead(job: JobStanding) -> bool:
+    """Say whether a look at the ledger is worth while: given up, or stored and not committed."""
+    return any(
+        d.state is DeliveryState.DEAD_LETTER or d.is_committed is False for d in job.deliveries
+    )
+
+
+def _words(standing: JobStanding) -> str:
+    job = standing.job
+    return f"{job.path} job of {job.model} ({job.study_instance_uid})"
