@@ -35,6 +35,7 @@ COMMANDS = {
     "explain": "Explain images offline, without a network.",
     "models": "List and check model packages.",
     "replay": "Compute a past result again and compare.",
+    "bench": "Measure speed on this machine, side by side with peers.",
     "methods": "List the explanation methods.",
     "rules": "Say what an instance would meet, and why.",
     "config": "Check, describe or print the configuration.",

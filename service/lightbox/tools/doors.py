@@ -6,7 +6,7 @@ together here once for all three.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,10 +19,12 @@ from lightbox.app.clock import SystemClock
 from lightbox.domain.attribution import Attribution
 from lightbox.domain.errors import ExplanationError
 from lightbox.domain.explained import Explained
+from lightbox.domain.frame import Frame
 from lightbox.domain.result import Result, ResultKind
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, Subject, finished
 from lightbox.infer.decode import DecodePool
+from lightbox.infer.decode_wire import FramesRequest
 from lightbox.infer.looked import Looked
 from lightbox.infer.packages import LoadedPackage
 from lightbox.infer.predict import Predict
@@ -82,6 +84,18 @@ class Doors:
         trace: TracebackType | None,
     ) -> None:
         self._decode.close()
+
+    def frame(self, file: Path) -> Frame:
+        """Decode the first frame of a file, preprocessed for the model.
+
+        Raises
+        ------
+        UnreadableError
+            If it cannot be decoded.
+        """
+        request = FramesRequest(str(file.resolve()), file.name, self.package.preprocessing)
+        with closing(self._decode.frames(request)) as frames:
+            return next(frames)
 
     def subject(self, looked: Looked) -> Subject:
         """Return what is to be explained."""

@@ -285,7 +285,7 @@ def files_of(paths: tuple[Path, ...]) -> Iterator[Path]:
 
 
 def loaded(settings: Settings, name: str) -> LoadedPackage:
-    """Return a served model.
+    """Return a served model; of no name, the first.
 
     Raises
     ------
@@ -294,7 +294,7 @@ def loaded(settings: Settings, name: str) -> LoadedPackage:
     """
     served = build.packages(settings)
     for each in served.loaded:
-        if each.package.name == name:
+        if name in {each.package.name, ""}:
             return each
     problems = [str(problem) for problem in served.problems if name in str(problem)]
     known = ", ".join(served.by_name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,23 @@ class OnnxRuntime:
         ]
         logits: FloatMap = np.concatenate(parts)[:asked]
         return logits
+
+    def bare(self, weights: bytes) -> Callable[[ImageTensor], FloatMap]:
+        """Open a graph as it came, with our options: what benchmarks compare with.
+
+        Returns
+        -------
+        callable
+            Images, shape (B, C, H, W), to logits (B, classes).
+        """
+        session = self._open(weights, self.device)
+        name = session.get_inputs()[0].name
+
+        def forward(images: ImageTensor) -> FloatMap:
+            logits: FloatMap = session.run(None, {name: images})[0]
+            return logits
+
+        return forward
 
     def _open_on(self, data: bytes, device: str) -> tuple[ort.InferenceSession, str, str]:
         if device == "cpu":
