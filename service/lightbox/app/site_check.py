@@ -108,9 +108,9 @@ def _rule(key: str, rule: RuleSettings) -> Iterator[ConfigurationError]:
 def not_yet(settings: Settings) -> Iterator[str]:
     """Say which keys are set although this version does not act on them; nobody should guess."""
     for given in settings.destinations:
-        if given.commitment:
+        if given.commitment and given.stow:
             yield (
-                f"destinations.{given.name}.commitment: storage commitment is not asked for yet; a "
+                f"destinations.{given.name}.commitment: STOW-RS knows no storage commitment; a "
                 "result counts as delivered when the destination answered success"
             )
     if settings.audit.window:
