@@ -6,7 +6,7 @@ import hmac
 import ipaddress
 import secrets
 from collections import OrderedDict
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from fastapi import Request
 from starlette.middleware.base import RequestResponseEndpoint
@@ -45,6 +45,7 @@ class Access:
     def __init__(self, token: str) -> None:
         self._token = token
         self._sessions: OrderedDict[str, None] = OrderedDict()
+        self._secret = secrets.token_bytes(32)
 
     async def __call__(self, request: Request, go_on: RequestResponseEndpoint) -> Response:
         """Answer or refuse one request; every answer carries the headers that protect it."""
@@ -67,7 +68,7 @@ class Access:
 
     async def log_in(self, request: Request) -> Response | None:
         """Read the form of ``/login``; return the answer that starts a session, None if wrong."""
-        form = parse_qs(await _body(request))
+        form = parse_qs(await body_of(request))
         if not self._is_token(form.get("token", [""])[0]):
             return None
         session = secrets.token_urlsafe(32)
@@ -93,6 +94,21 @@ class Access:
         response.delete_cookie(COOKIE)
         return response
 
+    def form_token(self, request: Request) -> str:
+        """Return what a form of this session carries, and no foreign page can know."""
+        session = request.cookies.get(COOKIE, "")
+        return hmac.new(self._secret, session.encode(), "sha256").hexdigest()
+
+    def comes_from_us(self, request: Request, token: str | None) -> bool:
+        """Say whether a request that changes something comes from our page or from a program.
+
+        ``token`` is that of the form; None where it is no form.
+        """
+        origin = request.headers.get("origin", "")
+        if origin and urlsplit(origin).netloc != request.url.netloc:
+            return False
+        return token is None or hmac.compare_digest(token, self.form_token(request))
+
     def _admits(self, request: Request) -> bool:
         if not self._token or request.cookies.get(COOKIE, "") in self._sessions:
             return True
@@ -112,7 +128,8 @@ def _names_this_machine(host: str) -> bool:
         return False
 
 
-async def _body(request: Request) -> str:
+async def body_of(request: Request) -> str:
+    """Return the body as text; "" where it is longer than any form of ours."""
     data = b""
     async for piece in request.stream():
         data += piece

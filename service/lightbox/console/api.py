@@ -28,7 +28,11 @@ def api(sources: ConsoleSources) -> APIRouter:
     def readyz() -> JSONResponse:
         """Say whether studies can be accepted, and if not, why."""
         readiness = sources.ready()
-        body = {"ready": readiness.is_ready, "checks": [asdict(c) for c in readiness.checks]}
+        body = {
+            "ready": readiness.is_ready,
+            "checks": [asdict(c) for c in readiness.checks],
+            "stopped": [asdict(flag) for flag in readiness.stopped],
+        }
         return JSONResponse(body, 200 if readiness.is_ready else 503)
 
     @router.get("/metrics", tags=["health"], response_class=PlainTextResponse)

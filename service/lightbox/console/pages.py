@@ -24,19 +24,23 @@ def pages(sources: ConsoleSources, access: Access) -> APIRouter:
     page = renderer.page
 
     @router.get("/")
-    def overview(search: str = "") -> HTMLResponse:
+    def overview(request: Request, search: str = "") -> HTMLResponse:
         return page(
             "overview",
             readiness=sources.ready(),
             queue=_by_urgency(sources.queue()),
             studies=sources.studies(search[:_LONGEST_SEARCH], _MOST_STUDIES),
             search=search,
+            models=sources.models,
+            csrf=access.form_token(request),
         )
 
     @router.get("/studies/{uid}")
-    def study(uid: str) -> HTMLResponse:
+    def study(uid: str, request: Request) -> HTMLResponse:
         found = sources.study(uid) if is_uid(uid) else None
-        return page("missing", 404) if found is None else page("study", study=found)
+        if found is None:
+            return page("missing", 404)
+        return page("study", study=found, csrf=access.form_token(request))
 
     @router.get("/ledger")
     def ledger() -> HTMLResponse:

@@ -13,6 +13,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.staticfiles import StaticFiles
 
 from lightbox.console.access import Access
+from lightbox.console.actions import actions
 from lightbox.console.api import api
 from lightbox.console.pages import pages
 from lightbox.console.sources import ConsoleSources
@@ -46,6 +47,7 @@ def create_app(sources: ConsoleSources, web: Web) -> FastAPI:
     app.add_middleware(BaseHTTPMiddleware, dispatch=access)
     app.add_exception_handler(LightboxError, _plainly)
     app.include_router(api(sources))
+    app.include_router(actions(sources, access))
     app.include_router(pages(sources, access))
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     return app

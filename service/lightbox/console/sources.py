@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lightbox.app.switch import Flag
+from lightbox.domain.operations import Outcome, Request
+
 Record = Mapping[str, object]
 """A JSON object of the contract (DESIGN §3.2)."""
 
@@ -31,9 +34,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Listener bound, ledger writable, models loaded, free disk above the reserve."""
+    """Listener bound, ledger writable, models loaded, free disk above the reserve.
+
+    Attributes
+    ----------
+    stopped : tuple of Flag
+        What a person has stopped. Studies are accepted all the same, so it is ready.
+    """
 
     checks: tuple[Check, ...]
+    stopped: tuple[Flag, ...] = ()
 
     @property
     def is_ready(self) -> bool:
@@ -75,6 +85,10 @@ class ConsoleSources:
         The configuration with the source of each value.
     now : callable
         Seconds since 1970.
+    operate : callable
+        Does what a person asks; see ``app/operations.py``.
+    models : tuple of str
+        Names of the served models.
     """
 
     metrics: Callable[[], bytes]
@@ -86,3 +100,5 @@ class ConsoleSources:
     preview: Callable[[str], bytes | None]
     settings: Callable[[], Sequence[Setting]]
     now: Callable[[], float]
+    operate: Callable[[Request], Outcome]
+    models: tuple[str, ...] = ()

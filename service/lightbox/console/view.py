@@ -29,6 +29,7 @@ class View:
         self._reserve = service.reserve
         self._models = service.models
         self._clock = service.clock
+        self._operations = service.operations
         self._proof: tuple[float, Proof] | None = None
 
     def sources(self) -> ConsoleSources:
@@ -43,6 +44,8 @@ class View:
             preview=self.preview,
             settings=self.settings,
             now=self._clock.now,
+            operate=self._operations.perform,
+            models=self._models,
         )
 
     def ready(self) -> Readiness:
@@ -75,7 +78,8 @@ class View:
                     if has_room
                     else f"{gigabytes:.1f} GB free: under the reserve, instances are refused",
                 ),
-            )
+            ),
+            self._operations.stopped(),
         )
 
     def studies(self, search: str, limit: int) -> Sequence[Record]:

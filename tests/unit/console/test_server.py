@@ -12,9 +12,11 @@ import httpx
 import pytest
 
 from builders import NOON, a_uid
+from lightbox.app.switch import Flag
 from lightbox.console.server import create_app, serve
 from lightbox.console.sources import Check, ConsoleSources, Readiness, Setting
-from lightbox.domain.errors import ConfigurationError, LedgerError
+from lightbox.domain.errors import ConfigurationError, LedgerError, OperationError
+from lightbox.domain.operations import Outcome, Request
 from lightbox.settings import Web
 
 HERE = "http://127.0.0.1:8080"
@@ -69,6 +71,8 @@ SOURCES = ConsoleSources(
     preview=lambda uid: PNG if uid == a_uid("result") else None,
     settings=lambda: [Setting("dicom.port", "11112", "default")],
     now=lambda: NOON,
+    operate=lambda request: Outcome(True, (f"{request.action} {request.subject}",)),
+    models=("brain_tumour_mri",),
 )
 
 
@@ -258,3 +262,79 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"web.port {port}: cannot listen on"):
             serve(create_app(SOURCES, Web()), "127.0.0.1", port)
+
+
+def test_what_is_stopped_is_said_and_the_service_stays_ready() -> None:
+    readiness = Readiness(SOURCES.ready().checks, (Flag("all", "anna", NOON),))
+    client = a_client(replace(SOURCES, ready=lambda: readiness))
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["stopped"] == [{"model": "all", "by": "anna", "at": NOON}]
+    assert "All models</strong> <span>by anna" in client.get("/").text
+
+
+def csrf_of(page: str) -> str:
+    return page.split('name="csrf" value="')[1].split('"', maxsplit=1)[0]
+
+
+@pytest.mark.parametrize("token", ["", "secret"])
+def test_a_button_acts_in_the_name_of_the_console(token: str) -> None:
+    asked: list[Request] = []
+
+    def operate(request: Request) -> Outcome:
+        asked.append(request)
+        return Outcome(is_done=True, lines=("cancelled",))
+
+    client = a_client(replace(SOURCES, operate=operate), token)
+    if token:
+        client.post("/login", data={"token": token})
+    uid = a_uid("study")
+    csrf = csrf_of(client.get(f"/studies/{uid}").text)
+    answer = client.post("/api/actions/cancel", data={"csrf": csrf, "subject": uid})
+    assert answer.status_code == 200
+    assert f'href="/studies/{uid}"' in answer.text
+    assert [(r.action, r.subject, r.by) for r in asked] == [("cancel", uid, "console at 127.0.0.1")]
+
+
+@pytest.mark.parametrize("csrf", ["", "0" * 64])
+def test_a_form_of_a_foreign_page_is_refused(csrf: str) -> None:
+    form = {"csrf": csrf, "subject": "all"}
+    assert a_client().post("/api/actions/stop", data=form).status_code == 403
+
+
+def test_a_request_from_a_foreign_origin_is_refused() -> None:
+    headers = {"Origin": "http://evil.example"}
+    answer = a_client().post("/api/actions/stop", json={"subject": "all"}, headers=headers)
+    assert answer.status_code == 403
+
+
+def test_a_program_acts_with_json_and_needs_the_token() -> None:
+    client = a_client(token="secret")
+    assert client.post("/api/actions/stop", json={"subject": "all"}).status_code == 401
+    headers = {"Authorization": "Bearer secret"}
+    answer = client.post("/api/actions/stop", json={"subject": "all"}, headers=headers)
+    assert answer.json() == {"done": True, "lines": ["stop all"]}
+
+
+@pytest.mark.parametrize(
+    ("action", "how", "status"),
+    [
+        ("fly", {"json": {"subject": "all"}}, 422),
+        ("cancel", {"json": {"subject": "all"}}, 422),
+        ("cancel", {"json": {"subject": "../../etc"}}, 422),
+        ("cancel", {"json": ["1.2.3"]}, 422),
+        ("cancel", {"content": "x", "headers": {"Content-Type": "text/plain"}}, 415),
+    ],
+)
+def test_what_is_no_request_is_refused(action: str, how: dict[str, Any], status: int) -> None:
+    assert a_client().post(f"/api/actions/{action}", **how).status_code == status
+
+
+def test_what_cannot_be_done_is_said_with_409() -> None:
+    def refuse(request: Request) -> Outcome:
+        raise OperationError(request.subject, "is not known here", "see: lightbox studies")
+
+    client = a_client(replace(SOURCES, operate=refuse))
+    answer = client.post("/api/actions/cancel", json={"subject": "1.2.3"})
+    assert answer.status_code == 409
+    assert answer.json()["lines"] == ["1.2.3: is not known here (see: lightbox studies)"]

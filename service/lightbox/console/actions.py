@@ -1,0 +1,117 @@
+"""What an operator may do from the console: the same operations as the commands have.
+
+A form carries a token that only our own pages know; a program says what it wants in JSON, which a
+foreign web page cannot send without asking the browser first. Both need the token of the service
+where one is set.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, Response
+
+from lightbox.console.access import Access, body_of
+from lightbox.console.render import Renderer
+from lightbox.console.sources import ConsoleSources
+from lightbox.domain.errors import OperationError, UsageError
+from lightbox.domain.identity import is_uid
+from lightbox.domain.operations import ALL, Action, Outcome
+from lightbox.domain.operations import Request as Wanted
+
+_FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
+_LONGEST = 64
+_BODY = {
+    "requestBody": {
+        "content": {
+            _JSON: {
+                "schema": {
+                    "type": "object",
+                    "required": ["subject"],
+                    "properties": {
+                        "subject": {
+                            "type": "string",
+                            "description": "UID of a study, an instance or a result; for stop and "
+                            'resume the name of a model; "all" for retry, stop and resume.',
+                        },
+                        "method": {"type": "string", "default": "shapley"},
+                    },
+                }
+            }
+        }
+    }
+}
+
+
+def actions(sources: ConsoleSources, access: Access) -> APIRouter:
+    """Return the routes that change something."""
+    router = APIRouter()
+    renderer = Renderer()
+
+    @router.post(
+        "/api/actions/{action}",
+        tags=["actions"],
+        openapi_extra=_BODY,
+        responses={409: {"description": "Cannot be done; nothing was changed."}},
+    )
+    async def act(
+        action: Annotated[Action, Path(description="What to do.")], request: Request
+    ) -> Response:
+        """Retry, cancel, audit, stop or resume; the answer says what was done."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        given = _read(kind, await body_of(request))
+        if not access.comes_from_us(request, None if kind == _JSON else given.get("csrf", "")):
+            raise HTTPException(403, "this form is not from a page of this service: open it again")
+        host = request.client.host if request.client else "unknown"
+        wanted = Wanted(
+            action,
+            _subject(action, given.get("subject", "")),
+            f"console at {host}",
+            sources.now(),
+            given.get("method", "") or "shapley",
+        )
+        outcome = await run_in_threadpool(_done, sources, wanted)
+        status = 200 if outcome.is_done else 409
+        if kind == _JSON:
+            return JSONResponse({"done": outcome.is_done, "lines": list(outcome.lines)}, status)
+        is_study = is_uid(wanted.subject) and sources.study(wanted.subject) is not None
+        back = f"/studies/{wanted.subject}" if is_study else "/"
+        return renderer.page("done", status, outcome=outcome, action=action, back=back)
+
+    return router
+
+
+def _done(sources: ConsoleSources, wanted: Wanted) -> Outcome:
+    try:
+        return sources.operate(wanted)
+    except (OperationError, UsageError) as error:
+        return Outcome(is_done=False, lines=(str(error),))
+
+
+def _read(kind: str, body: str) -> Mapping[str, str]:
+    if kind == _FORM:
+        return {name: values[0] for name, values in parse_qs(body).items()}
+    if kind != _JSON:
+        raise HTTPException(415, f"send {_JSON}")
+    try:
+        values = json.loads(body)
+        return {str(name): str(value) for name, value in values.items()}
+    except (ValueError, AttributeError):
+        raise HTTPException(422, 'send an object such as {"subject": "1.2.3"}') from None
+
+
+def _subject(action: Action, subject: str) -> str:
+    """Refuse what no UID, model or "all" looks like, before it gets anywhere."""
+    takes_all = action in {"retry", "stop", "resume"}
+    if action in {"stop", "resume"}:
+        is_right = 0 < len(subject) <= _LONGEST
+    else:
+        is_right = is_uid(subject) or (takes_all and subject == ALL)
+    if not is_right:
+        raise HTTPException(422, f"subject {subject[:_LONGEST]!r} is not right for {action}")
+    return subject
