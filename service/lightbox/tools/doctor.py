@@ -16,7 +16,8 @@ from lightbox.domain.errors import LightboxError
 from lightbox.ports import Clock
 from lightbox.settings import DestinationSettings, Loaded, Settings
 from lightbox.tools.doctor_checks import machine, records
-from lightbox.tools.doctor_checks.destinations import ANSWER_SECONDS, there
+from lightbox.tools.doctor_checks.call import ANSWER_SECONDS
+from lightbox.tools.doctor_checks.destinations import there
 from lightbox.tools.doctor_checks.finding import Finding, failed, note, well, wrong
 from lightbox.tools.doctor_checks.models import models
 from lightbox.tools.doctor_checks.security import weak_settings

@@ -8,23 +8,24 @@ from pathlib import Path
 
 from pydicom.uid import UID
 
-from lightbox.deliver.association import VERIFICATION, Association, Peer
+from lightbox.deliver.association import VERIFICATION
 from lightbox.deliver.cstore import EXPLICIT, IMPLICIT
-from lightbox.deliver.status import NETWORK, REJECTED, DestinationError, Network
+from lightbox.deliver.status import NETWORK, DestinationError, Network
 from lightbox.deliver.stow import Stow
+from lightbox.domain.commitment import PUSH_MODEL
 from lightbox.domain.errors import DeliveryError
-from lightbox.domain.identity import ae_title
 from lightbox.results import codes
 from lightbox.settings import DestinationSettings, Settings
+from lightbox.tools.doctor_checks.call import (
+    ANSWER_SECONDS,
+    CALLED_WRONG,
+    CALLING_NOT_KNOWN,
+    echo,
+    peer_at,
+)
 from lightbox.tools.doctor_checks.finding import Finding, failed, note, well, wrong
 
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 10.0
-
-CALLING_NOT_KNOWN = REJECTED[1, 3].meaning
-CALLED_WRONG = REJECTED[1, 7].meaning
-
-_COMMITMENT = "1.2.840.10008.1.20.1"  # Storage Commitment Push Model, PS3.4 J
+_SYNTAXES = (EXPLICIT, IMPLICIT)
 
 _CAUSES = {
     CALLED_WRONG: "the node at this address does not answer to the AE title {theirs}",
@@ -77,7 +78,7 @@ def there(
     address = f"{given.ae_title}@{given.host}:{given.port}"
     answers = f"{address} answers {_echoed(accepted)} in {_since(began)}"
     yield _taken(name, answers, given, settings, frozenset(sop_class for sop_class, _ in accepted))
-    if given.commitment and not any(sop_class == _COMMITMENT for sop_class, _ in accepted):
+    if given.commitment and not any(sop_class == PUSH_MODEL for sop_class, _ in accepted):
         yield note(
             name,
             f"{address} does not offer storage commitment",
@@ -89,27 +90,13 @@ def _accepted(
     given: DestinationSettings, settings: Settings, seconds: float
 ) -> frozenset[tuple[str, str]]:
     """Return the contexts that it accepts, after a C-ECHO over the same association."""
-    peer = Peer(
-        given.name,
-        ae_title(given.ae_title),
-        given.host,
-        given.port,
-        ae_title(settings.dicom.ae_title),
-        CONNECT_SECONDS,
-        seconds,
-    )
-    asked = [VERIFICATION, *((c, s) for c in _classes(given, settings).values() for s in _SYNTAXES)]
+    asked: list[tuple[str, str]] = [
+        (c, s) for c in _classes(given, settings).values() for s in _SYNTAXES
+    ]
     if given.commitment:
-        asked.append((_COMMITMENT, IMPLICIT))
-    association = Association(peer, asked)
-    try:
-        association.echo()
-        return association.accepted
-    finally:
-        association.close()
-
-
-_SYNTAXES = (EXPLICIT, IMPLICIT)
+        asked.append((PUSH_MODEL, IMPLICIT))
+    address = (given.host, given.port)
+    return echo(peer_at(address, given.ae_title, settings.dicom.ae_title, seconds), asked)
 
 
 def _classes(given: DestinationSettings, settings: Settings) -> dict[str, UID]:

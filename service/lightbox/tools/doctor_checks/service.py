@@ -53,7 +53,8 @@ def _readiness(web: Web) -> Finding:
             f"{url} does not answer: {error}",
             "restart the service if web.port was changed since its start",
         )
-    not_ok = [f"{one['name']} {one['words']}" for one in said.get("checks", ()) if not one["ok"]]
+    checks = said.get("checks", ())
+    not_ok = [f"{one['name']} {one['words']}" for one in checks if not one["is_ok"]]
     if said.get("ready") and not not_ok:
         return well("readiness", f"{url}: ready for studies")
     return wrong("readiness", "; ".join(not_ok) or f"{url} is not ours", "see the log")

@@ -8,18 +8,12 @@ from pathlib import Path
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from lightbox.app.process import is_ready
-from lightbox.deliver.association import VERIFICATION, Association, Peer
 from lightbox.deliver.status import DestinationError
 from lightbox.domain.identity import ae_title
 from lightbox.receive.wire.negotiate import Rejection, refuse
 from lightbox.settings import DestinationSettings, Dicom
 from lightbox.tools.doctor_checks.addresses import from_here, is_here, is_loopback, resolved
-from lightbox.tools.doctor_checks.destinations import (
-    ANSWER_SECONDS,
-    CALLED_WRONG,
-    CALLING_NOT_KNOWN,
-    CONNECT_SECONDS,
-)
+from lightbox.tools.doctor_checks.call import CALLED_WRONG, CALLING_NOT_KNOWN, peer_at, why_not
 from lightbox.tools.doctor_checks.finding import Finding, note, well, wrong
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
@@ -133,16 +127,4 @@ def _echo(dicom: Dicom, calling: str) -> DestinationError | None:
     host = from_here(dicom.host)
     if dicom.tls.certificate and not (dicom.accept_calling or dicom.insecure):
         host = "127.0.0.1"  # beyond this machine TLS only: receive/listener.py
-    own, theirs = ae_title(dicom.ae_title), ae_title(calling)
-    peer = Peer("we", own, host, dicom.port, theirs, CONNECT_SECONDS, ANSWER_SECONDS)
-    try:
-        association = Association(peer, [VERIFICATION])
-    except DestinationError as error:
-        return error
-    try:
-        association.echo()
-    except DestinationError as error:
-        return error
-    finally:
-        association.close()
-    return None
+    return why_not(peer_at((host, dicom.port), dicom.ae_title, calling))
