@@ -57,10 +57,11 @@ class Letterbox:
         self._clock = clock
 
     def prepare(self) -> None:
-        """Make the folder; throw away what no command waits for any more."""
+        """Make the folder; throw away what the last run left and no command waits for."""
         self._files.make_folder(self._folder)
         for path in self._folder.iterdir():
-            self._files.unlink(path)
+            if path.suffix != _ASKED or self._is_stale(path):
+                self._files.unlink(path)
 
     def look(self, perform: Callable[[Request], Outcome]) -> None:
         """Answer every request that lies there, the oldest first."""
@@ -89,9 +90,13 @@ class Letterbox:
     def _tidy(self) -> None:
         """Remove answers that nobody fetched."""
         for answer in self._folder.glob(f"*{_ANSWER}"):
-            with suppress(FileNotFoundError):
-                if self._clock.now() - answer.stat().st_mtime > _STALE:
-                    self._files.unlink(answer)
+            if self._is_stale(answer):
+                self._files.unlink(answer)
+
+    def _is_stale(self, path: Path) -> bool:
+        with suppress(FileNotFoundError):
+            return self._clock.now() - path.stat().st_mtime > _STALE
+        return False
 
 
 def ask(root: Path, request: Request, files: Files, clock: Clock) -> Outcome:

@@ -35,6 +35,9 @@ from lightbox.storage.files import Files
 
 _log = logging.getLogger(__name__)
 
+_LOOKS = 2
+"""Looks after a resume in which what waited is placed again: another thread may just have placed
+a job that the first look does not know of yet. Placing twice is placing once."""
 _CAN_CANCEL = frozenset(
     {JobState.PLACED, JobState.STARTED, JobState.PREDICTED, JobState.ATTRIBUTED}
 )
@@ -75,6 +78,7 @@ class Operations:
         self._one_at_a_time = threading.Lock()
         self._stopped = switch.stopped()
         self._is_noted = False
+        self._go_on_for = 0
         switch.prepare()
         self._letterbox.prepare()
 
@@ -114,7 +118,10 @@ class Operations:
             self._is_noted = False
             self._note()
             if before - now:
-                self._go_on()
+                self._go_on_for = _LOOKS
+        if self._go_on_for:
+            self._go_on_for -= 1
+            self._go_on()
 
     def stopped(self) -> tuple[Flag, ...]:
         """Return what is stopped now, by whom and since when."""
