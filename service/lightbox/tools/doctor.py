@@ -17,6 +17,7 @@ from lightbox.ports import Clock
 from lightbox.settings import DestinationSettings, Loaded, Settings
 from lightbox.tools.doctor_checks import machine, records
 from lightbox.tools.doctor_checks.call import ANSWER_SECONDS
+from lightbox.tools.doctor_checks.certificate import certificate
 from lightbox.tools.doctor_checks.destinations import there
 from lightbox.tools.doctor_checks.finding import Finding, failed, note, well, wrong
 from lightbox.tools.doctor_checks.models import models
@@ -64,6 +65,7 @@ def examine(loaded: Loaded, clock: Clock, answer_seconds: float = ANSWER_SECONDS
         ("configuration", lambda: configuration(loaded)),
         ("service", lambda: service(settings, at.root)),
         ("listener", lambda: listener(settings.dicom, at.root)),
+        ("dicom.tls", lambda: certificate(settings.dicom.tls, clock)),
     ]
     last: list[Question] = [
         ("disk", lambda: machine.disk(settings)),
