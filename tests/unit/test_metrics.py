@@ -241,3 +241,18 @@ def test_no_uid_becomes_a_label() -> None:
     text = seen.metrics.exposition().decode()
     assert a_uid("study") not in text
     assert "2.25." not in text
+
+
+def test_what_is_sent_again_for_want_of_a_commitment_does_not_judge_its_job_again() -> None:
+    seen, job = Observed(), a_job()
+    seen.see(NOON, a_placed_job(*job.instances))
+    uid = a_result(job).sop_instance_uid
+    about = (job.study_instance_uid, job.job_id, uid, "pacs")
+    seen.see(NOON, a_written(job), delivered(job))
+    again = Delivered(*about, attempt=2, again=1)
+    dead = DeadLettered(*about, attempt=2, reason="stored but not committed", again=2)
+    for event in (again, dead):
+        seen.metrics.observe_event(Recorded("test", 9, NOON + 60, "", event), job)
+    seen.metrics.set_levels(Levels(0, 0, {}, {}, 1), NOON + 10**6)
+    for outcome, count in (("met", 1), ("missed", 0)):
+        assert seen.value("deadlines_total", urgency=job.urgency, outcome=outcome) == count

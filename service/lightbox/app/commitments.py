@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from lightbox.deliver.association import Peer
-from lightbox.deliver.commitment import Commitment
-from lightbox.deliver.commitment_report import Reporter
-from lightbox.deliver.commitment_wire import CommitmentAsker, send_report
+from lightbox.deliver.commitment.ask import Commitment
+from lightbox.deliver.commitment.report import Reporter
+from lightbox.deliver.commitment.wire import CommitmentAsker, send_report
 from lightbox.deliver.send import Send
 from lightbox.domain.commitment import (
     CLASS_CONFLICT,

@@ -10,9 +10,9 @@ JobPlaced               schedule.place    the worker: infer.predict, explain.att
                                           results.write (``analysis.py`` beside this)
 Predicted               infer.predict     schedule.place again, where an audit is due
 ResultsWritten          results.write     deliver.send, once per destination
-Delivered               deliver.send      deliver.commitment, where the destination is asked
-CommitmentReported      receive           deliver.commitment: the end, or deliver.send again
-CommitmentRequested     receive           deliver.commitment_report: the end
+Delivered               deliver.send      deliver.commitment.ask, where the destination is asked
+CommitmentReported      receive           deliver.commitment.ask: the end, or deliver.send again
+CommitmentRequested     receive           deliver.commitment.report: the end
 Committed, DeadLettered deliver           the end
 InstanceListed,         any door          the end
 JobFailed

@@ -8,6 +8,7 @@ from hypothesis import strategies as some
 from builders import a_digest, a_job, a_placed_job, a_result, a_uid, a_written, an_instance
 from fakes.ledger import FakeLedger
 from lightbox.deliver.outbox import Outbox, Parcel, dead_letters, still_to_send
+from lightbox.domain.commitment import CommitmentFailed, Committed
 from lightbox.domain.events import (
     DeadLettered,
     Delivered,
@@ -204,3 +205,40 @@ def test_a_dead_letter_that_a_person_revived_is_still_to_send_after_a_restart() 
     assert dead_letters(ledger.rows, PACS) == ()
     ledger.record(DeadLettered(*about(job, result), 12, "refused"))
     assert dead_letters(ledger.rows, PACS) != ()
+
+
+def stored_and_lost(job: Job, *kinds: ResultKind) -> tuple[FakeLedger, Result]:
+    ledger, (result,) = written(job, *kinds)
+    ledger.record(Delivered(*about(job, result), attempt=2))
+    ledger.record(CommitmentFailed(*about(job, result), "2.25.1", 0x0112, "not held"))
+    return ledger, result
+
+
+def test_what_was_stored_and_not_committed_is_sent_again_with_all_its_tries() -> None:
+    ledger, result = stored_and_lost(a_job())
+    (parcel,) = still_to_send(ledger.rows, PACS)
+    assert (parcel.result, parcel.attempt, parcel.given_up_at, parcel.again) == (result, 2, 2, 1)
+    assert dead_letters(ledger.rows, PACS) == ()
+
+
+def test_what_was_sent_again_is_not_sent_a_third_time() -> None:
+    job = a_job()
+    ledger, result = stored_and_lost(job)
+    ledger.record(Delivered(*about(job, result), attempt=3, again=1))
+    assert still_to_send(ledger.rows, PACS) == ()
+
+
+def test_a_promise_that_came_after_all_ends_the_sending() -> None:
+    job = a_job()
+    ledger, result = stored_and_lost(job)
+    ledger.record(Committed(*about(job, result), "2.25.1"))
+    assert still_to_send(ledger.rows, PACS) == dead_letters(ledger.rows, PACS) == ()
+
+
+def test_what_is_stored_but_not_committed_for_good_is_a_dead_letter_that_can_be_revived() -> None:
+    job = a_job()
+    ledger, result = stored_and_lost(job)
+    ledger.record(DeadLettered(*about(job, result), 2, "stored but not committed", again=1))
+    assert still_to_send(ledger.rows, PACS) == ()
+    (dead,) = dead_letters(ledger.rows, PACS)
+    assert (dead.result, dead.attempt, dead.given_up_at, dead.again) == (result, 2, 2, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,14 @@ def test_rows_of_all_chains_make_one_account(tmp_path: Path) -> None:
     assert account.strangers() == ()
     for ledger in (control, work, receive):
         ledger.close()
+
+
+def test_every_content_that_came_under_a_uid_is_found_and_no_other(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path, "receive", FakeClock())
+    one = an_instance("1")
+    other = replace(one, sha256="ab" * 32)
+    longer = replace(one, sop_instance_uid=f"{one.sop_instance_uid}1")
+    ledger.record(a_stored(one), a_stored(other), a_stored(longer))
+    assert set(ledger.instances_of(one.sop_instance_uid)) == {one, other}
+    assert ledger.instances_of("1.2.3") == ()
+    ledger.close()

@@ -9,8 +9,8 @@ import pytest
 from builders import a_job, a_written
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
-from lightbox.deliver.commitment import ASK_WITHIN, GATHER, Commitment
-from lightbox.deliver.commitment_book import TRIES
+from lightbox.deliver.commitment.ask import ASK_WITHIN, GATHER, Commitment
+from lightbox.deliver.commitment.book import TRIES
 from lightbox.deliver.outbox import Parcel, dead_letters, still_to_send
 from lightbox.deliver.status import Action, DestinationError
 from lightbox.domain.account import Account

@@ -8,7 +8,7 @@ import pytest
 
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
-from lightbox.deliver.commitment_report import Reporter
+from lightbox.deliver.commitment.report import Reporter
 from lightbox.deliver.status import Action, DestinationError
 from lightbox.domain.commitment import (
     NO_SUCH_INSTANCE,

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from lightbox.deliver.commitment_book import Book, Open
+from lightbox.deliver.commitment.book import Book, Open
 from lightbox.deliver.outbox import Parcel
 from lightbox.deliver.retry import wait
 from lightbox.deliver.send import IDLE
