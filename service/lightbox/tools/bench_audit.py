@@ -9,7 +9,7 @@ and 1 %, and so are the estimators of other packages where they are installed.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,21 +19,19 @@ from lightbox.domain.arrays import CoalitionMatrix, PlayerValues
 from lightbox.domain.frame import Frame
 from lightbox.explain.baselines import baseline_of
 from lightbox.explain.game import ImageGame, Masking, Question
-from lightbox.explain.methods.shapley import METHOD
 from lightbox.explain.players import grid_regions
-from lightbox.explain.plugin import Budget
 from lightbox.explain.shapley_values.enumeration import coalitions, shapley_of_table
+from lightbox.explain.shapley_values.odd_regression import Pairs, fits
+from lightbox.explain.shapley_values.pair_plan import pair_plan
 from lightbox.infer.packages import LoadedPackage
 from lightbox.settings import Settings
 from lightbox.tools.bench_fast import samples
-from lightbox.tools.bench_peers import Trace, installed_peers
+from lightbox.tools.bench_peers import Trace, installed_peers, trace_of
 from lightbox.tools.bench_report import BARE, OURS, Case, Measured, interleaved, seconds_of
 from lightbox.tools.doors import Doors
 
 GOALS = (0.02, 0.01)
 """Errors, as a share of the range of the exact values, that evaluations are counted to."""
-
-_CHUNK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +122,15 @@ def evaluations_to(trace: Trace, goal: float) -> int | None:
     return needed
 
 
-def our_trace(game: TableGame, seed: int) -> Iterator[tuple[int, float]]:
-    """Yield evaluations and error of each fit of ``shapley``, enumeration excluded."""
-    most = (1 << game.n_players) - 2
-    budget = Budget(tolerance=1e-6, max_evaluations=most, chunk=_CHUNK, seed=seed, resolution=1e-9)
-    seen: PlayerValues | None = None
-    for estimate in METHOD.explainer(budget).refine(game):
-        if estimate.values is not None and estimate.values is not seen:
-            seen = estimate.values
-            yield estimate.evaluations, game.error(seen)
+def our_estimate(game: TableGame, budget: int, seed: int) -> PlayerValues:
+    """Estimate as ``shapley`` does where it may not enumerate: complementary pairs, odd parities."""
+    n = game.n_players
+    plan = pair_plan(n, ((1 << n) - 2) // 2, seed)[: (budget - 2) // 2]
+    ends = game.value(np.array([[False] * n, [True] * n]))
+    values = game.value(np.concatenate([plan, ~plan]))
+    odd = (values[: len(plan)] - values[len(plan) :]) / 2.0
+    *_, last = fits(Pairs(plan, odd, float(ends[1] - ends[0])))
+    return last.answer().values
 
 
 def _masking(doors: Doors, frame: Frame, grid: tuple[int, int]) -> Masking:
@@ -174,7 +172,7 @@ def _cost(doors: Doors, loaded: LoadedPackage, masking: Masking, rounds: int) ->
 
 
 def _to_goals(games: list[TableGame], seeds: int) -> list[Case]:
-    contestants = {OURS: our_trace, **installed_peers()}
+    contestants = {OURS: trace_of(our_estimate), **installed_peers()}
     traces: dict[str, list[Trace]] = {
         who: [tuple(estimate(game, seed)) for game in games for seed in range(seeds)]
         for who, estimate in contestants.items()

@@ -21,8 +21,8 @@ from lightbox.domain.arrays import CoalitionMatrix, PlayerValues
 Trace: TypeAlias = tuple[tuple[int, float], ...]
 """(evaluations, error) of estimates with more and more evaluations."""
 
-STEPS = (1.0, 1.5)
-"""Budgets grow from 2 n + 2 by halves: 1, 1.5, 2, 3, 4, 6 …"""
+GROWTH = 1.2
+"""Budgets grow from 4 n + 2 by a fifth: as finely are evaluations counted."""
 
 
 class CountingGame(Protocol):
@@ -47,7 +47,7 @@ Estimate: TypeAlias = Callable[[Any, int, int], PlayerValues]
 def installed_peers() -> dict[str, Callable[[Any, int], Iterator[tuple[int, float]]]]:
     """Return the estimators of the packages that can be imported, by name."""
     return {
-        name: _trace_of(estimate)
+        name: trace_of(estimate)
         for name, (module, estimate) in _PEERS.items()
         if find_spec(module) is not None
     }
@@ -55,14 +55,16 @@ def installed_peers() -> dict[str, Callable[[Any, int], Iterator[tuple[int, floa
 
 def budgets(n_players: int) -> list[int]:
     """Return growing budgets, up to all coalitions but the ends."""
-    most, found, factor = (1 << n_players) - 2, [], 1.0
-    while (budget := int(factor * (2 * n_players + 2))) < most:
-        found += [int(step * budget) for step in STEPS]
-        factor *= 2
-    return [budget for budget in found if budget < most]
+    most, found, budget = (1 << n_players) - 2, [], 4.0 * n_players + 2
+    while budget < most:
+        found.append(int(budget))
+        budget *= GROWTH
+    return found
 
 
-def _trace_of(estimate: Estimate) -> Callable[[Any, int], Iterator[tuple[int, float]]]:
+def trace_of(estimate: Estimate) -> Callable[[Any, int], Iterator[tuple[int, float]]]:
+    """Return a contestant: it yields evaluations and error for each budget."""
+
     def trace(game: CountingGame, seed: int) -> Iterator[tuple[int, float]]:
         for budget in budgets(game.n_players):
             game.asked.clear()

@@ -1,0 +1,73 @@
+"""The receive benchmark feeds every receiver the same, and counts only what was stored."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from fakes.clock import FakeClock
+from lightbox.cli.main import run
+from lightbox.tools.bench_receive import ReceivePlan, bench_receive
+from lightbox.tools.bench_report import as_json
+from lightbox.tools.bench_sender import accepted_length, p_data, status_of, store_rq, uid_of
+from lightbox.tools.orthanc import is_installed
+
+
+def test_receive_measures_each_size_beside_the_receivers_that_are_installed() -> None:
+    cases = bench_receive(ReceivePlan(rounds=1, instances=4, senders=(2,)))
+    answer = as_json(cases, FakeClock())
+    assert [case["name"] for case in answer["cases"]] == [
+        "receive small, 2 senders",
+        "response small, 2 senders",
+        "receive 512 KB, 2 senders",
+        "response 512 KB, 2 senders",
+    ]
+    installed = {
+        name
+        for name, there in (("storescp", shutil.which("storescp")), ("Orthanc", is_installed()))
+        if there
+    }
+    for case in answer["cases"]:
+        assert case["ours"] > 0
+        assert set(case["peers"]) == set(case["ratio"]) == installed
+    assert json.dumps(answer)
+
+
+def test_a_wrong_number_of_rounds_is_wrong_use(tmp_path: Path) -> None:
+    assert run(["bench", "receive", "--rounds", "0", "--json", str(tmp_path / "x.json")]) == 2
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize("length", [1, 10, 11, 25])
+def test_p_data_is_cut_to_the_peers_length_and_the_last_piece_says_so(length: int) -> None:
+    data, out, pieces = bytes(range(length)), b"", []
+    stream = p_data(data, command=False, longest=16)
+    while stream:
+        kind, _, size = struct.unpack_from(">BBL", stream)
+        assert kind == 4
+        assert size <= 16
+        pieces.append(stream[11])
+        out += stream[12 : 6 + size]
+        stream = stream[6 + size :]
+    assert out == data
+    assert pieces == [0] * (len(pieces) - 1) + [2]
+
+
+def test_uids_of_copies_are_valid_different_and_of_one_length() -> None:
+    uids = {uid_of(sender, copy) for sender in (1, 99) for copy in (0, 1, 12345)}
+    assert len(uids) == 6
+    assert {len(uid) for uid in uids} == {len(uid_of(0, 0))}
+    assert all(part == "0" or part[0] != "0" for uid in uids for part in uid.split("."))
+
+
+def test_a_status_that_is_not_there_is_no_success() -> None:
+    assert status_of(bytes(6) + store_rq("1.2", "1.3")) != 0
+
+
+def test_a_context_that_is_not_accepted_allows_nothing() -> None:
+    refused = bytes(68) + struct.pack(">BBH", 0x21, 0, 4) + bytes([1, 0, 3, 0])
+    assert accepted_length(refused) == 0
