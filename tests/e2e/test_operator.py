@@ -1,0 +1,147 @@
+"""What an operator does beside a running service: retry, stop, resume, cancel, audit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from lightbox.domain.events import OperatorActed
+from lightbox.domain.result import Disposition, ListedReason
+from lightbox.domain.standing import AuditState, JobState
+from lightbox.ledger.timeline import LedgerReader
+from lightbox.tools.archive import Archive
+from site_of_tests import SAMPLES, Site, answered
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A running site with an archive of ours; a result that it refuses is a dead letter at once."""
+    folder: Path = tmp_path_factory.mktemp("site")
+    with Archive(folder / "archive") as archive:
+        site = Site(folder, archive, "retries = 0\n[audit]\nmax_evaluations = 1500\n")
+        site.start()
+        yield site
+        site.service.stop()
+
+
+def lightbox(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lightbox", "-c", str(site.config), *arguments],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def acted(site: Site) -> list[tuple[str, str]]:
+    rows = LedgerReader(site.data / "ledger").since({})
+    return [(r.event.action, r.event.subject) for r in rows if isinstance(r.event, OperatorActed)]
+
+
+def ready(site: Site) -> dict[str, Any]:
+    with urllib.request.urlopen(site.web + "/readyz", timeout=10) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def study_of(file: Path) -> str:
+    return str(pydicom.dcmread(file, stop_before_pixels=True).StudyInstanceUID)
+
+
+def stays(site: Site, seconds: float) -> None:
+    """Check that for so long nobody evaluates, writes a result or delivers one."""
+
+    def now() -> tuple[int, int, int]:
+        done = LedgerReader(site.data / "ledger").last_sequences()["work"]
+        values = sum(file.stat().st_size for file in (site.data / "jobs").iterdir())
+        return done, values, len(site.held())
+
+    before = now()
+    with pytest.raises(AssertionError, match="not after"):
+        site.until(lambda _: now() != before, seconds)
+
+
+def test_dead_letters_go_out_again_when_the_archive_is_back(site: Site) -> None:
+    assert isinstance(site.archive, Archive)
+    site.archive.stop()
+    assert site.send(SAMPLES[0], called="LIGHTBOX_STAT").returncode == 0
+    site.until(
+        lambda a: any(s.jobs and s.jobs[0].state is JobState.DEAD_LETTER for s in a.studies())
+    )
+    site.archive.start()
+    done = lightbox(site, "retry", "--all-failed")
+    assert done.returncode == 0, done.stderr
+    assert "archive" in done.stdout
+    site.until(answered(1))
+    assert ("retry", "all") in acted(site)
+    proof = site.prove()
+    assert proof.ok, proof.problems
+
+
+def test_the_stop_switch_holds_everything_and_resume_lets_it_go_on(site: Site) -> None:
+    assert site.send(SAMPLES[1]).returncode == 0
+    site.until(lambda a: any(s.audit.state is AuditState.RUNNING for s in a.studies()), 90)
+    assert lightbox(site, "stop").returncode == 0
+    assert site.send(SAMPLES[2], called="LIGHTBOX_STAT").returncode == 0
+    stat = study_of(SAMPLES[2])
+    site.until(lambda a: bool(a.study(stat).jobs))
+    stays(site, 4.0)
+    (job,) = site.until(lambda _: True).study(stat).jobs
+    assert (job.state, job.prediction) == (JobState.PLACED, None)
+    (flag,) = ready(site)["stopped"]
+    assert flag["model"] == "all"
+    assert lightbox(site, "resume").returncode == 0
+    site.until(answered(3))
+    site.until(lambda a: all(s.audit.state is AuditState.DONE for s in a.studies()), 200)
+    assert {("stop", "all"), ("resume", "all")} <= set(acted(site))
+    proof = site.prove()
+    assert proof.ok, proof.problems
+
+
+def test_a_cancelled_study_is_listed_and_a_retry_brings_it_back(site: Site) -> None:
+    assert lightbox(site, "stop", "--model", "brain_tumour_mri").returncode == 0
+    assert site.send(SAMPLES[3]).returncode == 0
+    uid = study_of(SAMPLES[3])
+    site.until(lambda a: bool(a.study(uid).jobs))
+    done = lightbox(site, "cancel", uid)
+    assert done.returncode == 0, done.stderr
+    account = site.until(
+        lambda a: a.study(uid).instances[0].verdict.disposition is Disposition.LISTED
+    )
+    assert account.study(uid).instances[0].verdict.reason == ListedReason.CANCELLED
+    assert lightbox(site, "resume", "--model", "brain_tumour_mri").returncode == 0
+    assert lightbox(site, "retry", uid).returncode == 0
+    site.until(answered(4))
+
+
+def test_an_audit_by_another_method_is_placed_for_the_person_who_asks(site: Site) -> None:
+    uid = site.studies()[0].study_instance_uid
+    done = lightbox(site, "audit", uid, "--method", "occlusion")
+    assert done.returncode == 0, done.stderr
+    site.until(
+        lambda a: any(
+            j.job.rule.startswith("requested by ") and j.state is JobState.DELIVERED
+            for j in a.study(uid).jobs
+        ),
+        120,
+    )
+    again = lightbox(site, "audit", uid, "--method", "occlusion")
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+
+
+def test_without_a_service_a_retry_is_refused_in_one_line_and_stop_works(site: Site) -> None:
+    assert site.service.stop() == 0
+    refused = lightbox(site, "retry", "--all-failed")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert "no service" in refused.stderr
+    assert lightbox(site, "stop").returncode == 0
+    assert (site.data / "stop" / "all").exists()
+    assert lightbox(site, "resume").returncode == 0
+    assert lightbox(site, "resume").returncode == 1
