@@ -29,8 +29,11 @@ def doctor(invocation: Invocation, *, security: bool, as_json: bool) -> int:
     if found.findings:
         rows = [(each.verdict, each.name, each.words, each.mend) for each in found.findings]
         show_table(("Result", "What", "Finding", "Mend"), rows)
-    bad = sum(not each.ok for each in found.findings)
-    kind = "weak setting" if security else "thing wrong"
-    plural = f"{bad} {kind}s" if security else f"{bad} things wrong"
-    click.echo(f"no {kind}" if not bad else f"1 {kind}" if bad == 1 else plural, err=True)
+    click.echo(_summary(sum(not each.ok for each in found.findings), security=security), err=True)
     return 0 if found.ok else 1
+
+
+def _summary(bad: int, *, security: bool) -> str:
+    if security:
+        return "no weak setting" if not bad else f"{bad} weak setting{'s' * (bad > 1)}"
+    return "nothing is wrong" if not bad else f"{bad} thing{'s' * (bad > 1)} wrong"

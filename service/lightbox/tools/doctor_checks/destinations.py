@@ -125,7 +125,7 @@ def _taken(
         return well(name, f"{answers} and takes {_listed([uid.name for uid in classes.values()])}")
     words = f"{answers}, but does not take {_listed(list(refused.values()))}"
     kinds = _listed([f'"{kind}"' for kind in refused])
-    mend = f"switch on at the PACS, for our AE title, or leave {kinds} out of its `kinds`"
+    mend = f"switch it on at the PACS for our AE title, or leave {kinds} out of `kinds`"
     return wrong(name, words, mend) if "sc" in refused else note(name, words, mend)
 
 

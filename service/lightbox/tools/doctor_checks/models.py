@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lightbox.domain.errors import ModelPackageError
 from lightbox.infer.packages import LoadedPackage, find
-from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.settings import Settings, Worker
 from lightbox.tools.doctor_checks.finding import Finding, failed, note, well, wrong
 
@@ -28,19 +27,23 @@ def models(settings: Settings) -> Iterator[Finding]:
     devices: dict[str, str] = {}
     for loaded in found.packages:
         try:
-            runtime = _open(loaded, settings.worker)
+            device, why = _open(loaded, settings.worker)
         except ModelPackageError as error:
             yield failed("models", error)
             continue
-        devices[runtime.device] = runtime.note
+        devices[device] = why
         package = loaded.package
-        yield well("models", f"{package.name} {package.version} loads on {runtime.device}")
+        yield well("models", f"{package.name} {package.version} loads on {device}")
     for device, why in devices.items():
         yield _device(device, why, settings.worker)
 
 
-def _open(loaded: LoadedPackage, worker: Worker) -> OnnxRuntime:
-    return OnnxRuntime(loaded, worker.device, worker.threads, worker.max_batch)
+def _open(loaded: LoadedPackage, worker: Worker) -> tuple[str, str]:
+    """Open a package as the worker does; return its device and why it is not another one."""
+    from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+
+    runtime = OnnxRuntime(loaded, worker.device, worker.threads, worker.max_batch)
+    return runtime.device, runtime.note
 
 
 def _device(device: str, why: str, worker: Worker) -> Finding:
