@@ -171,7 +171,7 @@ class DestinationSettings(Section):
     """DICOMweb root (``http://…/dicom-web``) in place of AE title, host and port."""
     commitment: bool = False
     """Ask it to promise that it keeps each result (DICOM only); see ``commitment_within``."""
-    commitment_within: Seconds = 600.0
+    commitment_within: Seconds = Field(default=600.0, gt=0)
     """A result is stored again if the promise has not come after so long; three times at most."""
     retries: int = Field(default=10, ge=0)
     """Tries after the first before a result becomes a dead letter."""

@@ -106,8 +106,15 @@ def _rule(key: str, rule: RuleSettings) -> Iterator[ConfigurationError]:
 
 
 def not_yet(settings: Settings) -> Iterator[str]:
-    """Say which keys are set although this version does not act on them; nobody should guess."""
+    """Say which keys are set although nothing would come of them; nobody should guess."""
+    callers = {each.partition("@")[0] for each in settings.dicom.accept_calling}
     for given in settings.destinations:
+        if given.commitment and not given.stow and callers and given.ae_title not in callers:
+            yield (
+                f"destinations.{given.name}.commitment: its reports come to our port, and "
+                f"dicom.accept_calling does not list {given.ae_title}: add it, unless it calls by "
+                "another AE title that is listed"
+            )
         if given.commitment and given.stow:
             yield (
                 f"destinations.{given.name}.commitment: STOW-RS knows no storage commitment; a "

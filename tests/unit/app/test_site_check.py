@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lightbox.app.site_check import check, problems
+from lightbox.app.site_check import check, not_yet, problems
 from lightbox.domain.errors import ConfigurationError
 from lightbox.settings import Settings
 
@@ -79,3 +79,20 @@ def test_what_is_wrong_is_named_with_its_mend(given: dict[str, Any], line: str) 
     assert found[0].startswith(line)
     with pytest.raises(ConfigurationError):
         check(Settings.model_validate(given))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"ae_title": "PACS"}, False),
+        ({"ae_title": "PACS", "commitment": True}, False),
+        ({"ae_title": "OTHER", "commitment": True}, True),
+        ({"stow": "http://pacs/dicom-web", "commitment": True}, True),
+    ],
+)
+def test_a_commitment_that_could_never_come_is_said(given: dict[str, Any], said: bool) -> None:
+    destination = {"name": "pacs", **given}
+    settings = Settings.model_validate(
+        {"destinations": [destination], "dicom": {"accept_calling": ["CT1", "PACS@10.0.0.7"]}}
+    )
+    assert bool([line for line in not_yet(settings) if "commitment" in line]) is said

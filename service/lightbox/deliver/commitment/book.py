@@ -38,7 +38,7 @@ from lightbox.settings import DestinationSettings
 TRIES = 3
 """How often a result is stored and asked for before it is given up as "not committed"."""
 
-_MOST_EARLY = 1000
+_MOST_EARLY = 50  # of transactions that we do not know: strangers must not fill the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Book:
         self._begun: dict[str, int] = {}
         self._unasked: dict[str, dict[str, float]] = defaultdict(dict)
         self._open: dict[str, Open] = {}
-        self._early: dict[str, list[CommitmentReported]] = {}
+        self._early: dict[str, CommitmentReported] = {}
         self.reports: list[CommitmentReported] = []
 
     # ------------------------------------------------------------------------------- taking in
@@ -140,13 +140,17 @@ class Book:
             self._open[event.transaction] = Open(event, at, uids)
         for uid in uids:
             self._asked_for(uid, event.study)
-        self.reports.extend(self._early.pop(event.transaction, ()))
+        early = self._early.pop(event.transaction, None)
+        if early is not None:
+            self.reports.append(early)
 
     def _reported(self, event: CommitmentReported) -> None:
         if event.transaction in self._open:
             self.reports.append(event)
-        elif len(self._early) < _MOST_EARLY:  # the chains are not read at one moment
-            self._early.setdefault(event.transaction, []).append(event)
+            return
+        self._early[event.transaction] = event  # the chains are not read at one moment
+        if len(self._early) > _MOST_EARLY:
+            del self._early[next(iter(self._early))]
 
     def _asked_for(self, uid: str, study: str) -> None:
         of_study = self._unasked.get(study, {})

@@ -154,25 +154,32 @@ class Reporter:
     def _report(self, owed: _Owed) -> None:
         request = owed.request
         peer = self._peers.get(request.calling_ae)
+        if peer is None:
+            why_not = f"no [[destinations]] entry has ae_title {request.calling_ae}: add it"
+            self._settle(request, 0, (), why_not)
+            return
+        kept, failed = self._judged(request)
+        try:
+            self._send(peer, request.transaction, kept, failed)
+        except DeliveryError as error:
+            if owed.attempt < peer.retries:
+                self._later(owed, peer, error)
+            else:
+                self._settle(request, len(kept), failed, str(error))
+        else:
+            self._settle(request, len(kept), failed, "")
+
+    def _judged(
+        self, request: CommitmentRequested
+    ) -> tuple[tuple[Reference, ...], tuple[Failure, ...]]:
         reasons = [(each, self._judge(each)) for each in request.references]
-        kept = [each for each, reason in reasons if not reason]
-        failed = [
+        kept = tuple(each for each, reason in reasons if not reason)
+        failed = tuple(
             Failure(each.sop_class_uid, each.sop_instance_uid, reason)
             for each, reason in reasons
             if reason
-        ]
-        why_not = ""
-        if peer is None:
-            why_not = f"no [[destinations]] entry has ae_title {request.calling_ae}: add it"
-        else:
-            try:
-                self._send(peer, request.transaction, kept, failed)
-            except DeliveryError as error:
-                if owed.attempt < peer.retries:
-                    self._later(owed, peer, error)
-                    return
-                why_not = str(error)
-        self._settle(request, len(kept), tuple(failed), why_not)
+        )
+        return kept, failed
 
     def _later(self, owed: _Owed, peer: DestinationSettings, error: DeliveryError) -> None:
         attempt, name = owed.attempt + 1, owed.request.name

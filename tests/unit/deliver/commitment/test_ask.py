@@ -320,6 +320,12 @@ def test_reports_of_strangers_change_nothing(asked: Bench) -> None:
     assert asked.of(Committed) == []
 
 
+def test_strangers_with_many_transactions_do_not_fill_the_memory(asked: Bench) -> None:
+    asked.record(*(CommitmentReported(f"2.25.{n}", "EVIL", BOTH) for n in range(200)))
+    asked.report(BOTH)
+    assert len(asked.of(Committed)) == 2
+
+
 def test_the_association_is_released_when_nothing_happens(asked: Bench) -> None:
     asked.report(BOTH)
     asked.after(31)
