@@ -21,6 +21,9 @@ from lightbox.domain.arrays import CoalitionMatrix, PlayerValues
 Trace: TypeAlias = tuple[tuple[int, float], ...]
 """(evaluations, error) of estimates with more and more evaluations."""
 
+LARGEST = 2_500
+"""Largest budget that is tried."""
+
 GROWTH = 1.2
 """Budgets grow from 4 n + 2 by a fifth: as finely are evaluations counted."""
 
@@ -54,8 +57,8 @@ def installed_peers() -> dict[str, Callable[[Any, int], Iterator[tuple[int, floa
 
 
 def budgets(n_players: int) -> list[int]:
-    """Return growing budgets, up to all coalitions but the ends."""
-    most, found, budget = (1 << n_players) - 2, [], 4.0 * n_players + 2
+    """Return growing budgets, up to all coalitions or the largest."""
+    most, found, budget = min((1 << n_players) - 2, LARGEST), [], 4.0 * n_players + 2
     while budget < most:
         found.append(int(budget))
         budget *= GROWTH
