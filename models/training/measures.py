@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+_PLATEAU = 0.01  # share of the image
+
 
 def softmax(logits: Array, temperature: float) -> Array:
     """Return probabilities, shape (N, classes)."""
@@ -103,9 +105,15 @@ def localisation(
     reach: int,
     spacing_mm: float,
 ) -> Localisation:
-    """Compare maps with masks of the same shape."""
+    """Compare maps with masks of the same shape.
+
+    Where the maximum is a plateau (a region of equal values) it is no point: hit, near and
+    distance are NaN then, and the mass speaks alone.
+    """
     hit, near, mass, distance = [], [], [], []
+    plateau = False
     for values, mask in zip(maps, masks, strict=True):
+        plateau = plateau or bool((values == values.max()).mean() > _PLATEAU)
         row, column = np.unravel_index(int(values.argmax()), values.shape)
         rows, columns = np.nonzero(mask)
         hit.append(bool(mask[row, column]))
@@ -118,9 +126,9 @@ def localisation(
         distance.append(spacing_mm * float(np.hypot(rows.mean() - row, columns.mean() - column)))
     chance = float(np.mean([mask.mean() for mask in masks]))
     return Localisation(
-        hit=float(np.mean(hit)),
-        near=float(np.mean(near)),
+        hit=float("nan") if plateau else float(np.mean(hit)),
+        near=float("nan") if plateau else float(np.mean(near)),
         mass=float(np.mean(mass)),
         times_chance=float(np.mean(mass)) / chance,
-        distance_mm=float(np.median(distance)),
+        distance_mm=float("nan") if plateau else float(np.median(distance)),
     )

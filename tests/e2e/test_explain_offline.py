@@ -117,3 +117,11 @@ def test_what_the_model_is_not_made_for_is_refused_with_the_reason(tmp_path: Pat
     (answer,) = explain(tmp_path, str(tmp_path / "knee.dcm"))
     assert "KNEE" in answer["refused"]
     assert answer["finding"] is None
+
+
+def test_the_shipped_package_passes_its_own_check() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lightbox", "models", "check", str(PACKAGE)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
