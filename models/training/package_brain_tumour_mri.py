@@ -241,7 +241,7 @@ def card(figures: dict[str, Any], found: dict[str, Localisation], audit: dict[st
     """Fill ``CARD.md`` from its template."""
     rows = "\n".join(
         f"| {name} | {at.hit:.2f} | {at.near:.2f} | {at.mass:.3f} | {at.times_chance:.1f} "
-        f"| {at.distance_mm:.0f} |".replace("nan", "–")
+        f"| {at.distance_mm:.0f} |".replace("nan", "-")
         for name, at in found.items()
     )
     recalls = "\n".join(f"| {name} | {value:.3f} |" for name, value in figures["recall"].items())
