@@ -231,6 +231,11 @@ def test_a_far_caller_is_judged_by_its_own_address(tmp_path: Path) -> None:
     assert f"we listen on 127.0.0.1 only: pacs ({FAR}) cannot reach us" in here_only.words
 
 
+def test_a_far_caller_is_told_the_port_where_tls_is_all_that_guards_us(tmp_path: Path) -> None:
+    dicom = Dicom.model_validate({"host": "0.0.0.0", "tls": {"certificate": "cert.pem"}})
+    assert back(dicom, tmp_path, FAR).words.endswith("by TLS on port 2762 only")
+
+
 def test_an_own_ae_title_that_we_do_not_answer_to_is_wrong(tmp_path: Path) -> None:
     with us(tmp_path, ae_title="AI", accept_called=["LIGHTBOX"]) as dicom:
         found = back(dicom, tmp_path)

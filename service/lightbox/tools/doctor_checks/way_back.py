@@ -57,6 +57,8 @@ def way_back(given: DestinationSettings, dicom: Dicom, root: Path) -> Finding:
     if refused is not None:
         return refused
     reached = f"{given.ae_title} at {given.host} is let in as caller of {dicom.ae_title}"
+    if _only_tls(dicom) and not any(map(is_here, resolved(given.host))):
+        return well(name, f"{reached}, by TLS on port {dicom.tls.port} only")
     if not (dicom.port and is_ready(root, "receive")):
         return well(name, f"{reached} by the configuration (not tried: the service does not run)")
     error = _echo(dicom, given.ae_title)
@@ -124,7 +126,10 @@ def _request(given: DestinationSettings, dicom: Dicom) -> A_ASSOCIATE:
 
 def _echo(dicom: Dicom, calling: str) -> DestinationError | None:
     """Send C-ECHO to our own listener; return why not, or None."""
-    host = from_here(dicom.host)
-    if dicom.tls.certificate and not (dicom.accept_calling or dicom.insecure):
-        host = "127.0.0.1"  # beyond this machine TLS only: receive/listener.py
+    host = "127.0.0.1" if _only_tls(dicom) else from_here(dicom.host)
     return why_not(peer_at((host, dicom.port), dicom.ae_title, calling))
+
+
+def _only_tls(dicom: Dicom) -> bool:
+    """Say whether plain DICOM is answered on this machine only, as ``receive/listener.py`` does."""
+    return bool(dicom.tls.certificate) and not (dicom.accept_calling or dicom.insecure)
