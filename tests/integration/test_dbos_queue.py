@@ -270,6 +270,30 @@ def test_a_held_job_gives_its_slot_away_and_runs_when_it_is_released(
     queue.close(PATIENCE)
 
 
+def test_a_job_may_be_held_more_often_than_it_may_end_the_process(tmp_path: Path) -> None:
+    given_up: list[str] = []
+    (job,) = jobs(1)
+    tried, done = Record(), Record()
+
+    def handler(job_id: str, _step: Step) -> None:
+        tried.note(job_id)
+        if len(tried.handled) < 6:
+            raise HeldError("a_model")
+        done.note(job_id)
+
+    queue = DbosQueue(
+        tmp_path / "queue.sqlite", "work-0", tmp_path, lambda name, _: given_up.append(name)
+    )
+    queue.serve(handler)
+    queue.place(job)
+    for times in range(1, 6):
+        tried.wait(times)
+        until(lambda: queue.release(lambda _: False) or None)
+    assert done.wait(1) == [job.job_id]
+    assert given_up == []
+    queue.close(PATIENCE)
+
+
 def test_what_the_last_run_left_unfinished_is_done_at_the_next_start(tmp_path: Path) -> None:
     (job,) = jobs(1)
     tries = Record()

@@ -94,14 +94,13 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     process = Process(at.root, "control")
     ledger = SqliteLedger(at.ledger, "control", clock)
     served = build.packages(settings)
-    queue = DbosQueueClient(at.queue)
     reserve = Reserve(at.root, settings.storage.reserve)
     account = _account(settings)
     switch = Switch(at.root, Files())
     sends = _sends(settings, ledger, account, switch, clock)
     commitments = _commitments(settings, ledger, sends, clock)
-    switched = SwitchedQueue(queue, switch)
-    place = Place(ledger, switched, build.deadlines(settings), served.by_name, clock)
+    queue = SwitchedQueue(DbosQueueClient(at.queue), switch, account.unplaced_jobs)
+    place = Place(ledger, queue, build.deadlines(settings), served.by_name, clock)
     control = Control(
         settings=settings,
         root=at.root,
@@ -120,7 +119,7 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         account=account,
         lock=control.lock,
         place=place,
-        queue=switched,
+        queue=queue,
         destinations={each.name: (each, sends[each.name]) for each in settings.destinations},
         switch=switch,
         clock=clock,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from lightbox.domain.errors import OperationError, UsageError
 from lightbox.domain.jobs import Job
 from lightbox.domain.operations import ALL
+from lightbox.domain.urgency import Urgency
 from lightbox.ports import Handler, Queue
 from lightbox.storage.files import Files
 
@@ -139,11 +141,19 @@ class SwitchedQueue:
     """A queue that is given nothing to do for models that are stopped.
 
     Such a job is recorded and waits in the ledger; after ``resume`` it is placed again.
+
+    Parameters
+    ----------
+    unfinished : callable () → iterable of Job
+        All jobs without an end, from the account.
     """
 
-    def __init__(self, queue: Queue, switch: Switch) -> None:
+    def __init__(
+        self, queue: Queue, switch: Switch, unfinished: Callable[[], Iterable[Job]]
+    ) -> None:
         self._queue = queue
         self._switch = switch
+        self._unfinished = unfinished
 
     def place(self, job: Job) -> None:
         """Enqueue, unless its model is stopped."""
@@ -159,8 +169,19 @@ class SwitchedQueue:
         self._queue.cancel(job_id)
 
     def waiting(self) -> Mapping[str, int]:
-        """Return how many jobs wait in the queue, by urgency."""
-        return self._queue.waiting()
+        """Return how many jobs wait, by urgency; those of stopped models among them.
+
+        The account's lock must be held.
+        """
+        stopped = self._switch.stopped()
+        if not stopped:
+            return self._queue.waiting()
+        counts = Counter(
+            job.urgency.value for job in self._unfinished() if stopped & {ALL, job.model}
+        )
+        if ALL not in stopped:
+            counts.update(self._queue.waiting())
+        return {urgency.value: counts[urgency.value] for urgency in Urgency}
 
     def close(self, seconds: float) -> None:
         """Stop taking jobs."""

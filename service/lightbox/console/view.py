@@ -37,7 +37,7 @@ class View:
         return ConsoleSources(
             metrics=self._control.exposition,
             ready=self.ready,
-            queue=self._queue.waiting,
+            queue=self.queue,
             studies=self.studies,
             study=self.study,
             ledger=self.ledger,
@@ -81,6 +81,11 @@ class View:
             ),
             self._operations.stopped(),
         )
+
+    def queue(self) -> Mapping[str, int]:
+        """Return how many jobs wait, by urgency."""
+        with self._control.lock:
+            return self._queue.waiting()
 
     def studies(self, search: str, limit: int) -> Sequence[Record]:
         """Return studies, newest first, whose UID, finding, model or urgency has these letters."""

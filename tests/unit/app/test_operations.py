@@ -67,7 +67,8 @@ class Bench:
         self.queue = SpyQueue()
         self.pacs = FakeDestination()
         self.switch = Switch(root, Files())
-        switched = SwitchedQueue(self.queue, self.switch)
+        switched = SwitchedQueue(self.queue, self.switch, self.account.unplaced_jobs)
+        self.switched = switched
         self.send = Send(self.pacs, self.ledger, PACS, self.clock, is_held=self._is_held)
         self.operations = Operations(
             root=root,
@@ -217,6 +218,14 @@ def test_while_all_is_stopped_nothing_is_placed_or_sent_and_afterwards_everythin
     assert bench.pacs.stored == [a_result(OTHER).sop_instance_uid]
     said = [(e.action, e.subject, e.by) for e in bench.of(OperatorActed)]
     assert said == [("stop", "all", "anna"), ("retry", "all", "anna"), ("resume", "all", "anna")]
+
+
+def test_what_waits_while_it_is_stopped_is_counted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, JobPlaced(JOB), JobPlaced(OTHER))
+    bench.ask("stop")
+    assert bench.switched.waiting()["ROUTINE"] == 2
+    bench.ask("resume")
+    assert bench.switched.waiting()["ROUTINE"] == 0
 
 
 def test_a_flag_that_was_set_by_hand_counts_and_is_recorded_once(tmp_path: Path) -> None:
