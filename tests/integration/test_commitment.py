@@ -22,7 +22,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from builders import a_job, a_result_file, a_stored, a_uid
 from dicom_images import a_file, a_picture, an_image
 from lightbox.app.clock import SystemClock
-from lightbox.app.commitments import Commitments
+from lightbox.app.commitments import Commitments, judge_here
 from lightbox.deliver.cstore import CStore
 from lightbox.deliver.outbox import still_to_send
 from lightbox.deliver.send import Send
@@ -70,7 +70,12 @@ class Desk:
         self.ledger = SqliteLedger(self.root / "ledger", "control", clock)
         self.store = Store(self.root, Files(), self.received, clock, Reserve(self.root, 0))
         self.listener = Listener(
-            self.settings.dicom, self.store, self.received, clock, lambda _: None
+            self.settings.dicom,
+            self.store,
+            self.received,
+            clock,
+            lambda _: None,
+            judge_here(self.settings, self.root, self.received),
         )
         self.send = Send(
             CStore(self.destination, "LIGHTBOX", self.root), self.ledger, self.destination, clock
@@ -202,13 +207,7 @@ class Trickster:
 
     def ask(self, transaction: str, *references: tuple[str, str]) -> int:
         """Ask us to keep objects."""
-        asked = Dataset()
-        asked.TransactionUID = transaction
-        asked.ReferencedSOPSequence = []
-        for sop_class, uid in references:
-            item = Dataset()
-            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, uid
-            asked.ReferencedSOPSequence.append(item)
+        asked = a_question(transaction, *references)
         association = self._call(reports=False)
         status, _ = association.send_n_action(asked, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
         association.release()
@@ -237,6 +236,17 @@ class Trickster:
     def _on_report(self, event: evt.Event) -> tuple[int, None]:
         self.reports.put(event.event_information)
         return 0x0000, None
+
+
+def a_question(transaction: str, *references: tuple[str, str]) -> Dataset:
+    asked = Dataset()
+    asked.TransactionUID = transaction
+    asked.ReferencedSOPSequence = []
+    for sop_class, uid in references:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, uid
+        asked.ReferencedSOPSequence.append(item)
+    return asked
 
 
 @pytest.fixture
@@ -356,6 +366,43 @@ def test_a_file_that_changed_on_our_disk_is_not_promised(
         desk.until(desk.count(CommitmentAnswered, 1))
         report = trickster.reports.get(timeout=10)
         assert [r.FailureReason for r in report.FailedSOPSequence] == [0x0112]
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"])
+@pytest.mark.parametrize("longest", [0, 64])
+def test_a_peer_whose_address_nobody_knows_gets_its_report_on_its_own_association(
+    tmp_path: Path, ours: int, trickster: Trickster, syntax: str, longest: int
+) -> None:
+    image = a_scan()
+    file = a_file(tmp_path / "one.dcm", image)
+    with running(desk_of(tmp_path / "data", ours, trickster)) as desk:
+        store_with_dcmtk(ours, file)
+        reports: queue.SimpleQueue[Dataset] = queue.SimpleQueue()
+
+        def on_report(event: evt.Event) -> tuple[int, None]:
+            reports.put(event.event_information)
+            return 0x0000, None
+
+        ae = AE("NOBODY")
+        ae.add_requested_context(PUSH_MODEL, syntax)
+        association = ae.associate(
+            "127.0.0.1",
+            ours,
+            ae_title="LIGHTBOX",
+            max_pdu=longest,
+            evt_handlers=[(evt.EVT_N_EVENT_REPORT, on_report)],
+        )
+        held = (str(image.SOPClassUID), str(image.SOPInstanceUID))
+        asked = a_question("2.25.80", held, (held[0], "1.2.3"))
+        status, _ = association.send_n_action(asked, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+        assert status.Status == 0x0000
+        report = reports.get(timeout=10)
+        assert [r.ReferencedSOPInstanceUID for r in report.ReferencedSOPSequence] == [held[1]]
+        assert [r.FailureReason for r in report.FailedSOPSequence] == [0x0112]
+        desk.until(desk.count(CommitmentAnswered, 1))
+        assert desk.of(CommitmentAnswered)[0].undeliverable == ""
+        association.release()
+        assert association.is_released
 
 
 def a_scan() -> Dataset:

@@ -16,6 +16,7 @@ from lightbox.domain.commitment import (
     NO_SUCH_INSTANCE,
     PROCESSING_FAILURE,
     CommitmentReported,
+    CommitmentRequested,
     Failure,
     Reference,
 )
@@ -23,6 +24,7 @@ from lightbox.domain.events import Recorded
 from lightbox.domain.study import Instance
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.ports import Clock
+from lightbox.receive.commitment import JudgeHere, Judgement
 from lightbox.receive.stored_file import holds
 from lightbox.settings import DestinationSettings, Settings
 
@@ -111,6 +113,24 @@ def judge(root: Path, found: Callable[[str], Sequence[Instance]], reference: Ref
         return NO_SUCH_INSTANCE
     known = {each.sop_class_uid for each in held}
     return 0 if reference.sop_class_uid in known else CLASS_CONFLICT
+
+
+def judge_here(settings: Settings, root: Path, ledger: SqliteLedger) -> JudgeHere:
+    """Return what the listener reports itself: to peers that no destination has an address of."""
+    known = {each.ae_title for each in settings.destinations if not each.stow}
+
+    def judged(request: CommitmentRequested) -> Judgement | None:
+        if request.calling_ae in known:
+            return None
+        reasons = [(each, judge(root, ledger.instances_of, each)) for each in request.references]
+        failed = [
+            Failure(each.sop_class_uid, each.sop_instance_uid, reason)
+            for each, reason in reasons
+            if reason
+        ]
+        return [each for each, reason in reasons if not reason], failed
+
+    return judged
 
 
 def _asking(

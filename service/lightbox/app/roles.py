@@ -53,6 +53,7 @@ def _mark(
 
 def receive(settings: Settings) -> None:
     """Run the listener until told to stop."""
+    from lightbox.app.commitments import judge_here
     from lightbox.receive.listener import Listener
     from lightbox.receive.observation import Observation
     from lightbox.receive.store import Store
@@ -67,7 +68,8 @@ def receive(settings: Settings) -> None:
         ring(at.root, "control", json.dumps(asdict(seen)).encode())
 
     store = Store(at.root, Files(), ledger, clock, Reserve(at.root, settings.storage.reserve))
-    listener = Listener(settings.dicom, store, ledger, clock, observe)
+    judged = judge_here(settings, at.root, ledger)
+    listener = Listener(settings.dicom, store, ledger, clock, observe, judged)
     _mark(ledger, "receive", "started", clock)
     listener.start()
     process.ready(dicom=f"{settings.dicom.ae_title}@{settings.dicom.host}:{listener.port}")

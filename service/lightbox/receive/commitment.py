@@ -8,13 +8,18 @@ hold a megabyte, and no more.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
+
+from pydicom import Dataset
+from pynetdicom.dsutils import encode
 
 from lightbox.domain.commitment import (
     PROCESSING_FAILURE,
     PUSH_MODEL,
     PUSH_MODEL_INSTANCE,
+    CommitmentAnswered,
     CommitmentReported,
     CommitmentRequested,
     Failure,
@@ -25,6 +30,7 @@ from lightbox.domain.identity import is_uid
 from lightbox.ports import Ledger
 from lightbox.receive import status
 from lightbox.receive.elements import (
+    IMPLICIT_LITTLE,
     UNDEFINED,
     BrokenError,
     CutOffError,
@@ -165,6 +171,61 @@ class Letter:
                 RefusalReason.OUT_OF_RESOURCES, "ledger", str(error), "see the log"
             ) from error
         return event
+
+
+Judgement: TypeAlias = tuple[Sequence[Reference], Sequence[Failure]]
+"""What we keep, and what not."""
+
+JudgeHere: TypeAlias = Callable[[CommitmentRequested], Judgement | None]
+"""What to report on the association of the request; None: the report goes to a known address."""
+
+
+def elsewhere(_: CommitmentRequested) -> Judgement | None:
+    """Report nothing on the same association."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An N-EVENT-REPORT for a peer whose address nobody knows (PS3.4 J.3.3).
+
+    Attributes
+    ----------
+    kind : int
+        Event type: 1 all kept, 2 some not.
+    answered : CommitmentAnswered
+        To be recorded when the peer has taken it.
+    """
+
+    kind: int
+    data_set: bytes
+    answered: CommitmentAnswered
+
+
+def report_of(request: CommitmentRequested, judgement: Judgement, syntax: str) -> Report:
+    """Encode what was judged (PS3.4 table J.3-2)."""
+    kept, failed = judgement
+    said = Dataset()
+    said.TransactionUID = request.transaction
+    if kept:
+        said.ReferencedSOPSequence = [_reference(each) for each in kept]
+    if failed:
+        said.FailedSOPSequence = [_reference(each) for each in failed]
+    data = encode(said, is_implicit_vr=syntax == IMPLICIT_LITTLE, is_little_endian=True)
+    assert data is not None
+    answered = CommitmentAnswered(
+        request.transaction, request.name, request.calling_ae, len(kept), tuple(failed)
+    )
+    return Report(2 if failed else 1, data, answered)
+
+
+def _reference(each: Reference | Failure) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = each.sop_class_uid
+    item.ReferencedSOPInstanceUID = each.sop_instance_uid
+    if isinstance(each, Failure):
+        item.FailureReason = each.reason
+    return item
 
 
 @dataclass(frozen=True, slots=True)

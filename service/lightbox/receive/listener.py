@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from lightbox.domain.errors import ConfigurationError
 from lightbox.ports import Clock, Ledger
+from lightbox.receive.commitment import JudgeHere, elsewhere
 from lightbox.receive.limits import Admission, Memory
 from lightbox.receive.observation import Observation
 from lightbox.receive.store import Store
@@ -42,6 +43,8 @@ class Listener:
         Time.
     observe : callable
         Told of what happened, from many threads; must not raise.
+    judge_here : callable
+        What to report about storage commitment on the association of the request, if anything.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Listener:
         ledger: Ledger,
         clock: Clock,
         observe: Callable[[Observation], None],
+        judge_here: JudgeHere = elsewhere,
     ) -> None:
         self._settings = settings
         self._shared = Surroundings(
@@ -61,6 +65,7 @@ class Listener:
             Admission(settings.max_associations, settings.limits.associations_per_peer),
             Memory(settings.limits.memory),
             observe,
+            judge_here,
         )
         self._port = settings.port
         self._open: dict[Association, threading.Thread] = {}

@@ -32,6 +32,9 @@ SendReport: TypeAlias = Callable[
 ]
 """(peer, transaction, kept, failed) → nothing, or ``DeliveryError``."""
 
+STRANGERS = 60.0
+"""Seconds for the receive process to report to a peer whose address nobody knows."""
+
 _PAUSE = 30.0
 
 _log = logging.getLogger(__name__)
@@ -93,7 +96,8 @@ class Reporter:
                     if event.name in self._settled:
                         self._settled.discard(event.name)
                         return
-                    self._owed.setdefault(event.name, _Owed(event))
+                    at = 0.0 if event.calling_ae in self._peers else self._in_a_while()
+                    self._owed.setdefault(event.name, _Owed(event, at=at))
                     self._news = True
                     self._changed.notify_all()
             case CommitmentAnswered(request=request):
@@ -130,6 +134,10 @@ class Reporter:
         with self._changed:
             return min((owed.at for owed in self._owed.values()), default=None)
 
+    def _in_a_while(self) -> float:
+        """Who has no address may have the report on the association of the request already."""
+        return self._clock.monotonic() + STRANGERS
+
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -155,7 +163,10 @@ class Reporter:
         request = owed.request
         peer = self._peers.get(request.calling_ae)
         if peer is None:
-            why_not = f"no [[destinations]] entry has ae_title {request.calling_ae}: add it"
+            why_not = (
+                f"it took no report on its own association, and no [[destinations]] entry has "
+                f"ae_title {request.calling_ae}: add one (with kinds = [] it gets no results)"
+            )
             self._settle(request, 0, (), why_not)
             return
         kept, failed = self._judged(request)

@@ -9,14 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never
 
+from lightbox.domain.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, CommitmentRequested
 from lightbox.domain.errors import LightboxError
 from lightbox.domain.events import AssociationReleased
 from lightbox.logs import log_association, logger
 from lightbox.ports import Clock, Ledger
+from lightbox.receive.commitment import JudgeHere, Report, elsewhere, report_of
 from lightbox.receive.limits import Admission, Memory
 from lightbox.receive.observation import Observation
 from lightbox.receive.store import Store
 from lightbox.receive.wire import negotiate, pdu
+from lightbox.receive.wire.command import event_report
 from lightbox.receive.wire.message import Message, Services
 from lightbox.receive.wire.negotiate import Agreement, Rejection
 from lightbox.receive.wire.pdu import AbortReason, ClosedError, ProtocolError, SilentError, Wire
@@ -41,6 +44,7 @@ class Surroundings:
     admission: Admission
     memory: Memory
     observe: Callable[[Observation], None]
+    judge_here: JudgeHere = elsewhere
 
 
 class Association:
@@ -71,6 +75,7 @@ class Association:
         self._agreement = Agreement("", "")
         self._message: Message | None = None
         self._services: Services | None = None
+        self._reports: list[Report] = []
         self._between_messages = True
         self._draining = False
         self._has_last_word = False
@@ -204,6 +209,7 @@ class Association:
     def _answer(self, message: Message) -> None:
         answer = message.answer()
         if answer is None:
+            self._responded(message.responded)
             return
         for piece in pdu.p_data(
             message.context_id, answer.command_set, self._agreement.longest_pdu
@@ -219,6 +225,34 @@ class Association:
                 calling_ae=self._agreement.calling_ae,
                 peer=self._peer,
             )
+
+        if answer.asked is not None:
+            self._report(message.context_id, answer.asked)
+
+    def _report(self, context_id: int, request: CommitmentRequested) -> None:
+        """Report on storage commitment to a peer that can be reached in no other way."""
+        judgement = self._shared.judge_here(request)
+        if judgement is None:
+            return
+        agreed = self._agreement
+        report = report_of(request, judgement, agreed.contexts[context_id].transfer_syntax)
+        self._reports.append(report)
+        said = event_report(PUSH_MODEL, PUSH_MODEL_INSTANCE, report.kind, len(self._reports))
+        for piece in pdu.p_data(context_id, said, agreed.longest_pdu):
+            self._wire.send(piece)
+        data = report.data_set
+        for piece in pdu.p_data(context_id, data, agreed.longest_pdu, is_command=False):
+            self._wire.send(piece)
+
+    def _responded(self, response: tuple[int, int] | None) -> None:
+        """Record that the peer has taken a report of ours."""
+        number, code = response or (0, 0)
+        if code or not 0 < number <= len(self._reports):
+            return
+        try:
+            self._shared.ledger.record(self._reports[number - 1].answered)
+        except LightboxError as error:  # it is listed as not reported instead
+            logger().error("report of storage commitment not recorded", reason=str(error))
 
     def _flush(self) -> None:
         if self._message is not None:

@@ -46,6 +46,8 @@ class Command:
         0 MEDIUM, 1 HIGH, 2 LOW (PS3.7 9.3.1.1).
     type_id : int
         Action or event type of a DIMSE-N request (PS3.7 10.3.1.1, 10.3.4.1).
+    responded_to, status : int
+        Of a response: the message that it answers, and how.
     """
 
     context_id: int
@@ -56,6 +58,8 @@ class Command:
     priority: int = 0
     has_data_set: bool = False
     type_id: int = 0
+    responded_to: int = 0
+    status: int = 0
 
 
 def _invalid(text: str) -> ProtocolError:
@@ -112,6 +116,8 @@ def parse(data: bytes, context_id: int) -> Command:
         priority=_number(elements, _PRIORITY, 0),
         has_data_set=_number(elements, _DATA_SET_TYPE) != _NO_DATA_SET,
         type_id=_number(elements, _TYPES.get(field, 0), 0),
+        responded_to=_number(elements, _RESPONDED_TO, 0),
+        status=_number(elements, _STATUS, 0),
     )
 
 
@@ -145,4 +151,17 @@ def response(command: Command, status: int, comment: str = "") -> bytes:
         )
     if command.field in _TYPES:
         body += _element(_TYPES[command.field], _US.pack(command.type_id))
+    return _element(0, struct.pack("<L", len(body))) + body
+
+
+def event_report(sop_class_uid: str, sop_instance_uid: str, kind: int, message_id: int) -> bytes:
+    """Return the command set of an N-EVENT-REPORT-RQ with a data set (PS3.7 table 10.3-1)."""
+    body = (
+        _element(_AFFECTED_SOP_CLASS, sop_class_uid.encode("ascii"))
+        + _element(_COMMAND_FIELD, _US.pack(N_EVENT_REPORT_RQ))
+        + _element(_MESSAGE_ID, _US.pack(message_id))
+        + _element(_DATA_SET_TYPE, _US.pack(1))
+        + _element(_AFFECTED_SOP_INSTANCE, sop_instance_uid.encode("ascii"))
+        + _element(_TYPES[N_EVENT_REPORT_RQ], _US.pack(kind))
+    )
     return _element(0, struct.pack("<L", len(body))) + body

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from lightbox.domain.commitment import CommitmentReported, CommitmentRequested
 from lightbox.domain.errors import RefusalReason, RefusedError
+from lightbox.domain.events import InstanceStored
 from lightbox.ports import Ledger
 from lightbox.receive import status
 from lightbox.receive.commitment import Heading, Letter, NotDoneError
@@ -33,6 +35,8 @@ class Answer:
         As :class:`Observation` has it; "" where there is nothing to count.
     refused : str
         Why, if it was refused.
+    asked : CommitmentRequested or None
+        What a peer wants us to keep; a report is due.
     """
 
     command_set: bytes
@@ -40,6 +44,7 @@ class Answer:
     seconds: float = 0.0
     bytes: int = 0
     refused: str = ""
+    asked: CommitmentRequested | None = None
 
 
 class Services:
@@ -249,6 +254,14 @@ class Message:
             return None  # we asked for nothing, and there is nothing to cancel
         return _HANDLERS.get(request.field, Message._unrecognised)(self, request)
 
+    @property
+    def responded(self) -> tuple[int, int] | None:
+        """The message of ours that this one answers and its status, None for a request."""
+        request = self._request
+        if request is None or not request.field & command.RESPONSE:
+            return None
+        return request.responded_to, request.status
+
     def abandon(self) -> None:
         """Leave nothing behind: the association ended in the middle of it."""
         self._hold(0)
@@ -277,27 +290,27 @@ class Message:
         return Answer(command.response(request, status.UNRECOGNISED_OPERATION))
 
     def _commitment(self, request: Command) -> Answer:
-        self._finish()
+        done = self._finish()
+        asked = done if isinstance(done, CommitmentRequested) else None
         code, comment = status.SUCCESS, ""
         if self._refused is not None:
             code, comment = status.NORMALISED[self._refused.refusal], str(self._refused)
         if isinstance(self._refused, NotDoneError):
             code = self._refused.status
         self._hold(0)
-        return Answer(command.response(request, code, comment), refused=comment)
+        return Answer(command.response(request, code, comment), refused=comment, asked=asked)
 
-    def _finish(self) -> bool:
+    def _finish(self) -> InstanceStored | CommitmentRequested | CommitmentReported | None:
         if self._intake is None:
-            return False
+            return None
         try:
-            self._intake.finish()
+            return self._intake.finish()
         except RefusedError as error:
             self._refuse(error)
-            return False
-        return True
+            return None
 
     def _store(self, request: Command) -> Answer:
-        self._services.stored += self._finish()
+        self._services.stored += self._finish() is not None
         code, comment = status.SUCCESS, ""
         if self._refused is not None:
             code, comment = status.REFUSALS[self._refused.refusal], str(self._refused)

@@ -70,8 +70,10 @@ def abort(reason: AbortReason) -> bytes:
     return b"\x07\0\0\0\0\x04\0\0\x02" + bytes([reason])
 
 
-def p_data(context_id: int, command_set: bytes, longest: int) -> Iterator[bytes]:
-    """Yield the P-DATA-TF PDUs that carry a command set to a peer.
+def p_data(
+    context_id: int, command_set: bytes, longest: int, *, is_command: bool = True
+) -> Iterator[bytes]:
+    """Yield the P-DATA-TF PDUs that carry a command set, or a data set, to a peer.
 
     Parameters
     ----------
@@ -81,7 +83,9 @@ def p_data(context_id: int, command_set: bytes, longest: int) -> Iterator[bytes]
     room = max(longest - _PDV.size, 2) if longest else len(command_set)
     for at in range(0, len(command_set), room):
         piece = command_set[at : at + room]
-        flags = _COMMAND_BIT | (_LAST_BIT if at + room >= len(command_set) else 0)
+        flags = (_COMMAND_BIT if is_command else 0) | (
+            _LAST_BIT if at + room >= len(command_set) else 0
+        )
         pdv = _PDV.pack(len(piece) + 2, context_id, flags) + piece
         yield _HEADER.pack(4, len(pdv)) + pdv
 

@@ -8,7 +8,7 @@ import pytest
 
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
-from lightbox.deliver.commitment.report import Reporter
+from lightbox.deliver.commitment.report import STRANGERS, Reporter
 from lightbox.deliver.status import Action, DestinationError
 from lightbox.domain.commitment import (
     NO_SUCH_INSTANCE,
@@ -118,6 +118,17 @@ def test_a_peer_whose_address_nobody_knows_is_listed(
 ) -> None:
     bench.ledger.record(CommitmentRequested("2.25.10", "CT2", "10.0.0.2", (HELD,)))
     bench.run()
+    assert len(bench.answers()) == 1
+    bench.after(STRANGERS)
     answer = bench.answers()[-1]
     assert "no [[destinations]] entry has ae_title CT2" in answer.undeliverable
     assert answer.undeliverable in caplog.text
+
+
+def test_a_stranger_who_took_the_report_on_its_own_association_is_not_listed(bench: Bench) -> None:
+    request = CommitmentRequested("2.25.10", "CT2", "10.0.0.2", (HELD,))
+    bench.ledger.record(request)
+    bench.run()
+    bench.ledger.record(CommitmentAnswered("2.25.10", request.name, "CT2", 1))
+    bench.after(STRANGERS)
+    assert [answer.undeliverable for answer in bench.answers()] == ["", ""]
