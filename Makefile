@@ -4,6 +4,8 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 TORCH_INSTALLED := .venv/.installed-torch
+# Small linear algebra is quicker alone; tests open models and must not report it to anybody.
+TESTS_IN := OPENBLAS_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test campaign lint format system
@@ -33,10 +35,10 @@ demo: system $(INSTALLED)  ## send real studies through the service and look at 
 	$(BIN)/lightbox demo $(DEMO)
 
 test: system $(INSTALLED) $(TORCH_INSTALLED) lint  ## run all tests that this machine can run
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
+	$(TESTS_IN) $(BIN)/python -m pytest -m "not slow"
 
 campaign: system $(INSTALLED) $(TORCH_INSTALLED)  ## the longer tests that make test leaves out
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+	$(TESTS_IN) $(BIN)/python -m pytest -m slow
 
 lint: $(INSTALLED)  ## ruff, mypy, import-linter, codespell
 	$(BIN)/ruff check --quiet .

@@ -18,6 +18,7 @@ from pydicom import Dataset
 from pynetdicom import _config as pynetdicom_settings
 from pynetdicom import build_role, evt
 from pynetdicom.association import Association as PynetdicomAssociation
+from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
 from pynetdicom.presentation import build_context
 
 from lightbox.deliver.connection import RequestingEntity, even_length, set_option, why_none
@@ -110,6 +111,7 @@ class Association:
         self._messages = itertools.cycle(range(1, 65536))
         self._connected = False
         self._abort_received = False
+        self._rejected: tuple[int, int] | None = None
         address = _resolve(peer)
         ae = self._entity = RequestingEntity(ae_title=peer.calling_ae)
         ae.connection_timeout = peer.connect_seconds
@@ -255,7 +257,11 @@ class Association:
         return self._reported(event.event_information), None
 
     def _on_pdu(self, event: evt.Event) -> None:
-        self._abort_received |= type(event.pdu).__name__ == "A_ABORT_RQ"
+        # pynetdicom closes a rejected connection so soon that it may forget why: we remember.
+        pdu = event.pdu
+        self._abort_received |= isinstance(pdu, A_ABORT_RQ)
+        if isinstance(pdu, A_ASSOCIATE_RJ):
+            self._rejected = (pdu.source or 0, pdu.reason_diagnostic or 0)
 
     def _response(self, answer: Dataset, seconds: float) -> Response:
         if "Status" in answer:
@@ -272,11 +278,10 @@ class Association:
             return self._error(
                 NETWORK[why_none(address, self._peer.port, self._peer.connect_seconds)]
             )
-        answer = self._wire.acceptor.primitive
-        if answer is None:
+        if self._rejected is not None:
+            return self._error(of_rejection(*self._rejected))
+        if self._wire.acceptor.primitive is None:
             return self._error(NETWORK[self._lost(seconds, Network.NOT_DICOM)])
-        if answer.result:
-            return self._error(of_rejection(answer.result_source or 0, answer.diagnostic or 0))
         return self._error(NETWORK[Network.NO_CONTEXTS])
 
     def _error(self, answer: Answer) -> DestinationError:

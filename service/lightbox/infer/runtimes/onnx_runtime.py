@@ -14,6 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+# Before its import: from then on it would note every model that is opened in the user's home and
+# try to tell its maker. Nothing about a hospital's work leaves the machine.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime as ort
 
 from lightbox.domain.arrays import CoalitionMatrix, FloatMap, ImageTensor, LabelMap

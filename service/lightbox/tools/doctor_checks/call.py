@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lightbox.deliver.association import VERIFICATION, Association, Peer
-from lightbox.deliver.status import NETWORK, REJECTED, DestinationError, Network
+from lightbox.deliver.status import REJECTED, DestinationError
 from lightbox.domain.identity import ae_title
 
 CONNECT_SECONDS = 5.0
@@ -13,9 +13,6 @@ ANSWER_SECONDS = 10.0
 
 CALLING_NOT_KNOWN = REJECTED[1, 3].meaning
 CALLED_WRONG = REJECTED[1, 7].meaning
-
-_CLOSED = NETWORK[Network.NOT_DICOM].meaning
-_TRIES = 3
 
 
 def peer_at(
@@ -41,7 +38,7 @@ def echo(peer: Peer, contexts: Iterable[tuple[str, str]] = ()) -> frozenset[tupl
     DestinationError
         With the cause.
     """
-    association = _opened(peer, [VERIFICATION, *contexts])
+    association = Association(peer, [VERIFICATION, *contexts])
     try:
         association.echo()
         return association.accepted
@@ -56,14 +53,3 @@ def why_not(peer: Peer) -> DestinationError | None:
     except DestinationError as error:
         return error
     return None
-
-
-def _opened(peer: Peer, contexts: list[tuple[str, str]]) -> Association:
-    """Open it; pynetdicom 3.0.4 takes a rejection that comes at once for a closed connection."""
-    for _ in range(_TRIES - 1):
-        try:
-            return Association(peer, contexts)
-        except DestinationError as error:
-            if error.reason != _CLOSED:
-                raise
-    return Association(peer, contexts)
