@@ -26,7 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A running site with an archive of ours; a result that it refuses is a dead letter at once."""
     folder: Path = tmp_path_factory.mktemp("site")
     with Archive(folder / "archive") as archive:
-        site = Site(folder, archive, "retries = 0\n[audit]\nmax_evaluations = 1500\n")
+        site = Site(folder, archive, "retries = 0\n[audit]\nmax_evaluations = 700\n")
         site.start()
         yield site
         site.service.stop()
@@ -134,6 +134,34 @@ def test_an_audit_by_another_method_is_placed_for_the_person_who_asks(site: Site
     again = lightbox(site, "audit", uid, "--method", "occlusion")
     assert again.returncode == 1
     assert "is there already" in again.stderr
+
+
+def test_the_console_acts_for_a_program_and_says_who_asked(site: Site) -> None:
+    request = urllib.request.Request(
+        site.web + "/api/actions/stop",
+        data=b'{"subject": "brain_tumour_mri"}',
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer)["done"] is True
+    (flag,) = ready(site)["stopped"]
+    assert flag["by"] == "console at 127.0.0.1"
+    assert lightbox(site, "resume", "--model", "brain_tumour_mri").returncode == 0
+    site.until(lambda _: acted(site).count(("resume", "brain_tumour_mri")) == 2)
+
+
+def test_a_stop_outlives_a_restart_and_its_end_lets_all_go_on(site: Site) -> None:
+    assert lightbox(site, "stop").returncode == 0
+    assert site.send(SAMPLES[4], called="LIGHTBOX_STAT").returncode == 0
+    uid = study_of(SAMPLES[4])
+    site.until(lambda a: bool(a.study(uid).jobs))
+    site.kill()
+    site.start()
+    stays(site, 3.0)
+    assert lightbox(site, "resume").returncode == 0
+    site.until(answered(5))
+    proof = site.prove()
+    assert proof.ok, proof.problems
 
 
 def test_without_a_service_a_retry_is_refused_in_one_line_and_stop_works(site: Site) -> None:
