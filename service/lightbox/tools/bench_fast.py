@@ -48,7 +48,9 @@ def bench_fast(settings: Settings, loaded: LoadedPackage, plan: FastPlan) -> lis
     """
     cases: list[Case] = []
     with Doors(settings, loaded) as doors:
-        images = np.concatenate([doors.frame(file).tensor for file in samples(loaded)[: max(plan.batches)]])
+        images = np.concatenate(
+            [doors.frame(file).tensor for file in samples(loaded)[: max(plan.batches)]]
+        )
         bare = doors.runtime.bare(loaded.weights)
         for batch in plan.batches:
             rows: ImageTensor = images[np.arange(batch) % len(images)]

@@ -216,13 +216,11 @@ def _round(
 ) -> float:
     """Send one round's instances; return how many the receiver stored per second."""
     senders, instances = load
-    clock = SystemClock()
     share = max(1, instances // senders)
     processes = [_sender(receiver, template, share, next(numbers)) for _ in range(senders)]
     try:
         for process in processes:
             _expect(process, "ready")
-        began = clock.monotonic()
         for process in processes:
             assert process.stdin is not None
             process.stdin.write("go\n")
@@ -230,7 +228,6 @@ def _round(
         answers = [
             json.loads(process.communicate(timeout=_SEND_SECONDS)[0]) for process in processes
         ]
-        wall = clock.monotonic() - began
     finally:
         for process in processes:
             if process.poll() is None:
@@ -241,7 +238,8 @@ def _round(
         why = next((a["error"] for a in answers if a["error"]), "it answered with a failure")
         raise UsageError(receiver.ae_title, f"stored {stored} of {share * senders}: {why}")
     waits.extend(s for answer in answers for s in answer["seconds"])
-    return stored / wall
+    wall = max(answer["last"] for answer in answers) - min(answer["first"] for answer in answers)
+    return stored / float(wall)
 
 
 def _sender(
