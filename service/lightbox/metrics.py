@@ -333,6 +333,8 @@ class Metrics:
         self._stage("explain", job, record.seconds)
         self.model_evaluations.labels(job.model, job.path).inc(record.evaluations)
         for name, value in record.quality.items():
+            if value < 0.0:
+                continue  # a histogram's sum must not fall; what is below zero stands in the ledger
             self.explanation_quality.labels(job.model, name).observe(value)
         if record.agreement is not None:
             self.explanation_agreement.labels(job.model).observe(record.agreement)

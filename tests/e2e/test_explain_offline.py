@@ -125,3 +125,14 @@ def test_the_shipped_package_passes_its_own_check() -> None:
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
+
+
+def test_two_files_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    copies = []
+    for number, sample in enumerate(SAMPLES[:2]):
+        copies.append(tmp_path / str(number) / "IM1.dcm")
+        copies[-1].parent.mkdir()
+        copies[-1].write_bytes(sample.read_bytes())
+    first, second = explain(tmp_path, *map(str, copies), "--out", str(tmp_path / "out"))
+    assert not set(first["files"].values()) & set(second["files"].values())
+    assert len(list((tmp_path / "out").glob("*.npz"))) == 2

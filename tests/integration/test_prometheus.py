@@ -20,6 +20,7 @@ from builders import NOON, a_job, a_placed_job, a_result, a_stored, a_written
 from lightbox.console.server import create_app, serve
 from lightbox.console.sources import ConsoleSources, Readiness
 from lightbox.domain.events import Delivered, Event, Recorded
+from lightbox.domain.operations import Outcome
 from lightbox.domain.urgency import Urgency
 from lightbox.metrics import Levels, Metrics
 from lightbox.settings import Web
@@ -127,6 +128,7 @@ def prometheus(tmp_path: Path) -> Iterator[Peer]:
         metrics=metrics.exposition,
         ready=lambda: Readiness(()),
         queue=dict,
+        operate=lambda _request: Outcome(False, ()),
         studies=lambda _search, _limit: [],
         study=lambda _uid: None,
         ledger=dict,

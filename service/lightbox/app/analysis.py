@@ -10,7 +10,7 @@ stop a model or cancel a job there too: ``may_go_on`` decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job, JobPath, job_identity
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.prediction import Prediction
+from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, Subject, finished
 from lightbox.infer.looked import Looked
@@ -86,7 +87,11 @@ class Analysis:
         subject = Subject(package, looked.frame, looked.prediction)
         attribution = self._attribute.fast(subject, looked.output, job.method)
         self._ledger.record(Attributed(study, job_id, AttributionRecord.of(attribution)))
-        self._finish(job, package, looked, attribution, None)
+        # An emergency keeps the device while its results are encoded: the audit's next chunk would
+        # take the processor cores that the encoding needs.
+        urgent = job.urgency.rank <= Urgency.HIGH.rank
+        with self._turn(job.urgency, job.deadline) if urgent else nullcontext():
+            self._finish(job, package, looked, attribution, None)
 
     def _audit(self, job: Job, package: ModelPackage) -> None:
         prediction = self._prediction_of(job)

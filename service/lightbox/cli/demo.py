@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -10,12 +11,17 @@ import click
 from rich.console import Console
 
 from lightbox.cli.invocation import Invocation
+from lightbox.cli.outputs import writable
+from lightbox.domain.errors import UsageError
 from lightbox.tools import demo as road
 from lightbox.tools import demo_report
 from lightbox.tools.demo import Demo
 
+_STOPPED = 143  # 128 + SIGTERM, as shells have it
 
-@click.command(epilog="Example: lightbox demo --out pictures --keep")
+
+@click.command(epilog="Example: lightbox demo --out pictures --data A.dcm B.dcm")
+@click.argument("more", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the outcome here."
 )
@@ -35,43 +41,72 @@ from lightbox.tools.demo import Demo
 @click.option("--keep", is_flag=True, help="Keep everything running until a key is pressed.")
 @click.pass_obj
 def demo(
-    invocation: Invocation, json_file: Path | None, out: Path, data: tuple[Path, ...], *, keep: bool
+    invocation: Invocation,
+    json_file: Path | None,
+    out: Path,
+    data: tuple[Path, ...],
+    more: tuple[Path, ...],
+    *,
+    keep: bool,
 ) -> int:
     """Send real studies through the service and show what comes back.
 
     Starts the service and an archive (Orthanc where it is installed), sends ROUTINE and STAT
     studies over the socket, waits until the results are in the archive, and shows them.
     """
-    screen = Console(stderr=True, highlight=False)
     models = Path(invocation.settings().models.path).expanduser().resolve()
-    run_folder = out.resolve() / "run"
-    if run_folder.exists():
-        shutil.rmtree(run_folder)
-    run_folder.mkdir(parents=True)
+    writable(json_file)
+    run_folder = _fresh(out.resolve() / "run")
+    root = run_folder / "data"
+
+    def report(outcome: Demo) -> None:
+        made = demo_report.previews(outcome, root, out.resolve())
+        if json_file is not None:
+            json_file.write_text(demo_report.as_json(outcome, root, made))
+        demo_report.show(outcome, _page())
+        click.echo(f"{len(made)} pictures: {out.resolve()}")
 
     def wait_for_a_person(so_far: Demo) -> None:
-        demo_report.show(so_far, _page())
-        click.echo(f"running until a key is pressed: {so_far.web_url}", err=True)
-        if sys.stdin.isatty():
+        report(so_far)
+        click.echo(f"running until a key is pressed or SIGTERM: {so_far.web_url}", err=True)
+        if sys.stdin is not None and sys.stdin.isatty():
             click.pause(info="")
         else:
-            sys.stdin.read()
+            signal.pause()
 
+    # Whoever stops us stops the service and the archive too: the context managers unwind.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(_STOPPED))
     outcome = road.run(
-        data=data or tuple(sorted(models.glob("*/samples"))),
+        data=(*data, *more) or tuple(sorted(models.glob("*/samples"))),
         folder=run_folder,
         models=models,
-        say=screen.print,
+        say=Console(stderr=True, highlight=False).print,
         keep=wait_for_a_person if keep else None,
     )
-    root = run_folder / "data"
-    made = demo_report.previews(outcome, root, out.resolve())
-    if json_file is not None:
-        json_file.write_text(demo_report.as_json(outcome, root, made))
-    demo_report.show(outcome, _page())
-    click.echo(f"{len(made)} pictures: {out.resolve()}")
+    if not keep:
+        report(outcome)
     click.echo("next: look at the pictures, then README.md (connect your PACS: deploy/README.md)")
     return 0 if outcome.ok else 1
+
+
+def _fresh(folder: Path) -> Path:
+    """Make the folder of a run; what an earlier demo left there goes, nothing else.
+
+    Raises
+    ------
+    UsageError
+        If something else is there.
+    """
+    if folder.exists():
+        if not ((folder / "lightbox.toml").is_file() and (folder / "archive").is_dir()):
+            raise UsageError(str(folder), "was not made by a demo", "name another --out")
+        shutil.rmtree(folder)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(str(folder), error.strerror or str(error), "name another --out") from error
+    return folder
 
 
 def _page() -> Console:

@@ -13,6 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lightbox.cli.invocation import Invocation
+from lightbox.cli.outputs import folder, writable
 from lightbox.tools.explain import Offline, Wish, files_of, loaded, read_mask
 
 
@@ -42,6 +43,9 @@ def explain(
 ) -> int:
     """Explain images offline. Exit 1 if one was refused."""
     settings = invocation.settings()
+    writable(json_file)
+    if out is not None:
+        folder(out)
     wish = Wish(method, target, out, evaluate, None if mask is None else read_mask(mask))
     names = list(files_of(files))
     screen = Console(stderr=True)
@@ -62,7 +66,7 @@ def _show(answers: list[dict[str, Any]]) -> None:
         table.add_column(name)
     for answer in answers:
         if answer["refused"]:
-            table.add_row(Path(answer["file"]).name, f"refused: {answer['refused']}")
+            table.add_row(Path(answer["file"]).name, "refused")
             continue
         table.add_row(
             Path(answer["file"]).name,
@@ -72,4 +76,7 @@ def _show(answers: list[dict[str, Any]]) -> None:
             f"{answer['evaluations']}{' (exact)' if answer['exact'] else ''}",
             f"{sum(answer['seconds'].values()):.2f}",
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 118).print(table)
+    for answer in answers:
+        if answer["refused"]:
+            click.echo(f"refused: {answer['refused']}")

@@ -30,6 +30,11 @@ class Accepts(Table):
     """What to do where the source states no body part; accepted ones say so on the picture."""
     description_refuses: tuple[str, ...] = ()
     """Words in study, series or protocol description that rule the model out (any case)."""
+    description_expects: tuple[str, ...] = ()
+    """Words one of which names the sequence or view that the model knows; where none of them stands
+    in a description, the picture says so."""
+    image_type_refuses: tuple[str, ...] = ()
+    """Values of ImageType (0008,0008) that rule the model out."""
     min_rows: int = 32
     """Smallest Rows and Columns."""
     samples_per_pixel: tuple[int, ...] = (1,)

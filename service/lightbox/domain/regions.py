@@ -6,7 +6,7 @@ _ROWS = {
     1: ("",),
     2: ("upper", "lower"),
     3: ("upper", "middle", "lower"),
-    4: ("top", "upper middle", "lower middle", "bottom"),
+    4: ("top", "upper", "lower", "bottom"),
 }
 _COLUMNS = {
     1: ("",),

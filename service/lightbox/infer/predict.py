@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lightbox.domain.arrays import FloatMap
-from lightbox.domain.errors import ModelPackageError, UnreadableError
+from lightbox.domain.errors import ModelPackageError, NotApplicableError, UnreadableError
 from lightbox.domain.frame import Frame
 from lightbox.domain.jobs import Job
 from lightbox.domain.model_package import ModelPackage
@@ -70,13 +70,21 @@ class Predict:
             If the model is not served here.
         UnreadableError
             If an instance cannot be decoded: a unit with a hole is not judged.
+        NotApplicableError
+            If every frame is blank; blank frames among others are passed over.
         ExplanationError
             If the logits are no prediction.
         """
         look = self._look(job, turn)
         with closing(self._frames(job, look.package)) as frames:
             while batch := look.decoding(lambda: list(islice(frames, self._max_batch))):
-                look.at(batch)
+                look.at([frame for frame in batch if np.ptp(frame.tensor) > 0])
+        if look.key is None:
+            raise NotApplicableError(
+                f"{job.instances[0].sop_instance_uid}",
+                "shows nothing: all its pixels are equal",
+                "check the image at the sender",
+            )
         return look.finished()
 
     def again(self, job: Job, prediction: Prediction, turn: Turn) -> Looked:
@@ -144,6 +152,8 @@ class _Look:
 
     def at(self, batch: list[Frame]) -> None:
         """Run a batch; remember the first of the most suspicious frames."""
+        if not batch:
+            return
         output = self._forward(np.concatenate([frame.tensor for frame in batch]))
         each = suspicion(self.package, probabilities(self.package, output.logits))
         first = int(each.argmax())

@@ -73,8 +73,11 @@ def caption(explained: Explained) -> str:
 
 def headline(explained: Explained) -> str:
     """Return finding and calibrated confidence."""
-    label = explained.package.finding(explained.prediction.target).label
-    return f"{label}, calibrated confidence {percent(explained.prediction.confidence)}"
+    finding = explained.package.finding(explained.prediction.target)
+    confidence = percent(explained.prediction.confidence)
+    if explained.prediction.confidence < finding.threshold:
+        return f"No finding above its threshold (highest: {finding.label}, {confidence})"
+    return f"{finding.label}, calibrated confidence {confidence}"
 
 
 def explained_confidence(explained: Explained) -> float:

@@ -7,7 +7,7 @@ something else, or that text is burned into it, no model gets it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pydicom import uid
@@ -99,8 +99,16 @@ def _ask(package: ModelPackage, described: Described) -> Match:
         reason = check(accepts, attributes)
         if reason:
             return Match(package, ListedReason.NOT_APPLICABLE, reason)
-    unstated = bool(accepts.body_part) and not _body_part(attributes)
-    return Match(package, caveat=UNSTATED_BODY_PART if unstated else "")
+    return Match(package, caveat="; ".join(_caveats(accepts, attributes)))
+
+
+def _caveats(accepts: Accepts, attributes: Attributes) -> Iterator[str]:
+    if accepts.body_part and not _body_part(attributes):
+        yield UNSTATED_BODY_PART
+    expected = accepts.description_expects
+    texts = [attributes.get(keyword, "") for keyword in _DESCRIPTIONS]
+    if expected and not any(_has_word(text, word) for text in texts for word in expected):
+        yield f"no description says {_either(expected[:1])}, which is all that the model knows"
 
 
 def _wrong_kind(accepts: Accepts, described: Described) -> str:
@@ -135,6 +143,12 @@ def _localiser(_: Accepts, attributes: Attributes) -> str:
     return "Image Type says LOCALIZER" if "LOCALIZER" in values else ""
 
 
+def _other_image_type(accepts: Accepts, attributes: Attributes) -> str:
+    values = {value.strip().upper() for value in attributes.get("ImageType", "").split("\\")}
+    found = sorted(values & {value.upper() for value in accepts.image_type_refuses})
+    return f"Image Type says {found[0]}" if found else ""
+
+
 def _other_body_part(accepts: Accepts, attributes: Attributes) -> str:
     stated = _body_part(attributes)
     wanted = {part.strip().upper() for part in accepts.body_part}
@@ -150,12 +164,18 @@ def _refused_description(accepts: Accepts, attributes: Attributes) -> str:
     for keyword in _DESCRIPTIONS:
         text = attributes.get(keyword, "")
         for word in accepts.description_refuses:
-            # A word ends where letters and digits end: "knee" is in "KNEE_L", "hip" is not in
-            # "hippocampus".
-            whole = rf"(?<![^\W_]){re.escape(word.strip())}(?![^\W_])"
-            if word.strip() and re.search(whole, text, re.IGNORECASE):
+            if _has_word(text, word):
                 return f"{keyword} contains {word.strip()!r}"
     return ""
+
+
+def _has_word(text: str, word: str) -> bool:
+    """Say whether a word stands in a text, in any case.
+
+    It ends where letters and digits end: "knee" is in "KNEE_L", "hip" is not in "hippocampus".
+    """
+    whole = rf"(?<![^\W_]){re.escape(word.strip())}(?![^\W_])"
+    return bool(word.strip()) and re.search(whole, text, re.IGNORECASE) is not None
 
 
 def _too_small(accepts: Accepts, attributes: Attributes) -> str:
@@ -178,6 +198,7 @@ _CHECKS: tuple[Callable[[Accepts, Attributes], str], ...] = (
     _no_pixels,
     _burned_in,
     _localiser,
+    _other_image_type,
     _other_body_part,
     _refused_description,
     _too_small,

@@ -40,4 +40,5 @@ def write_arrays(path: Path, frame: Frame, attribution: Attribution) -> Path:
         if attribution.occlusion is not None:
             arrays["occlusion"] = attribution.occlusion
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # its stubs want arrays only
+    path.chmod(0o600)  # as everything else that holds pixels
     return path

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pydicom
@@ -35,5 +36,10 @@ def studies_in(paths: Sequence[Path]) -> list[Study]:
         if uid := header.get("StudyInstanceUID"):
             grouped.setdefault(str(uid), []).append(file)
     studies = [Study(files[0].stem, uid, tuple(sorted(files))) for uid, files in grouped.items()]
-    studies.sort(key=lambda study: study.name)
+    studies.sort(key=lambda study: (study.name, study.study_instance_uid))
+    seen: Counter[str] = Counter()
+    for number, study in enumerate(studies):
+        seen[study.name] += 1
+        if seen[study.name] > 1:
+            studies[number] = replace(study, name=f"{study.name}_{seen[study.name]}")
     return studies[::2] + studies[1::2]

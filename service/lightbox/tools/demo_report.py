@@ -10,12 +10,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lightbox.domain.jobs import JobPath
+from lightbox.domain.quantities import as_percent
 from lightbox.domain.standing import AuditState, StudyStanding
 from lightbox.ledger.report import study_json
 from lightbox.tools.demo import Demo, Shown
 from lightbox.tools.previews import source_picture, write_previews
 from lightbox.version import __version__
+
+_PENDING = frozenset({AuditState.WAITING, AuditState.RUNNING})
 
 
 def previews(demo: Demo, root: Path, out: Path) -> Mapping[str, Path]:
@@ -23,11 +25,23 @@ def previews(demo: Demo, root: Path, out: Path) -> Mapping[str, Path]:
     out.mkdir(parents=True, exist_ok=True)
     made: dict[str, Path] = {}
     for shown in demo.studies:
-        standing = shown.standing
-        picture = source_picture((root / standing.instances[0].instance.path).read_bytes())
-        for path in JobPath:
-            results = tuple(r.result for r in standing.results if r.path is path)
-            made |= write_previews(root, results, picture, out, f"{shown.name}_{path}")
+        jobs = shown.standing.jobs
+        keys = {
+            j.job.instances: (j.prediction.key_frame.sop_instance_uid, j.prediction.key_frame.frame)
+            for j in jobs
+            if j.prediction
+        }
+        series = sorted({j.job.series_instance_uid for j in jobs})
+        for standing in jobs:
+            job = standing.job
+            key = keys.get(job.instances)
+            source = next((i for i in job.instances if key and i.sop_instance_uid == key[0]), None)
+            picture = None
+            if key is not None and source is not None:
+                picture = source_picture((root / source.path).read_bytes(), key[1])
+            number = series.index(job.series_instance_uid) + 1
+            stem = f"{shown.name}_{job.path}" + (f"_series{number}" if len(series) > 1 else "")
+            made |= write_previews(root, standing.results, picture, out, stem)
     return made
 
 
@@ -75,7 +89,7 @@ def show(demo: Demo, console: Console) -> None:
             shown.name,
             at.urgency,
             at.finding.replace("_", " ") or "-",
-            "-" if at.confidence is None else f"{100 * at.confidence:.0f} %",
+            "-" if at.confidence is None else as_percent(at.confidence),
             "-" if at.turnaround is None else f"{at.turnaround:.2f} of {at.allowed:.0f} s",
             _audit(at),
         )
@@ -90,6 +104,11 @@ def show(demo: Demo, console: Console) -> None:
         f"ledger: {proof.accepted} accepted = {proof.delivered} delivered + {proof.listed} listed "
         f"+ {proof.in_progress} in progress; {'proven' if proof.ok else 'NOT PROVEN'}"
     )
+    waiting = sum(at.audit.state in _PENDING for at in (shown.standing for shown in demo.studies))
+    if waiting:
+        console.print(
+            f"{waiting} audits were still waiting or running; they would follow by themselves"
+        )
     for problem in demo.problems:
         console.print(f"problem: {problem}", style="bold red")
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -91,6 +92,7 @@ class Offline:
         self._settings = settings
         self._package = loaded.package
         self._doors = Doors(settings, loaded)
+        self._stems: dict[str, Path] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -210,7 +212,7 @@ class Offline:
         attribution, fast = explanations
         out = out.resolve()
         out.mkdir(parents=True, exist_ok=True)
-        stem = f"{file.stem}.{attribution.method}"
+        stem = self._stem(file, attribution.method)
         written = {"npz": str(write_arrays(out / f"{stem}.npz", looked.frame, attribution))}
         explained = Explained(
             job=job,
@@ -221,17 +223,24 @@ class Offline:
             sources=(header_of(file),),
             fast=fast,
         )
-        for result in write_into(out, explained, self._settings.results):
-            written[result.kind] = str(
-                (out / result.path).rename(out / f"{stem}.{result.kind}.dcm")
-            )
-            if result.preview:
-                written["png"] = str((out / result.preview).rename(out / f"{stem}.png"))
-        for folder in sorted(out.glob("results/*"), reverse=True):
-            folder.rmdir()
-        if (out / "results").exists():
-            (out / "results").rmdir()
+        with TemporaryDirectory(dir=out) as made:
+            folder = Path(made)
+            for result in write_into(folder, explained, self._settings.results):
+                target = out / f"{stem}.{result.kind}.dcm"
+                written[result.kind] = str((folder / result.path).rename(target))
+                if result.preview:
+                    written["png"] = str((folder / result.preview).rename(out / f"{stem}.png"))
         return written
+
+    def _stem(self, file: Path, method: str) -> str:
+        """Return the names' beginning: two files of one name do not overwrite each other."""
+        stem = f"{file.stem}.{method}"
+        if self._stems.setdefault(stem, file.resolve()) != file.resolve():
+            stem = f"{file.resolve().parent.name}.{stem}"
+        number, wanted = 2, stem
+        while self._stems.setdefault(stem, file.resolve()) != file.resolve():
+            stem, number = f"{wanted}.{number}", number + 1
+        return stem
 
 
 def _predicted(looked: Looked) -> dict[str, Any]:
@@ -249,7 +258,7 @@ def _explained(looked: Looked, attribution: Attribution) -> dict[str, Any]:
     return {
         "evaluations": estimate.evaluations,
         "exact": estimate.exact,
-        "tolerance": attribution.parameters.get("tolerance"),
+        "tolerance": None if errors is None else float(attribution.parameters["tolerance"]),
         "standard_error_max": None if errors is None else float(errors.max()),
         "completeness_residual": None if errors is None else attribution.completeness_residual,
         "seconds": {

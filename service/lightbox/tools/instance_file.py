@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pydicom
+from pydicom.errors import InvalidDicomError
 
 from lightbox.domain.errors import UnreadableError
 from lightbox.domain.study import Instance
@@ -34,6 +35,10 @@ def instance_of(path: Path) -> Instance:
             sha256=data_set_sha256(path) or hashlib.sha256(path.read_bytes()).hexdigest(),
             size_bytes=path.stat().st_size,
         )
+    except InvalidDicomError as error:
+        raise UnreadableError(
+            str(path), "is not a DICOM file", "give a DICOM file (PS3.10)"
+        ) from error
     except Exception as error:
         why = str(error) or type(error).__name__
         raise UnreadableError(str(path), why, "give a DICOM file (PS3.10)") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -37,7 +38,8 @@ class Stored:
 
 def program() -> str:
     """Return the path of Orthanc, "" where it is not installed (Debian keeps it in /usr/sbin)."""
-    return shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin") or ""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
+    return shutil.which("Orthanc", path=path) or ""
 
 
 def is_installed() -> bool:

@@ -60,7 +60,9 @@ def segmented(file: Path) -> Mask:
 
 def outlined(mask: Mask, picture: Picture | None) -> Image.Image:
     """Draw the edge of a mask over a picture of the same shape."""
-    base = np.zeros(mask.shape, np.uint8) if picture is None else picture
+    base = np.zeros(mask.shape, np.uint8)
+    if picture is not None and picture.shape[:2] == mask.shape:
+        base = picture
     canvas = np.repeat(base[..., None], 3, axis=2) if base.ndim == 2 else base.copy()
     inner = mask.copy()
     inner[1:-1, 1:-1] &= mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
@@ -111,12 +113,14 @@ def _lines_of(item: pydicom.Dataset, depth: int, lines: list[str]) -> None:
         _lines_of(child, depth + 1, lines)
 
 
-def source_picture(file: bytes) -> Picture | None:
-    """Return an 8-bit picture of a simple source, for outlines; None where it takes more."""
+def source_picture(file: bytes, frame: int) -> Picture | None:
+    """Return an 8-bit picture of a grey frame (from 1), for outlines; None where it takes more."""
     try:
         frames = pydicom.dcmread(io.BytesIO(file)).pixel_array.astype(np.float64)
     except (AttributeError, ValueError, RuntimeError, NotImplementedError):
         return None
+    if frames.ndim == 3 and frame <= len(frames):
+        frames = frames[frame - 1]
     if frames.ndim != 2:
         return None
     low, high = np.percentile(frames, (0.5, 99.5))

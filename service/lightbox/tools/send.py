@@ -13,7 +13,6 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from lightbox.deliver.association import MOST_CONTEXTS, Association, Peer
@@ -60,6 +59,9 @@ class Report:
     def ok(self) -> bool:
         """Whether it has all of them."""
         return self.stored == len(self.files)
+
+
+_IDENTITY = ("SOPClassUID", "SOPInstanceUID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +171,30 @@ def _instance(file: Path) -> _Instance:
             found = _bare(file)
             context = (str(found.SOPClassUID), str(found.file_meta.TransferSyntaxUID))
             return _Instance(file, str(found.SOPInstanceUID), context, bare=True)
-        meta = read_file_meta_info(file)
+        found = dcmread(file, stop_before_pixels=True, specific_tags=list(_IDENTITY))
+        meta = found.file_meta
         context = (str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
-        return _Instance(file, str(meta.MediaStorageSOPInstanceUID), context)
+        uid = str(meta.MediaStorageSOPInstanceUID)
+        if not (uid and all(context)):
+            raise _incomplete(file)
+        if (found.SOPClassUID, found.SOPInstanceUID) != (context[0], uid):
+            reason = (
+                "contradicts itself: file meta and data set name different instances or classes"
+            )
+            raise UnreadableError(str(file), reason, "mend its header")
+        return _Instance(file, uid, context)
     except InvalidDicomError as error:
         raise UnreadableError(str(file), "is not a DICOM file") from error
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
         raise UnreadableError(str(file), reason) from error
     except (AttributeError, KeyError, ValueError, struct.error, NotImplementedError) as error:
-        reason = "is no complete DICOM file: SOP class, SOP instance or transfer syntax is missing"
-        raise UnreadableError(str(file), reason) from error
+        raise _incomplete(file) from error
+
+
+def _incomplete(file: Path) -> UnreadableError:
+    reason = "is no complete DICOM file: SOP class, SOP instance or transfer syntax is missing"
+    return UnreadableError(str(file), reason)
 
 
 def _is_bare(file: Path) -> bool:

@@ -642,7 +642,12 @@ def test_a_request_for_commitment_is_unsettled_until_it_is_answered() -> None:
 def test_a_failed_job_that_a_person_retries_is_in_progress_again_until_its_new_end() -> None:
     job = a_job()
     study, name = job.study_instance_uid, job.job_id
-    events = [a_stored(job.instances[0]), JobPlaced(job), JobStarted(study, name), failed(job)]
+    events: list[Event] = [
+        a_stored(job.instances[0]),
+        JobPlaced(job),
+        JobStarted(study, name),
+        failed(job),
+    ]
     events.append(JobRetried(study, name, 2, "anna"))
     again = account(*events)
     assert verdict(*events).disposition is Disposition.IN_PROGRESS
@@ -668,7 +673,13 @@ def test_a_second_failure_that_is_read_before_the_request_counts() -> None:
 
 def test_a_dead_letter_that_a_person_revives_waits_again_until_it_arrives_or_dies() -> None:
     job = a_job()
-    events = [a_stored(job.instances[0]), JobPlaced(job), a_written(job), dead(job), revived(job)]
+    events: list[Event] = [
+        a_stored(job.instances[0]),
+        JobPlaced(job),
+        a_written(job),
+        dead(job),
+        revived(job),
+    ]
     again = account(*events)
     (delivery,) = again.undelivered("pacs")
     assert (delivery.state, delivery.attempt) == (DeliveryState.PENDING, 11)

@@ -14,7 +14,12 @@ from builders import a_job, a_uid, an_instance
 from dicom_images import a_file, a_picture, an_image
 from fakes.clock import FakeClock
 from lightbox.domain.arrays import ImageTensor
-from lightbox.domain.errors import ExplanationError, ModelPackageError, UnreadableError
+from lightbox.domain.errors import (
+    ExplanationError,
+    ModelPackageError,
+    NotApplicableError,
+    UnreadableError,
+)
 from lightbox.domain.jobs import Job
 from lightbox.domain.prediction import FrameRef
 from lightbox.infer.confidence import probabilities
@@ -232,3 +237,14 @@ def test_a_model_that_is_not_served_is_refused(place: Place, runtime: OnnxRuntim
 
     with pytest.raises(ModelPackageError, match="'chest_xray': is not served here"):
         place.predict(runtime).predict(job, nullcontext)
+
+
+def test_a_blank_frame_says_nothing_and_among_others_is_passed_over(
+    place: Place, runtime: OnnxRuntime
+) -> None:
+    blank = np.zeros_like(LEVELS)
+    with pytest.raises(NotApplicableError, match="all its pixels are equal"):
+        place.predict(runtime).predict(place.a_job_on(blank), nullcontext)
+    job = place.a_job_on(blank, LEVELS)
+    looked = place.predict(runtime).predict(job, nullcontext)
+    assert looked.prediction.key_frame.sop_instance_uid == job.instances[1].sop_instance_uid

@@ -21,7 +21,7 @@ def test_a_confidence_is_never_rounded_to_certainty(confidence: float, text: str
 
 def test_the_audit_says_in_a_sentence_what_the_strongest_region_did() -> None:
     assert wording.audit_sentence(an_explained(method="shapley")) == (
-        "The upper middle centre region of the picture raised the probability of glioma by 0.31 (exact)"
+        "The upper centre region of the picture raised the probability of glioma by 0.31 (exact)"
     )
 
 
@@ -51,7 +51,7 @@ def test_a_map_has_no_sentence_about_regions() -> None:
     ("player", "place"),
     [
         (0, "top left region"),
-        (7, "lower middle centre region"),
+        (7, "lower centre region"),
         (11, "bottom right region"),
     ],
 )

@@ -145,3 +145,18 @@ def test_every_model_is_asked_in_order() -> None:
     found = match(packages, a_chest())
     assert [m.package.name for m in found] == ["one", "two", "three"]
     assert [m.refused for m in found] == [ListedReason.NO_MODEL, None, None]
+
+
+@pytest.mark.parametrize("value", ["ORIGINAL\\PRIMARY\\MOSAIC", "derived\\primary\\adc"])
+def test_an_image_type_that_the_model_does_not_know_is_refused(value: str) -> None:
+    said = answer(a_chest(ImageType=value), image_type_refuses=("MOSAIC", "ADC"))
+    assert said.refused is ListedReason.NOT_APPLICABLE
+    assert "Image Type says" in said.reason
+
+
+def test_a_sequence_that_no_description_names_is_said_on_the_picture() -> None:
+    wanted = ("contrast-enhanced T1", "t1")
+    assert not answer(a_chest(SeriesDescription="T1_mprage"), description_expects=wanted).caveat
+    unsaid = answer(a_chest(SeriesDescription="series 3"), description_expects=wanted)
+    assert unsaid.refused is None
+    assert "contrast-enhanced T1" in unsaid.caveat

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pydicom
 import pytest
 
 from builders import a_result_file
+from dicom_images import a_file, an_image
 from lightbox.deliver.association import MOST_CONTEXTS, Peer
 from lightbox.domain.errors import UsageError
 from lightbox.tools.send import _groups, _Instance, files_in, send
@@ -72,3 +75,13 @@ def test_more_than_128_contexts_take_several_associations_in_the_order_of_the_fi
 
 def test_no_files_make_no_group() -> None:
     assert _groups([]) == []
+
+
+def test_a_file_that_contradicts_itself_is_named_and_nobody_is_called(tmp_path: Path) -> None:
+    image = an_image(np.zeros((8, 8), np.uint8))
+    a_file(tmp_path / "odd.dcm", image)
+    dataset = pydicom.dcmread(tmp_path / "odd.dcm")
+    dataset.SOPInstanceUID = "1.2.3.4"
+    pydicom.dcmwrite(tmp_path / "odd.dcm", dataset, enforce_file_format=False)
+    (one,) = send([tmp_path], NOBODY).files
+    assert "contradicts itself" in one.detail

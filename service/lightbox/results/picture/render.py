@@ -110,8 +110,10 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
     cell = "Map cell" if attribution.estimate.values is None else "Region"
     rows: list[Row] = [
         ("Caution", wording.target_remark(explained), colour.CAUTION),
-        ("Result", wording.audit_sentence(explained), colour.TEXT),
         ("Caution", wording.confidence_remark(explained), colour.CAUTION),
+        ("Caution", explained.job.caveat, colour.CAUTION),
+        *(("Caution", warning, colour.CAUTION) for warning in attribution.warnings),
+        ("Result", wording.audit_sentence(explained), colour.TEXT),
         ("Others", wording.others_line(explained), colour.TEXT),
         ("Model", f"{prediction.model} {prediction.version}", colour.TEXT),
         ("Method", wording.method_sentence(explained), colour.TEXT),
@@ -120,8 +122,6 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
         ("Reason", wording.reason_line(explained), colour.TEXT),
         (cell, wording.cell_line(attribution, explained.frame.pixel_spacing), colour.TEXT),
         ("Check", wording.trust_line(attribution), colour.TEXT),
-        ("Caution", explained.job.caveat, colour.CAUTION),
-        *(("Caution", warning, colour.CAUTION) for warning in attribution.warnings),
     ]
     return [row for row in rows if row[1]]
 
