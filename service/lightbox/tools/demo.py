@@ -34,7 +34,7 @@ from lightbox.tools.service import Service
 AUDITS = 3
 """Audits that the demo waits for at most; on a slow machine one has to do."""
 _FAST_SECONDS = 60.0
-_PATIENCE = 50.0  # of a person, for the whole demo
+_PATIENCE = 40.0  # of a person, from the first study sent
 _FIRST_AUDIT_SECONDS = 150.0
 _EVERY = 0.1
 
