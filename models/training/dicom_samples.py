@@ -25,7 +25,17 @@ _ORIENTATION = {
     "coronal": ["1", "0", "0", "0", "0", "-1"],
     "sagittal": ["0", "1", "0", "0", "0", "-1"],
 }
-PER_CLASS = 4
+_ATTRIBUTION = """\
+# Where these samples are from
+"brain tumor dataset", Jun Cheng, figshare 2017, doi:10.6084/m9.figshare.1512427, licence CC BY 4.0
+(https://creativecommons.org/licenses/by/4.0/). Cite also Cheng J. et al., PLoS ONE 2015,
+10(10):e0140381.
+
+Twelve images of patients that the model did not learn from, one patient each. Changes made: reduced
+to 256 x 256 pixels, stored as 8-bit JPEG and then as MR Image Storage objects with 8 or 12 bits, half
+of them with window values; names, identifiers and dates are ours. `NAME.mask.png` is the published
+outline of the tumour, filled.
+"""
 
 
 def choose(data: Path) -> list[dict[str, str]]:
@@ -129,6 +139,7 @@ def _describe(ds: Dataset) -> None:
 def write_samples(data: Path, folder: Path) -> list[tuple[str, dict[str, str]]]:
     """Write the samples; return (file name, its row of ``labels.csv``)."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ATTRIBUTION.md").write_text(_ATTRIBUTION)
     written = []
     for number, row in enumerate(choose(data)):
         ds = as_dicom(data, row, number)
