@@ -102,7 +102,7 @@ def test_health_and_metrics_tell_the_same_story(site: Site) -> None:
 def test_the_api_shows_the_study_and_its_picture(site: Site) -> None:
     (study,) = json.loads(get(site, "/api/studies"))
     whole = json.loads(get(site, f"/api/studies/{study['study_instance_uid']}"))
-    assert whole["timeline"][0]["event"] == "instance_stored"
+    assert whole["events"][0]["kind"] == "instance_stored"
     picture = next(r for r in study["results"] if r["kind"] == "sc")
     assert get(site, f"/api/results/{picture['sop_instance_uid']}/preview.png").startswith(
         b"\x89PNG"

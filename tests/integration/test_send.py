@@ -206,7 +206,16 @@ def test_an_interruption_ends_the_command_at_once_even_if_the_peer_is_silent(
 ) -> None:
     archive.script(Reply(do=Do.SILENT))
     command = [sys.executable, "-m", "lightbox", "send", str(files), *to(archive)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+
+    def as_in_the_foreground() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores it
+
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=as_in_the_foreground,  # noqa: PLW1509  # between fork and exec it only restores a signal
+    ) as process:
         assert archive.wait_for(1, 30.0)
         process.send_signal(signal.SIGINT)
         assert process.wait(10.0) == 130
