@@ -10,11 +10,11 @@ stop a model or cancel a job there too: ``may_go_on`` decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from lightbox.app.turns import Turn
+from lightbox.app.turns import Turn, keeping
 from lightbox.domain.attribution import Attribution, AttributionRecord
 from lightbox.domain.errors import ExplanationError, NotApplicableError
 from lightbox.domain.events import Attributed, Predicted, ResultsWritten
@@ -80,18 +80,26 @@ class Analysis:
             self._audit(job, package)
 
     def _fast(self, job: Job, package: ModelPackage) -> None:
-        looked = self._predict.predict(job, partial(self._device, job))
+        with ExitStack() as kept:
+            turn: Callable[[], AbstractContextManager[object]] = partial(self._device, job)
+            if job.urgency.rank <= Urgency.HIGH.rank and len(job.instances) == 1:
+                # One urgent image keeps the device until its results are encoded: the audit's next
+                # chunk would take the processor cores that the encoding needs. A long series must
+                # not: others would wait while it is decoded.
+                turn = keeping(kept, turn)
+            self._predict_and_write(job, package, turn)
+
+    def _predict_and_write(
+        self, job: Job, package: ModelPackage, turn: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        looked = self._predict.predict(job, turn)
         study, job_id = job.study_instance_uid, job.job_id
         self._ledger.record(Predicted(study, job_id, looked.prediction))
         self._woke()
         subject = Subject(package, looked.frame, looked.prediction)
         attribution = self._attribute.fast(subject, looked.output, job.method)
         self._ledger.record(Attributed(study, job_id, AttributionRecord.of(attribution)))
-        # An emergency keeps the device while its results are encoded: the audit's next chunk would
-        # take the processor cores that the encoding needs.
-        urgent = job.urgency.rank <= Urgency.HIGH.rank
-        with self._turn(job.urgency, job.deadline) if urgent else nullcontext():
-            self._finish(job, package, looked, attribution, None)
+        self._finish(job, package, looked, attribution, None)
 
     def _audit(self, job: Job, package: ModelPackage) -> None:
         prediction = self._prediction_of(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeAlias
 
@@ -62,3 +62,17 @@ class Brake:
         self.hold(job)
         if has_failed(self._ledger, job):
             raise CancelledError(f"job {job.job_id}", "a person cancelled it")
+
+
+def keeping(
+    kept: ExitStack, turn: Callable[[], AbstractContextManager[object]]
+) -> Callable[[], AbstractContextManager[object]]:
+    """Make a turn that, once taken, is given back only when ``kept`` is closed."""
+    taken: list[object] = []
+
+    def turn_once() -> AbstractContextManager[object]:
+        if not taken:
+            taken.append(kept.enter_context(turn()))
+        return nullcontext()
+
+    return turn_once
