@@ -134,18 +134,21 @@ class Road:
     def _take(self, event: InstanceStored) -> tuple[Event, ...]:
         instance = event.instance
         try:
-            attributes = self._describe(instance.path)
+            described = Described(instance, event.arrival, self._describe(instance.path))
+            return self._assemble.take(described)
         except UnreadableError as error:
-            return (
-                InstanceListed(
-                    instance.study_instance_uid,
-                    instance.sop_instance_uid,
-                    instance.sha256,
-                    ListedReason.UNREADABLE,
-                    str(error),
-                ),
-            )
-        return self._assemble.take(Described(instance, event.arrival, attributes))
+            why = str(error)
+        except Exception as error:  # noqa: BLE001  # a stranger's header must not stop everybody
+            why = f"its header cannot be dealt with ({type(error).__name__})"
+        return (
+            InstanceListed(
+                instance.study_instance_uid,
+                instance.sop_instance_uid,
+                instance.sha256,
+                ListedReason.UNREADABLE,
+                why,
+            ),
+        )
 
     def _send(self, event: ResultsWritten, job: Job) -> None:
         for name, send in self._sends.items():
