@@ -12,6 +12,7 @@ import pytest
 from pydicom.uid import CTImageStorage, generate_uid
 
 from lightbox.domain.result import Disposition
+from lightbox.tools.orthanc import free_port
 from site_of_tests import SAMPLES, Site, answered
 
 
@@ -89,11 +90,15 @@ def test_a_second_service_on_the_same_data_directory_is_refused_in_one_line(site
     assert "is in use" in only_line(lightbox("-c", str(site.config), "serve"), 2)
 
 
-def test_a_port_in_use_is_named_in_one_line(site: Site, tmp_path: Path) -> None:
-    config = tmp_path / "other.toml"
+@pytest.mark.parametrize("taken", ["dicom_port", "web_port"])
+def test_a_port_in_use_is_named_in_one_line(site: Site, tmp_path: Path, taken: str) -> None:
     text = site.config.read_text().replace(str(site.data), str(tmp_path / "data"))
+    for port in {site.dicom_port, site.web_port} - {getattr(site, taken)}:
+        text = text.replace(f"port = {port}\n", f"port = {free_port()}\n")
+    config = tmp_path / "other.toml"
     config.write_text(text)
-    assert str(site.dicom_port) in only_line(lightbox("-c", str(config), "serve"), 2)
+    line = only_line(lightbox("-c", str(config), "serve"), 2)
+    assert str(getattr(site, taken)) in line
 
 
 def test_a_wrong_key_names_the_nearest_right_one(tmp_path: Path) -> None:
