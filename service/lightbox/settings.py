@@ -59,7 +59,7 @@ class StorageSettings(Section):
     reserve: Bytes = 5 * 10**9
     """Free disk space under which instances are refused with 0xA700."""
     retention: Seconds = 3 * 86400.0
-    """How long delivered instances and results are kept."""
+    """How long delivered ones are to be kept; nothing is removed yet."""
 
 
 class Tls(Section):

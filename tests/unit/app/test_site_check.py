@@ -96,3 +96,9 @@ def test_a_commitment_that_could_never_come_is_said(given: dict[str, Any], said:
         {"destinations": [destination], "dicom": {"accept_calling": ["CT1", "PACS@10.0.0.7"]}}
     )
     assert bool([line for line in not_yet(settings) if "commitment" in line]) is said
+
+
+def test_thresholds_that_would_be_ignored_are_refused() -> None:
+    (line,) = said(models={"brain_tumour_mri": {"thresholds": {"glioma": 0.7}}})
+    assert line.startswith("models.brain_tumour_mri.thresholds: ")
+    assert "not applied yet" in line
