@@ -7,6 +7,9 @@ TORCH_INSTALLED := .venv/.installed-torch
 # Small linear algebra is quicker alone; tests open models and must not report it to anybody.
 TESTS_IN := OPENBLAS_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 
+# Tests with servers and processes have the machine to themselves, the others share its cores.
+ALONE := tests/integration tests/e2e tests/benchmarks
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test campaign lint format system
 
@@ -35,7 +38,8 @@ demo: system $(INSTALLED)  ## send real studies through the service and look at 
 	$(BIN)/lightbox demo $(DEMO)
 
 test: system $(INSTALLED) $(TORCH_INSTALLED) lint  ## run all tests that this machine can run
-	$(TESTS_IN) $(BIN)/python -m pytest -m "not slow"
+	$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" -n 2 $(ALONE:%=--ignore=%)
+	$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" $(ALONE)
 
 campaign: system $(INSTALLED) $(TORCH_INSTALLED)  ## the longer tests that make test leaves out
 	$(TESTS_IN) $(BIN)/python -m pytest -m slow
