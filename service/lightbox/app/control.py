@@ -10,10 +10,11 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from lightbox.app.desk import Desk
 from lightbox.app.doorbell import Doorbell
 from lightbox.app.operations import Operations
 from lightbox.app.road import Road
@@ -34,6 +35,7 @@ from lightbox.domain.events import (
 from lightbox.domain.jobs import Job
 from lightbox.domain.result import Result
 from lightbox.domain.urgency import Urgency
+from lightbox.infer.packages import LoadedPackage
 from lightbox.ledger.checkpoint import Checkpoint
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.logs import log_job
@@ -76,6 +78,7 @@ class Control:
         self._clock = clock
         self._bell = Doorbell(root, "control")
         self.lock = threading.RLock()
+        self.desk = Desk(account)
         self._associations = 0
         self._running: dict[str, Job] = {}
         self._dead: set[tuple[str, str]] = set()
@@ -181,6 +184,7 @@ class Control:
 
     def _keep_count(self, recorded: Recorded, job: Job | None) -> None:
         """Know which jobs run and which results are dead letters, without asking the account."""
+        self.desk.take(recorded)
         match recorded.event:
             case JobStarted() as event if job is not None:
                 self._running[event.job_id] = job
@@ -221,6 +225,8 @@ class Running:
     models: tuple[str, ...]
     clock: Clock
     operations: Operations
+    served: tuple[LoadedPackage, ...] = ()
+    sends: Mapping[str, Send] = field(default_factory=dict)
 
 
 class Opened(Protocol):

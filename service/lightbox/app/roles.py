@@ -133,9 +133,8 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         send.start()
     commitments.start()
     names = tuple(served.by_name)
-    web = open_console(
-        Running(loaded, at.root, control, ledger, queue, reserve, names, clock, operations)
-    )
+    shown = (control, ledger, queue, reserve, names, clock, operations, served.loaded, sends)
+    web = open_console(Running(loaded, at.root, *shown))
     process.ready(web=f"http://{settings.web.host}:{web.port}")
     control.run(process.stopping, operations.look)
     web.close()
