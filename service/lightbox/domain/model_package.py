@@ -101,8 +101,8 @@ class Explanation(Table):
     """What stands where a region is absent."""
     baseline_cells: int = Field(default=6, ge=1)
     """Blur only: the image is averaged over this many cells per side and interpolated back."""
-    regions: Literal["grid"] = "grid"
-    """How the players are made."""
+    regions: Literal["grid", "superpixels"] = "grid"
+    """How the players are made: even cells, or superpixels (SLIC) that grow from them."""
     grid: tuple[int, int] = (4, 3)
     """Rows and columns of the grid; the product is the number of players."""
     link: Literal["probability", "log_odds"] = "probability"

@@ -24,7 +24,7 @@ from lightbox.explain.judge import (
     quality_of_map,
     quality_of_values,
 )
-from lightbox.explain.players import grid_regions
+from lightbox.explain.players.choice import regions_of
 from lightbox.explain.plugin import Budget, GameMethod
 from lightbox.explain.quality.completeness import completeness_residual
 from lightbox.explain.quality.soundness import check_numbers
@@ -98,7 +98,7 @@ class Audit:
         self._masking = Masking(
             image=frame.tensor[0],
             baseline=baseline_of(spec, frame.tensor),
-            regions=grid_regions(frame.geometry, spec.grid),
+            regions=regions_of(spec, frame),
         )
         question = Question(
             target=subject.prediction.target,
@@ -199,7 +199,7 @@ class Audit:
         return found
 
     def _cell_pixels(self) -> tuple[float, float]:
-        """Rows and columns of source pixels of one region (the grid covers what is visible)."""
+        """Rows and columns of source pixels of one region, in the mean (they cover what is visible)."""
         visible = self._players >= 0
         grid = self._subject.package.explanation.grid
         rows, columns = visible.any(axis=1).sum(), visible.any(axis=0).sum()

@@ -19,7 +19,7 @@ from lightbox.domain.arrays import CoalitionMatrix, PlayerValues
 from lightbox.domain.frame import Frame
 from lightbox.explain.baselines import baseline_of
 from lightbox.explain.game import ImageGame, Masking, Question
-from lightbox.explain.players import grid_regions
+from lightbox.explain.players.grid import grid_regions
 from lightbox.explain.shapley_values.enumeration import coalitions, shapley_of_table
 from lightbox.explain.shapley_values.odd_regression import Pairs, fits
 from lightbox.explain.shapley_values.pair_plan import pair_plan

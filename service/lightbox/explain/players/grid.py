@@ -1,4 +1,4 @@
-"""Players: the regions of the image among which the value is shared out."""
+"""A grid of even regions over what is seen of the source."""
 
 from __future__ import annotations
 
@@ -32,6 +32,17 @@ def grid_regions(geometry: FrameGeometry, grid: tuple[int, int]) -> LabelMap:
     rows = _bands(geometry.rows, grid[0])
     columns = _bands(geometry.columns, grid[1])
     labels: LabelMap = (rows[:, None] * grid[1] + columns[None, :]).astype(np.int16)
+    return without_empty(labels, geometry, grid)
+
+
+def without_empty(labels: LabelMap, geometry: FrameGeometry, grid: tuple[int, int]) -> LabelMap:
+    """Return regions each of which has pixels.
+
+    Raises
+    ------
+    ExplanationError
+        If a region is empty in the model frame or in the source frame.
+    """
     wanted = grid[0] * grid[1]
     for frame, found in (
         ("model", np.unique(labels).size),
@@ -46,10 +57,15 @@ def grid_regions(geometry: FrameGeometry, grid: tuple[int, int]) -> LabelMap:
     return labels
 
 
+def visible(axis: Axis) -> tuple[float, float]:
+    """Return where the source begins and ends along one axis, in model pixels."""
+    edges = axis.to_model(np.array([0.0, float(axis.source)]))
+    return max(float(edges[0]), 0.0), min(float(edges[1]), float(axis.model))
+
+
 def _bands(axis: Axis, count: int) -> FloatMap:
     """Band of each model pixel along one axis, 0 to count - 1."""
-    edges = axis.to_model(np.array([0.0, float(axis.source)]))
-    low, high = max(float(edges[0]), 0.0), min(float(edges[1]), float(axis.model))
+    low, high = visible(axis)
     centres = np.arange(axis.model) + 0.5
     band = np.floor((centres - low) / (high - low) * count)
     out: FloatMap = np.clip(band, 0, count - 1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lightbox.domain.errors import ExplanationError
 from lightbox.domain.geometry import FrameGeometry
 from lightbox.domain.regions import region_name
-from lightbox.explain.players import grid_regions
+from lightbox.explain.players.grid import grid_regions
 
 
 def test_regions_are_numbered_row_by_row_from_the_upper_left() -> None:
