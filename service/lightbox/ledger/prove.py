@@ -7,7 +7,7 @@ the end are missed by the head that the file states, by the heads that other cha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,11 @@ from lightbox.ledger.stored_files import file_problems
 from lightbox.ledger.timeline import LedgerReader, recorded
 
 _MOST_PROBLEMS = 20
+_TELL_EACH = 1000  # rows
+
+
+def _nobody(_rows: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,9 @@ class Proof:
     files: int = 0
 
 
-def prove(folder: Path, destinations: Iterable[str] = ()) -> Proof:
+def prove(
+    folder: Path, destinations: Iterable[str] = (), told: Callable[[int], None] = _nobody
+) -> Proof:
     """Recompute every chain and the account. Safe beside a running service.
 
     Parameters
@@ -58,8 +65,10 @@ def prove(folder: Path, destinations: Iterable[str] = ()) -> Proof:
         Holds the chains.
     destinations : iterable of str
         Names of those that get results.
+    told : callable (int) → None
+        Called every thousand rows with how many were recomputed so far.
     """
-    return _prove(folder, destinations)[0]
+    return _prove(folder, destinations, told)[0]
 
 
 def check(
@@ -88,11 +97,14 @@ def check(
     return replace(proof, ok=not found, problems=found, files=files)
 
 
-def _prove(folder: Path, destinations: Iterable[str]) -> tuple[Proof, Account]:
+def _prove(
+    folder: Path, destinations: Iterable[str], told: Callable[[int], None] = _nobody
+) -> tuple[Proof, Account]:
     account = Account(destinations)
     reader = LedgerReader(folder)
+    count = _Count(told)
     try:
-        walks = {chain: _Walk(chain) for chain in reader.chains()}
+        walks = {chain: _Walk(chain, count) for chain in reader.chains()}
         problems = list(_expect_anchors(reader, walks))
         for walk in walks.values():
             problems += _at_most(walk.over(reader, account), walk.chain)
@@ -137,11 +149,25 @@ def _damaged_pages(folder: Path) -> Iterator[str]:
         reader.close()
 
 
+class _Count:
+    """Counts the rows of all walks, and tells of each thousand."""
+
+    def __init__(self, told: Callable[[int], None]) -> None:
+        self._told = told
+        self._rows = 0
+
+    def one_more(self) -> None:
+        self._rows += 1
+        if self._rows % _TELL_EACH == 0:
+            self._told(self._rows)
+
+
 class _Walk:
     """Goes along one chain, row by row; may be continued later."""
 
-    def __init__(self, chain: str) -> None:
+    def __init__(self, chain: str, count: _Count) -> None:
         self.chain = chain
+        self._count = count
         self.rows = 0
         self._sequence = 0
         self._digest = genesis(chain)
@@ -182,6 +208,7 @@ class _Walk:
         expected, previous = self._sequence + 1, self._digest
         self._sequence, self._digest = row.sequence, row.digest
         self.rows += 1
+        self._count.one_more()
         self._anchors.pop(row.digest, None)
         if row.sequence != expected:
             return f"chain {self.chain}, {_span(expected, row.sequence - 1)} is missing"

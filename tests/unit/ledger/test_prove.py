@@ -318,3 +318,10 @@ def test_proving_beside_a_running_writer_finds_nothing_wrong(tmp_path: Path) -> 
     assert proofs[-1].rows > proofs[0].rows
     for ledger in chains:
         ledger.close()
+
+
+def test_a_long_proof_says_how_far_it_has_come(tmp_path: Path) -> None:
+    write(tmp_path, "receive", *(a_stored(an_instance(str(n))) for n in range(2100)))
+    said: list[int] = []
+    assert prove(tmp_path, told=said.append).rows == 2100
+    assert said == [1000, 2000]
