@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
-from pathlib import Path
 
 import click
 
-from lightbox.app.build import destination
+from lightbox.app.clock import SystemClock
+from lightbox.app.reach import reach
 from lightbox.cli.invocation import Invocation
 from lightbox.cli.send import CALLING, address
-from lightbox.domain.errors import DeliveryError, UsageError
+from lightbox.domain.errors import UsageError
 from lightbox.domain.identity import ae_title
 from lightbox.settings import DestinationSettings, Settings
 
@@ -33,7 +32,8 @@ def echo(invocation: Invocation, node: str | None, calling: str | None, as_json:
     asked = _nodes(settings, node)
     ours = ae_title(calling or (settings.dicom.ae_title if settings.destinations else CALLING))
     dicom = settings.dicom.model_copy(update={"ae_title": ours})
-    rows = [_ask(one, settings.model_copy(update={"dicom": dicom})) for one in asked]
+    asking = settings.model_copy(update={"dicom": dicom})
+    rows = [reach(one, asking, SystemClock()) for one in asked]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
@@ -60,24 +60,3 @@ def _nodes(settings: Settings, node: str | None) -> list[DestinationSettings]:
     title, _, where = node.partition("@")
     host, port = address(where)
     return [DestinationSettings(name="node", ae_title=ae_title(title), host=host, port=port)]
-
-
-def _ask(node: DestinationSettings, settings: Settings) -> dict[str, object]:
-    where = node.stow or f"{node.ae_title}@{node.host}:{node.port}"
-    asked = destination(node, settings, Path(settings.data_dir))
-    began = time.monotonic()
-    answer = {"name": node.name, "address": where, "ok": True, "seconds": 0.0}
-    try:
-        asked.echo()
-    except DeliveryError as error:
-        return answer | {
-            "ok": False,
-            "reason": error.reason,
-            "mend": error.mend,
-            "answer": str(error),
-        }
-    finally:
-        asked.close()
-    seconds = time.monotonic() - began
-    said = f"{node.name} ({where}) answers in {1000 * seconds:.0f} ms"
-    return answer | {"seconds": seconds, "reason": "", "mend": "", "answer": said}

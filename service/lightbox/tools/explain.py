@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from lightbox.app import build
+from lightbox.app.instance_file import instance_of
 from lightbox.domain.arrays import Mask
 from lightbox.domain.attribution import Attribution
 from lightbox.domain.errors import LightboxError, NotApplicableError, UsageError
@@ -35,7 +36,6 @@ from lightbox.settings import Settings
 from lightbox.studies.match import match
 from lightbox.tools.arrays_file import write_arrays
 from lightbox.tools.doors import Doors, write_into
-from lightbox.tools.instance_file import instance_of
 
 
 @dataclass(frozen=True, slots=True)

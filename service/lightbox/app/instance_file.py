@@ -21,7 +21,7 @@ def instance_of(path: Path) -> Instance:
     UnreadableError
         If it is no DICOM file, or has no SOP Instance UID.
     """
-    path = path.resolve()
+    path = path.absolute()  # not resolved: it may be an open file without a name
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True)
         meta = header.file_meta
