@@ -10,13 +10,17 @@
     ├── UnreadableError           stored, but header or pixel data cannot be read
     ├── NotApplicableError        the model must not be run on this instance
     ├── ExplanationError          no honest attribution can be made
+    │   ├── UnsoundError          the network's output cannot be one
+    │   └── OutOfServiceError     its model gave too many of those
+    ├── OutOfMemoryError          a device has too little memory
     ├── ResultError               a result object would not be valid
     ├── DeliveryError             a destination did not take a result
     ├── LedgerError               the ledger is damaged, locked or not ours
     ├── OperationError            what an operator asked for cannot be done
     └── CancelledError            a person cancelled the job
 
-Beside the tree stands ``StoppingError``: the process stops, nothing is wrong with the job.
+Beside the tree stands ``StoppingError`` and what is made of it: the process stops or the device is
+gone, nothing is wrong with the job.
 """
 
 from __future__ import annotations
@@ -91,6 +95,18 @@ class ExplanationError(LightboxError):
     """No honest attribution can be made."""
 
 
+class UnsoundError(ExplanationError):
+    """What the network gave cannot be an answer: not finite, out of range, always the same."""
+
+
+class OutOfServiceError(ExplanationError):
+    """The model gave so many unsound outputs that it is not asked for now."""
+
+
+class OutOfMemoryError(LightboxError):
+    """A device has too little memory, whatever was tried."""
+
+
 class ResultError(LightboxError):
     """A result object would not be valid."""
 
@@ -130,3 +146,21 @@ class HeldError(StoppingError):
     def __init__(self, model: str) -> None:
         super().__init__(f"model {model} is stopped")
         self.model = model
+
+
+class DeferredError(HeldError):
+    """The device has no room for audits of this model now: they wait, and are tried again later.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model; ``model`` of the error names its audits.
+    """
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = f"audits of {model}"
+
+
+class DeviceLostError(StoppingError):
+    """The device answers no more: the process is replaced, and its jobs go on in the next one."""

@@ -7,11 +7,12 @@ order of additions is fixed, so a repeated audit gives the same bits.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from lightbox.domain.arrays import CoalitionMatrix, FloatMap, ImageTensor, LabelMap
-from lightbox.domain.errors import ModelPackageError
+from lightbox.domain.errors import DeviceLostError, ModelPackageError, OutOfMemoryError
 from lightbox.infer.graphs.cam_graph import CAM, cam_graph
 from lightbox.infer.graphs.mask_graph import (
     BASELINE,
@@ -38,8 +39,17 @@ from lightbox.ports import Output
 
 _FATAL_ONLY = 4
 _REFUSAL = "cannot be opened: "
-_CPU_BATCH = 16
+_CPU_BATCH = 8
 """On a processor a larger batch is not faster, and the padding of a short one costs more."""
+_SHARED = 4
+"""Most images of several studies in one pass: what a person waits for grows with it."""
+_NO_MEMORY = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation", "alloc_failed")
+_LOST = (
+    "an illegal memory access", "unspecified launch failure", "device-side assert",
+    "misaligned address", "illegal instruction", "launch timed out", "device is lost",
+    "cuda failure 700", "cuda failure 710", "cuda failure 719", "cuda failure 999",
+)  # fmt: skip
+"""After these every further call of the process fails: the context is gone."""
 
 
 class OnnxRuntime:
@@ -71,6 +81,11 @@ class OnnxRuntime:
         Tensor that the CAM is of.
     way : str
         "closed form" or "vjp".
+    batch : int
+        Images of one pass of :meth:`value`.
+    together : int
+        Most images that give the same bits in one pass of :meth:`predict` as each alone; known
+        after :meth:`warm`, 1 before.
     """
 
     def __init__(
@@ -84,19 +99,45 @@ class OnnxRuntime:
         self._network, self.device, self.note = self._open_on(with_cam.data, device)
         self._masked = self._open(mask_graph(loaded.weights, self._thing), self.device)
         self._input = self._network.get_inputs()[0].name
-        self._image_shape = tuple(self._network.get_inputs()[0].shape[1:])
+        channels, height, width = self._network.get_inputs()[0].shape[1:]
+        self.image_shape: tuple[int, int, int] = (channels, height, width)
+        self.together = 1
         self.batch = min(max_batch, _CPU_BATCH) if self.device == "cpu" else max_batch
 
     def warm(self) -> None:
-        """Run both sessions once, so that the first patient does not wait for it."""
-        blank = np.zeros((1, *self._image_shape), dtype=np.float32)
-        self.predict(blank)
-        regions = np.zeros(self._image_shape[1:], dtype=np.int16)
-        self.value(blank[0], blank[0], regions, np.ones((1, 1), dtype=np.bool_))
+        """Run both sessions once, so that the first patient does not wait for it.
+
+        Sees, too, whether an image has the same bits in company as alone: how an engine adds may
+        depend on the batch, and a result must not depend on who came with it.
+
+        Raises
+        ------
+        OutOfMemoryError
+            If the device has too little memory for it.
+        """
+        drawn = np.random.default_rng(0).random((_SHARED, *self.image_shape))
+        images = drawn.astype(np.float32)
+        alone = [self.predict(images[i : i + 1]) for i in range(_SHARED)]
+        with suppress(OutOfMemoryError):  # then fewer share one
+            for together in range(2, _SHARED + 1):
+                shared = self.predict(images[:together])
+                if not all(_is_row(alone[i], shared, i) for i in range(together)):
+                    break
+                self.together = together
+        regions = np.zeros(self.image_shape[1:], dtype=np.int16)
+        self.value(images[0], images[0], regions, np.ones((1, 1), dtype=np.bool_))
 
     def predict(self, images: ImageTensor) -> Output:
-        """Run images, shape (B, C, H, W): logits (B, classes) and Grad-CAM (B, h, w)."""
-        logits, cam = self._network.run([LOGITS, CAM], {self._input: images})
+        """Run images, shape (B, C, H, W): logits (B, classes) and Grad-CAM (B, h, w).
+
+        Raises
+        ------
+        OutOfMemoryError
+            If the device has too little memory for so many.
+        DeviceLostError
+            If the device answers no more.
+        """
+        logits, cam = self._run(self._network, [LOGITS, CAM], {self._input: images})
         return Output(logits, cam)
 
     def value(
@@ -110,6 +151,11 @@ class OnnxRuntime:
 
         Always runs full batches (the last one is padded), so a coalition's logits do not depend on
         how many were asked for with it. Pixels of no region (-1) always show the image.
+
+        Raises
+        ------
+        OutOfMemoryError, DeviceLostError
+            As :meth:`predict`.
         """
         fixed = {
             IMAGE: np.ascontiguousarray(image, dtype=np.float32)[None],
@@ -121,7 +167,9 @@ class OnnxRuntime:
         bits = np.ones((padded, coalitions.shape[1] + 1), dtype=np.bool_)
         bits[:asked] = with_no_region(coalitions)
         parts = [
-            self._masked.run([LOGITS], {**fixed, COALITIONS: bits[first : first + self.batch]})[0]
+            self._run(
+                self._masked, [LOGITS], {**fixed, COALITIONS: bits[first : first + self.batch]}
+            )[0]
             for first in range(0, padded, self.batch)
         ]
         logits: FloatMap = np.concatenate(parts)[:asked]
@@ -143,6 +191,23 @@ class OnnxRuntime:
             return logits
 
         return forward
+
+    def _run(
+        self, session: ort.InferenceSession, outputs: Sequence[str], feeds: Mapping[str, object]
+    ) -> list[Any]:  # arrays, as the engine types them
+        try:
+            return list(session.run(list(outputs), dict(feeds)))
+        except Exception as error:  # onnxruntime raises a dozen types of its own
+            text = str(error).lower()
+            if any(words in text for words in _LOST):
+                raise DeviceLostError(f"{self.device}: {_first_line(error)}") from error
+            if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
+                raise OutOfMemoryError(
+                    f"{self.device} memory",
+                    f"is not enough for the network: {_first_line(error)}",
+                    "see what else runs there, or set [worker] max_batch lower",
+                ) from error
+            raise
 
     def _open_on(self, data: bytes, device: str) -> tuple[ort.InferenceSession, str, str]:
         if device == "cpu":
@@ -186,10 +251,23 @@ class OnnxRuntime:
         )
 
 
+def _is_row(alone: Output, shared: Output, row: int) -> bool:
+    """Say whether an image's answer is the same in company, bit for bit."""
+    assert alone.cam is not None
+    assert shared.cam is not None
+    return np.array_equal(alone.logits[0], shared.logits[row]) and np.array_equal(
+        alone.cam[0], shared.cam[row]
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
 def _cores() -> int:
     """Return the cores that we may use: affinity, and the quota of a container (cgroup v2)."""
     cores = len(os.sched_getaffinity(0))
-    with contextlib.suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         cores = min(cores, math.ceil(int(quota) / int(period)))  # "max" is no number: no quota
     return max(1, cores)

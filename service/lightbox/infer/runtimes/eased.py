@@ -1,0 +1,201 @@
+"""A runtime that makes do with less where the device has too little memory.
+
+Smaller batches first, then the processor, then nothing: the caller decides what may wait. After a
+while the device is tried again with all it is meant for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from lightbox.domain.arrays import CoalitionMatrix, FloatMap, ImageTensor, LabelMap
+from lightbox.domain.errors import OutOfMemoryError
+from lightbox.ports import Clock, Output
+
+_log = logging.getLogger(__name__)
+
+CPU = "cpu"
+AGAIN_AFTER = 60.0
+"""Seconds until the device is tried again with its full batch; each failure doubles them."""
+_AGAIN_AT_MOST = 3600.0
+
+
+class Engine(Protocol):
+    """What is eased: a runtime whose batch can be made smaller."""
+
+    device: str
+    note: str
+    target_layer: str
+    way: str
+    batch: int
+    together: int
+    image_shape: tuple[int, int, int]
+
+    def warm(self) -> None:
+        """Run once."""
+        ...
+
+    def predict(self, images: ImageTensor) -> Output:
+        """Run images."""
+        ...
+
+    def value(
+        self, image: FloatMap, baseline: FloatMap, regions: LabelMap, coalitions: CoalitionMatrix
+    ) -> FloatMap:
+        """Return logits of masked images."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ease:
+    """What a runtime makes do with."""
+
+    device: str
+    batch: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"runs on {self.device}, {self.batch} at a time: {self.reason}"
+
+
+T = TypeVar("T")
+
+
+class EasedRuntime:
+    """Implements ``ports.Runtime``; one thread at a time, as the gate has it.
+
+    Parameters
+    ----------
+    open_on : callable (device or "") → Engine
+        Opens the network; "": on the device that is meant for it.
+    clock : Clock
+        Tells when to try again with more.
+    noticed : callable () → None
+        Is told whenever :attr:`ease` has changed.
+
+    Attributes
+    ----------
+    ease : Ease or None
+        What it makes do with; None where nothing is wrong.
+    """
+
+    def __init__(
+        self, open_on: Callable[[str], Engine], clock: Clock, noticed: Callable[[], None]
+    ) -> None:
+        self._open_on = open_on
+        self._clock = clock
+        self._noticed = noticed
+        self._full = self._now = open_on("")
+        self._most = self._full.batch
+        self._spare: Engine | None = None
+        self.ease: Ease | None = None
+        self._wait = AGAIN_AFTER
+        self._again_at = 0.0
+        self.note, self.way = self._full.note, self._full.way
+        self.target_layer = self._full.target_layer
+        self.image_shape = self._full.image_shape
+
+    @property
+    def device(self) -> str:
+        """What really runs now."""
+        return self._now.device
+
+    @property
+    def batch(self) -> int:
+        """Images of one pass now."""
+        return self._now.batch
+
+    @property
+    def together(self) -> int:
+        """Most images that may share a pass of :meth:`predict` and keep their bits."""
+        return min(self._now.together, self._now.batch)
+
+    def warm(self) -> None:
+        """Run once, with less where there is too little memory from the start."""
+        self._with_less(lambda engine: engine.warm())
+
+    def predict(self, images: ImageTensor) -> Output:
+        """Run images, shape (B, C, H, W), in parts where all at once are too many.
+
+        Raises
+        ------
+        OutOfMemoryError
+            If not even one image fits, on the processor either.
+        """
+        self._try_again()
+
+        def run(engine: Engine) -> Output:
+            # Only an eased engine is asked in parts: its batch is what was found to fit.
+            step = engine.batch if self.ease else len(images)
+            parts = [engine.predict(images[at : at + step]) for at in range(0, len(images), step)]
+            maps = [part.cam for part in parts if part.cam is not None]
+            return Output(
+                np.concatenate([part.logits for part in parts]),
+                np.concatenate(maps) if maps else None,
+            )
+
+        return self._with_less(run)
+
+    def value(
+        self, image: FloatMap, baseline: FloatMap, regions: LabelMap, coalitions: CoalitionMatrix
+    ) -> FloatMap:
+        """Return logits, shape (n_coalitions, classes), of masked images.
+
+        Raises
+        ------
+        OutOfMemoryError
+            As :meth:`predict`.
+        """
+        self._try_again()
+        return self._with_less(lambda engine: engine.value(image, baseline, regions, coalitions))
+
+    def _with_less(self, work: Callable[[Engine], T]) -> T:
+        while True:
+            try:
+                return work(self._now)
+            except OutOfMemoryError as error:
+                if not self._step_down(error.reason):
+                    raise
+
+    def _step_down(self, reason: str) -> bool:
+        """Make do with less; say whether there was less to be had."""
+        if self._now.batch > 1:
+            self._now.batch //= 2
+        elif self._now.device != CPU:
+            if self._spare is None:
+                self._spare = self._open_on(CPU)
+            self._now = self._spare
+        else:
+            self._say(reason)
+            return False
+        self._say(reason)
+        return True
+
+    def _say(self, reason: str) -> None:
+        if self.ease is None:
+            self._again_at = self._clock.monotonic() + self._wait
+            self._wait = min(2 * self._wait, _AGAIN_AT_MOST)
+        self.ease = Ease(self._now.device, self._now.batch, reason)
+        _log.warning("the network %s", self.ease)
+        self._noticed()
+
+    def _try_again(self) -> None:
+        """Go back to the device with its full batch, once in a while."""
+        now = self._clock.monotonic()
+        if self.ease is None:
+            if now > self._again_at + self._wait:
+                self._wait = AGAIN_AFTER  # it has gone well for long enough
+            return
+        if now >= self._again_at:
+            self._now = self._full
+            self._now.batch = self._most
+            self._spare = None
+            self.ease = None
+            self._again_at = now
+            self._noticed()
