@@ -2,8 +2,7 @@
 
 With single players alone this is KernelSHAP's regression on pairs (Covert & Lee 2021,
 arXiv 2012.01536); further odd parities take away what singles cannot explain
-(Fumagalli et al. 2026, arXiv 2602.01399). Standard errors are HC3 (MacKinnon & White 1985) with
-the finite-population factor of each size: what is drawn without replacement is not noise.
+(Fumagalli et al. 2026, arXiv 2602.01399).
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lightbox.domain.arrays import CoalitionMatrix, FloatMap, PlayerValues
+from lightbox.domain.arrays import CoalitionMatrix, PlayerValues
+from lightbox.explain.shapley_values.least_squares import ConstrainedFit, Rows
 from lightbox.explain.shapley_values.pair_plan import regression_weights
 from lightbox.explain.shapley_values.parities import parities, shares, strongest
 
@@ -31,8 +31,6 @@ RIDGE = 3e-3
 """Penalty of the parities that were chosen on the data they are fitted to."""
 
 _ROUNDS = 3
-_LEAST_SLACK = 0.05
-"""1 - leverage is not taken as smaller: a row that fits itself says nothing of its error."""
 
 
 class Answer(NamedTuple):
@@ -114,26 +112,15 @@ class Fit:
         weights: PlayerValues,
         undrawn: PlayerValues,
     ) -> None:
-        self._sets, self._undrawn = sets, undrawn
-        features = parities(pairs.rows, sets)
-        weighted = features * weights[:, None]
-        gram = weighted.T @ features
-        scale = float(np.trace(gram)) / len(sets)
-        penalty = np.where(sets.sum(axis=1) == 1, 1e-9, RIDGE) * scale
-        inverse = np.linalg.inv(gram + np.diag(penalty))
+        self._sets = sets
+        penalty = np.where(sets.sum(axis=1) == 1, 1e-9, RIDGE)
         # Efficiency: all coefficients add up to -total / 2.
-        row_sums = inverse.sum(axis=1)
-        projected = inverse - np.outer(row_sums, row_sums) / row_sums.sum()
-        self._features, self._influence = features, weighted @ projected
-        offset = row_sums * (-pairs.total / 2.0) / row_sums.sum()
-        self._coefficients = self._influence.T @ pairs.odd + offset
-        self.residual: PlayerValues = pairs.odd - features @ self._coefficients
+        self._fit = ConstrainedFit(
+            Rows(parities(pairs.rows, sets), pairs.odd, weights, undrawn), penalty, -pairs.total / 2
+        )
+        self.residual: PlayerValues = self._fit.residual
 
     def answer(self) -> Answer:
         """Return Shapley values, and HC3 standard errors with the finite-population factor."""
-        matrix: FloatMap = shares(self._sets)
-        leverage = np.einsum("ij,ij->i", self._features, self._influence)
-        left_out = self.residual / np.clip(1.0 - leverage, _LEAST_SLACK, None)
-        moved = (self._influence @ matrix.T) * left_out[:, None]
-        variance = (moved**2 * self._undrawn[:, None]).sum(axis=0)
-        return Answer(matrix @ self._coefficients, np.sqrt(variance))
+        matrix = shares(self._sets)
+        return Answer(matrix @ self._fit.coefficients, self._fit.errors(matrix))

@@ -83,14 +83,14 @@ def _scored_all(
     spectrum = np.zeros(1 << n)
     np.add.at(spectrum, coalitions @ (1 << np.arange(n)), residual)
     sizes = np.bitwise_count(np.arange(1 << n, dtype=np.uint32))
-    scores = np.abs(_walsh_hadamard(spectrum)) * DISCOUNT ** sizes.astype(np.float64)
+    scores = np.abs(walsh_hadamard(spectrum)) * DISCOUNT ** sizes.astype(np.float64)
     scores[(sizes % 2 == 0) | (sizes < 3)] = 0.0
     keep = min(4 * count + 4 * len(coalitions), scores.size)
     best = np.sort(np.argpartition(-scores, keep - 1)[:keep])
     return ((best[:, None] >> np.arange(n)) & 1).astype(np.bool_), scores[best]
 
 
-def _walsh_hadamard(values: PlayerValues) -> PlayerValues:
+def walsh_hadamard(values: PlayerValues) -> PlayerValues:
     """Sum over S of f(S) chi_T(S) for every T, in n 2^n additions."""
     size, half = values.size, 1
     while half < size:
