@@ -27,6 +27,7 @@ from lightbox.domain.events import (
     DeliveryDelayed,
     InstanceStored,
     JobFailed,
+    JobMoved,
     JobPlaced,
     JobStarted,
     NotTaken,
@@ -34,7 +35,7 @@ from lightbox.domain.events import (
     Recorded,
     ResultsWritten,
 )
-from lightbox.domain.jobs import Job, JobPath
+from lightbox.domain.jobs import Job, JobPath, moved
 from lightbox.domain.result import ListedReason, ResultKind
 from lightbox.domain.urgency import Urgency
 
@@ -52,6 +53,7 @@ _OTHER = "other"
 
 _OfJob: TypeAlias = (
     JobStarted
+    | JobMoved
     | Predicted
     | Attributed
     | ResultsWritten
@@ -186,6 +188,12 @@ class Metrics:
             "explanation_agreement", "Agreement of fast map and audit.", _AGREEMENT, "model"
         )
         self.storage_free_bytes = gauge("storage_free_bytes", "Free space of the data directory.")
+        self.ledger_mismatches = gauge(
+            "ledger_mismatches", "Problems that the last proof of the ledger found."
+        )
+        self.ledger_proved = gauge(
+            "ledger_proved_timestamp_seconds", "When the ledger was last proven; 0: not yet."
+        )
         self.build_info = gauge("build_info", "1, with the version.", "version")
         self.model_info = gauge(
             "model_info", "1, for each model served.", "model", "version", "sha256"
@@ -260,6 +268,11 @@ class Metrics:
         """Take in how long an urgent job waited at the gate for an audit's chunk to end."""
         self.preemption_seconds.observe(max(0.0, seconds))
 
+    def tell_proof(self, mismatches: int, now: float) -> None:
+        """Show what a proof of the ledger found."""
+        self.ledger_mismatches.set(mismatches)
+        self.ledger_proved.set(now)
+
     def observe_event(self, recorded: Recorded, job: Job | None = None) -> None:
         """Move the metrics by one event of the ledger; each event is to be given once.
 
@@ -298,6 +311,8 @@ class Metrics:
 
     def _of_job(self, of: _Open, event: _OfJob, at: float) -> None:
         match event:
+            case JobMoved():
+                of.job = moved(of.job, event.urgency, event.deadline, event.rule, event.move)
             case JobStarted():
                 self._stage("wait", of.job, at - of.job.placed_at)
             case Predicted():

@@ -6,7 +6,7 @@ contract suite in ``tests/contracts/`` that every implementation passes, the fak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,6 +97,10 @@ class Queue(Protocol):
         """Let it not start, or stop it at its next step."""
         ...
 
+    def move(self, job: Job) -> None:
+        """Let a job that waits wait in the place that its urgency has now; others are let be."""
+        ...
+
     def waiting(self) -> Mapping[str, int]:
         """Return how many jobs wait, by urgency."""
         ...
@@ -126,18 +130,37 @@ class Output:
     ----------
     logits : array, shape (B, classes), float32
     cam : array, shape (B, h, w), float32, or None
-        Grad-CAM of each sample's winning class.
+        Class-activation map of each sample's winning class, by the package's fast method.
+    activation, gradient : array, shape (B, K, h, w) or (B, K, d, h, w), float32, or None
+        The target layer, and d logit / d layer of one class; only from :meth:`Runtime.layers`.
+    targets : tuple of int
+        Class of each sample's gradient; empty: the winning one.
     """
 
     logits: FloatMap
     cam: FloatMap | None = None
+    activation: FloatMap | None = None
+    gradient: FloatMap | None = None
+    targets: tuple[int, ...] = ()
 
 
 class Runtime(Protocol):
     """Runs a network. One warm instance per model."""
 
+    @property
+    def together(self) -> int:
+        """Most images that have the same bits in one pass of :meth:`predict` as each alone."""
+        ...
+
     def predict(self, images: ImageTensor) -> Output:
         """Run images, shape (B, C, H, W)."""
+        ...
+
+    def layers(self, images: ImageTensor, targets: Sequence[int] = ()) -> Output:
+        """Run images; give the target layer and its gradient too.
+
+        ``targets`` names the class of each image; empty: the winning ones.
+        """
         ...
 
     def value(

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from builders import a_job, an_instance
+from builders import NOON, a_job, an_instance
 from lightbox.domain.errors import CancelledError
-from lightbox.domain.jobs import Job
+from lightbox.domain.jobs import Job, moved
 from lightbox.domain.urgency import Urgency
 from lightbox.ports import Queue, Step
 
@@ -115,6 +115,44 @@ class QueueContract(ABC):
             done.wait(1)
             assert done.handled == [wanted.job_id]
             assert sum(queue.waiting().values()) == 0
+
+    def test_a_job_that_is_made_urgent_overtakes_those_that_wait(self) -> None:
+        done = Record()
+        with self.opened() as queue:
+            waiting = jobs(6)
+            for job in waiting:
+                queue.place(job)
+            urgent = moved(waiting[5], Urgency.STAT, NOON, "STAT by anna", 1)
+            queue.move(urgent)
+            assert queue.waiting() == {"STAT": 1, "HIGH": 0, "ROUTINE": 5, "AUDIT": 0}
+            queue.serve(done)
+            handled = done.wait(6)
+            # A few may be handed out at once; which of them is noted first is chance.
+            assert urgent.job_id in handled[:4]
+            assert sorted(handled) == sorted(job.job_id for job in waiting)
+
+    def test_a_job_that_is_made_less_urgent_goes_back(self) -> None:
+        done = Record()
+        with self.opened() as queue:
+            (high,) = jobs(1, Urgency.HIGH)
+            queue.place(high)
+            for job in jobs(6):
+                queue.place(job)
+            later = NOON + 10 * 86400.0
+            queue.move(moved(high, Urgency.ROUTINE, later, "ROUTINE by anna", 1))
+            queue.serve(done)
+            assert high.job_id not in done.wait(7)[:4]
+
+    def test_moving_a_job_that_does_not_wait_places_nothing(self) -> None:
+        done = Record()
+        with self.opened() as queue:
+            queue.serve(done)
+            ended, other = jobs(2)
+            queue.place(ended)
+            done.wait(1)
+            queue.move(moved(ended, Urgency.STAT, NOON, "STAT by anna", 1))
+            queue.place(other)
+            assert done.wait(2) == [ended.job_id, other.job_id]
 
     def test_cancelling_a_job_that_is_not_known_changes_nothing(self) -> None:
         with self.opened() as queue:

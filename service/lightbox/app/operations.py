@@ -1,4 +1,4 @@
-"""What operators do to a running service: retry, cancel, audit, stop, resume.
+"""What operators do to a running service: retry, cancel, audit, urgency, stop, resume.
 
 Commands (through ``letterbox.py``) and the console ask the same object. Everything that was asked
 for is in the ledger with the name of who asked; what came of it are events of their own.
@@ -22,11 +22,18 @@ from lightbox.deliver.outbox import Parcel, dead_letters
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account
 from lightbox.domain.errors import LedgerError, OperationError
-from lightbox.domain.events import DeliveryRevived, JobFailed, JobRetried, OperatorActed
+from lightbox.domain.events import (
+    DeliveryRevived,
+    JobFailed,
+    JobRetried,
+    OperatorActed,
+    StudyUrged,
+)
 from lightbox.domain.jobs import JobPath, job_identity
 from lightbox.domain.operations import ALL, Outcome, Request, resume_words, stop_words
 from lightbox.domain.result import ListedReason
 from lightbox.domain.standing import DeliveryState, JobStanding, JobState
+from lightbox.domain.urgency import Urged, Urgency
 from lightbox.explain.plugin import GameMethod
 from lightbox.ports import Clock, Ledger, Queue
 from lightbox.schedule.place import Place
@@ -100,6 +107,8 @@ class Operations:
                     return self._cancel(request)
                 case "audit":
                     return self._audit(request)
+                case "urgency":
+                    return self._urge(request)
                 case "stop":
                     return self._stop(request)
                 case "resume":
@@ -220,6 +229,37 @@ class Operations:
             return False, f"{_words(known)}: is there already ({known.state}){mend}"
         placed = self._place.audit(job, f"requested by {by}", method)
         return True, f"audit by {method} of {placed.job.model}: placed"
+
+    # ------------------------------------------------------------------------------- urgency
+    def _urge(self, request: Request) -> Outcome:
+        allowed = (Urgency.STAT, Urgency.HIGH, Urgency.ROUTINE)
+        if request.urgency not in allowed:
+            raise OperationError(
+                f"urgency {request.urgency!r}",
+                "is none that a study can have",
+                f"one of {', '.join(allowed)}",
+            )
+        urgency, study = Urgency(request.urgency), self._study_of(request.subject)
+        with self._lock:
+            jobs = tuple(self._account.of(study).jobs_of())
+        rule = f"{urgency} by {request.by}"
+        urged = Urged(urgency, rule, request.at, is_floor=False)
+        acted = OperatorActed(
+            request.action, request.subject, request.by, request.at, study, urgency.value
+        )
+        self._ledger.record(acted, StudyUrged(study, urged))
+        waiting = [job for job in jobs if job.job.path is JobPath.FAST and not job.state.is_end]
+        lines = [f"{_words(job)}: {job.job.urgency} to {urgency}" for job in waiting]
+        rest = f"study {study}: what is still to come of it is {urgency}"
+        return Outcome(is_done=True, lines=(*lines, rest))
+
+    def _study_of(self, uid: str) -> str:
+        with self._lock:
+            jobs = self._account.jobs_of(uid)
+            is_study = bool(self._account.study(uid).instances)
+        if not (jobs or is_study):
+            raise OperationError(uid, "is not known here", "see: lightbox studies")
+        return jobs[0].job.study_instance_uid if jobs else uid
 
     # ------------------------------------------------------------------------------- stop switch
     def _stop(self, request: Request) -> Outcome:

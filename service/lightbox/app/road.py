@@ -6,6 +6,8 @@ event in the ledger     written by        next door
 InstanceStored          receive.store     studies.assemble
 AssociationReleased     receive.listener  studies.assemble
 StudyReady              studies.assemble  schedule.place
+StudyUrged              a person, or the  studies.assemble, schedule.place (another place in
+                        road: a finding   the line)
 JobPlaced               schedule.place    the worker: infer.predict, explain.attribute,
                                           results.write (``analysis.py`` beside this)
 Predicted               infer.predict     schedule.place again, where an audit is due
@@ -24,35 +26,42 @@ each study goes on from its last event, by the same table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lightbox.app.commitments import Commitments
+from lightbox.app.predecessor import is_before
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account
-from lightbox.domain.audit import AuditPolicy, why_audit
+from lightbox.domain.audit import AuditPolicy, critical, why_audit
 from lightbox.domain.errors import UnreadableError
 from lightbox.domain.events import (
     AssociationReleased,
     Event,
     InstanceListed,
     InstanceStored,
+    JobPlaced,
     NotTaken,
     Predicted,
     Recorded,
     ResultsWritten,
     ServiceMarked,
     StudyReady,
+    StudyUrged,
 )
 from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import ListedReason, Result
 from lightbox.domain.study import Attributes, Described
+from lightbox.domain.urgency import Urged, Urgency
 from lightbox.ports import Ledger
 from lightbox.schedule.place import Place
 from lightbox.studies.assemble import Assemble
 
 Wants = Callable[[Job, Result, str], bool]
 """Whether a destination (by name) is to get this result of this job."""
+
+Unfinished = Callable[[str], Iterable[Job]]
+"""Study Instance UID → its jobs without an end, as they are now."""
 
 Describe = Callable[[str], Attributes]
 """Path of a stored file, relative to the data directory → its header attributes."""
@@ -73,6 +82,7 @@ class Road:
         packages: Mapping[str, ModelPackage],
         audits: AuditPolicy,
         commitments: Commitments,
+        unfinished: Unfinished,
     ) -> None:
         self._ledger = ledger
         self._describe = describe
@@ -83,6 +93,8 @@ class Road:
         self._packages = packages
         self._audits = audits
         self._commitments = commitments
+        self._unfinished = unfinished
+        self._successors: dict[str, str] = {}
 
     def follow(self, recorded: Recorded, job: Job | None) -> None:
         """Lead one event to its next door; ``job`` is the one that the event belongs to."""
@@ -96,10 +108,18 @@ class Road:
                 self._assemble.restarted(event)
             case StudyReady() as event:
                 self._place.place(event)
+            case StudyUrged() as event:
+                self._urge(event)
             case Predicted() as event if job is not None and job.path is JobPath.FAST:
+                self._urge_where_critical(recorded, event, job)
                 self._audit_where_due(event, job)
+            case JobPlaced(job=newer):
+                self._know(newer)
             case ResultsWritten() as event if job is not None:
-                self._send(event, job)
+                if self._came_too_late(recorded, event):
+                    self._withdraw(event)
+                else:
+                    self._send(event, job)
             case _:
                 pass
 
@@ -114,9 +134,7 @@ class Road:
         Doing again what was done already changes nothing: every door derives its names.
         """
         self._commitments.resume(history)
-        for recorded in history:
-            if isinstance(recorded.event, StudyReady):
-                self._assemble.recall(recorded.event)
+        self._recall(history)
         for waiting in account.waiting_instances(arrived_since):
             self._record(self._take(waiting))
         for recorded in history:
@@ -159,6 +177,51 @@ class Road:
                     why = "the configuration does not send this here"
                     uid = result.sop_instance_uid
                     self._record((NotTaken(event.study, event.job_id, uid, name, why),))
+
+    def _recall(self, history: Sequence[Recorded]) -> None:
+        """Remember what the doors knew in the last run."""
+        for recorded in history:
+            if isinstance(recorded.event, StudyReady):
+                self._assemble.recall(recorded.event)
+            elif isinstance(recorded.event, StudyUrged):
+                self._assemble.urge(recorded.event)
+            elif isinstance(recorded.event, JobPlaced):
+                self._know(recorded.event.job)
+
+    def _know(self, newer: Job) -> None:
+        if newer.supersedes:
+            self._successors[newer.supersedes] = newer.job_id
+
+    def _came_too_late(self, written: Recorded, event: ResultsWritten) -> bool:
+        """Say whether a newer job has explained these images and more before this was written."""
+        successor = self._successors.get(event.job_id)
+        explained = self._ledger.find(f"attributed:{successor}") if successor else None
+        return explained is not None and is_before(explained, written)
+
+    def _withdraw(self, event: ResultsWritten) -> None:
+        """Send nothing: the newer result does not say that it replaces this one."""
+        why = "a newer result of the same images was there before it"
+        self._record(
+            tuple(
+                NotTaken(event.study, event.job_id, result.sop_instance_uid, name, why)
+                for result in event.results
+                for name in self._sends
+            )
+        )
+
+    def _urge(self, event: StudyUrged) -> None:
+        self._assemble.urge(event)
+        for job in self._unfinished(event.study):
+            self._place.move(job, event.urged)
+
+    def _urge_where_critical(self, recorded: Recorded, event: Predicted, job: Job) -> None:
+        """Raise what is still to be done of a study in which something critical was found."""
+        package = self._packages.get(job.model)
+        found = None if package is None else critical(event.prediction, package)
+        if found is not None:
+            rule = f"critical finding {found} by {job.model}"
+            urged = Urged(Urgency.HIGH, rule, recorded.at, is_floor=True)
+            self._record((StudyUrged(event.study, urged),))
 
     def _audit_where_due(self, event: Predicted, job: Job) -> None:
         package = self._packages.get(job.model)

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from lightbox.app.build import Packages
     from lightbox.app.commitments import Commitments
-    from lightbox.app.control import OpenConsole
+    from lightbox.app.control import Control, OpenConsole
     from lightbox.app.road import Road
+    from lightbox.app.self_proof import SelfProof
     from lightbox.app.switch import Switch
     from lightbox.deliver.outbox import Parcel
     from lightbox.deliver.send import Send
@@ -110,7 +111,9 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         queue=queue,
         account=account,
         metrics=_metrics(settings, served),
-        road=_road(settings, ledger, place, sends, served, clock, commitments=commitments),
+        road=_road(
+            settings, ledger, place, sends, served, clock, commitments=commitments, account=account
+        ),
         sends=sends,
         free_bytes=reserve.free_bytes,
         clock=clock,
@@ -132,11 +135,12 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     for send in sends.values():
         send.start()
     commitments.start()
-    names = tuple(served.by_name)
-    shown = (control, ledger, queue, reserve, names, clock, operations, served.loaded, sends)
-    web = open_console(Running(loaded, at.root, *shown))
+    shown = (control, ledger, queue, reserve, tuple(served.by_name), clock, operations)
+    web = open_console(Running(loaded, at.root, *shown, served.loaded, sends))
     process.ready(web=f"http://{settings.web.host}:{web.port}")
-    control.run(process.stopping, operations.look)
+    proofs = _self_proof(loaded, control, clock)
+    control.run(process.stopping, operations.look, proofs.look)
+    proofs.close()
     web.close()
     commitments.close(_DRAIN_DELIVERY)
     for send in sends.values():
@@ -157,6 +161,15 @@ def _account(settings: Settings) -> Account:
         deadlines=build.deadlines(settings),
         commits=(each.name for each in settings.destinations if asks(each)),
     )
+
+
+def _self_proof(loaded: Loaded, control: Control, clock: SystemClock) -> SelfProof:
+    """Return the daily proof of the ledger, which the metrics show."""
+    from lightbox.app.self_proof import SelfProof
+
+    arguments = ("-c", loaded.file) if loaded.file else ()
+    every = loaded.settings.ledger.prove_every
+    return SelfProof(arguments, every, control.metrics.tell_proof, clock)
 
 
 def _commitments(
@@ -189,6 +202,7 @@ def _road(
     clock: SystemClock,
     *,
     commitments: Commitments,
+    account: Account,
 ) -> Road:
     """Return the road, with the rules and models of this configuration."""
     from lightbox.app import build
@@ -211,6 +225,7 @@ def _road(
         packages=served.by_name,
         audits=build.audit_policy(settings),
         commitments=commitments,
+        unfinished=lambda study: tuple(account.of(study).unplaced_jobs()),
     )
 
 
@@ -280,7 +295,7 @@ def work(settings: Settings) -> None:
         predict=Predict(runtimes, served.by_name, decode, at.root, clock, given.max_batch),
         attribute=Attribute(methods(), settings.audit, clock),
         write=write.Write(
-            build.writers(settings.results),
+            build.writers(settings.results, rejects=build.rejects(settings)),
             FolderStorage(at.root, Files()),
             negative=settings.results.negative,
         ),

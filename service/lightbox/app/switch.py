@@ -168,6 +168,10 @@ class SwitchedQueue:
         """Let it not start, or stop it at its next step."""
         self._queue.cancel(job_id)
 
+    def move(self, job: Job) -> None:
+        """Let a job that waits wait in another place; one of a stopped model gets it later."""
+        self._queue.move(job)
+
     def waiting(self) -> Mapping[str, int]:
         """Return how many jobs wait, by urgency; those of stopped models among them.
 

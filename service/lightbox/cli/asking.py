@@ -15,9 +15,9 @@ from lightbox.domain.operations import Action, Outcome, Request
 from lightbox.storage.files import Files
 
 
-def request(action: Action, subject: str, method: str = "shapley") -> Request:
+def request(action: Action, subject: str, method: str = "shapley", *, urgency: str = "") -> Request:
     """Return a request of the person at this terminal."""
-    return Request(action, subject, who(), SystemClock().now(), method)
+    return Request(action, subject, who(), SystemClock().now(), method, urgency)
 
 
 def who() -> str:

@@ -30,6 +30,7 @@ COMMANDS = {
     "retry": "Try again what failed.",
     "cancel": "Cancel the jobs of a study.",
     "audit": "Have a study's fast results audited.",
+    "urgency": "Make a study more urgent, or less.",
     "stop": "Stop one model, or all; works whatever else is broken.",
     "resume": "End a stop.",
     "explain": "Explain images offline, without a network.",

@@ -40,6 +40,11 @@ _BODY = {
                             'resume the name of a model; "all" for retry, stop and resume.',
                         },
                         "method": {"type": "string", "default": "shapley"},
+                        "urgency": {
+                            "type": "string",
+                            "enum": ["STAT", "HIGH", "ROUTINE"],
+                            "description": "For urgency.",
+                        },
                     },
                 }
             }
@@ -62,7 +67,7 @@ def actions(sources: ConsoleSources, access: Access) -> APIRouter:
     async def act(
         action: Annotated[Action, Path(description="What to do.")], request: Request
     ) -> Response:
-        """Retry, cancel, audit, stop or resume; the answer says what was done."""
+        """Do what an operator wants; the answer says what was done."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         given = _read(kind, await body_of(request))
         if not access.comes_from_us(request, None if kind == _JSON else given.get("csrf", "")):
@@ -74,6 +79,7 @@ def actions(sources: ConsoleSources, access: Access) -> APIRouter:
             f"console at {host}",
             sources.now(),
             given.get("method", "") or "shapley",
+            given.get("urgency", "").strip().upper(),
         )
         outcome = await run_in_threadpool(_done, sources, wanted)
         status = 200 if outcome.is_done else 409
@@ -107,7 +113,7 @@ def _read(kind: str, body: str) -> Mapping[str, str]:
 
 def _subject(action: Action, subject: str) -> str:
     """Refuse what no UID, model or "all" looks like, before it gets anywhere."""
-    takes_all = action in {"retry", "stop", "resume"}
+    takes_all = action in {"retry", "stop", "resume", "reload"}
     if action in {"stop", "resume"}:
         is_right = 0 < len(subject) <= _LONGEST
     else:

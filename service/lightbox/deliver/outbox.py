@@ -19,6 +19,7 @@ from lightbox.domain.events import (
     DeliveryDelayed,
     DeliveryRevived,
     Event,
+    JobMoved,
     JobPlaced,
     NotTaken,
     Recorded,
@@ -181,6 +182,8 @@ class _Read:
         match event:
             case JobPlaced(job=job):
                 self._urgencies[job.job_id] = job.urgency
+            case JobMoved():
+                self._urgencies[event.job_id] = event.urgency
             case ResultsWritten(results=results):
                 mine = (r for r in results if r.kind.value in self._to.kinds)
                 for result in mine:

@@ -16,6 +16,15 @@ from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.prediction import Prediction
 
 
+AGREEMENT_LIMIT = 0.2
+"""Rank correlation of fast map and audit under which the two disagree about the regions."""
+
+
+def contradicts(quality: Mapping[str, float]) -> bool:
+    """Say whether an audit, by its measured quality, contradicts the fast map that it audits."""
+    return quality.get("agreement", 1.0) < AGREEMENT_LIMIT
+
+
 @dataclass(frozen=True, slots=True)
 class AuditPolicy:
     """What a site wants audited (``[audit]`` of the configuration).
@@ -46,6 +55,13 @@ class AuditPolicy:
         return self.below_confidence
 
 
+def critical(prediction: Prediction, package: ModelPackage) -> str | None:
+    """Return the name of the critical finding that a prediction is sure of, or None."""
+    found = package.finding(prediction.target)
+    is_sure = found.critical and prediction.confidence >= found.threshold
+    return found.name if is_sure else None
+
+
 def why_audit(
     prediction: Prediction, package: ModelPackage, job: Job, policy: AuditPolicy
 ) -> str | None:
@@ -56,9 +72,9 @@ def why_audit(
     """
     if job.audit:
         return job.rule
-    found = package.finding(prediction.target)
-    if found.critical and prediction.confidence >= found.threshold:
-        return f"critical finding {found.name}"
+    found = critical(prediction, package)
+    if found is not None:
+        return f"critical finding {found}"
     threshold = policy.threshold(package)
     if prediction.confidence < threshold:
         return f"calibrated confidence {prediction.confidence:.2f} below {threshold:.2f}"

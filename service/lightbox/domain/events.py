@@ -26,6 +26,7 @@ from lightbox.domain.jobs import Job
 from lightbox.domain.prediction import Prediction
 from lightbox.domain.result import ListedReason, Result
 from lightbox.domain.study import Arrival, Instance
+from lightbox.domain.urgency import Urged, Urgency
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,22 @@ class JobRetried(_OfJob):
 
 
 @dataclass(frozen=True, slots=True)
+class JobMoved(_OfJob):
+    """schedule.place: a job that has no end yet got another urgency, and so another place."""
+
+    urgency: Urgency
+    deadline: float
+    rule: str
+    move: int
+    kind: Literal["job_moved"] = "job_moved"
+
+    @property
+    def key(self) -> str:
+        """One per job and change."""
+        return f"{self.kind}:{self.job_id}:{self.move}"
+
+
+@dataclass(frozen=True, slots=True)
 class Delivered(_OfJob):
     """deliver.send: a destination answered success for this result.
 
@@ -327,6 +344,29 @@ class NotTaken(_OfJob):
 
 
 @dataclass(frozen=True, slots=True)
+class StudyUrged:
+    """A study got another urgency, by a person or for what was found in it.
+
+    It goes for the jobs that it has now and for all that is still to come of it.
+    """
+
+    study_instance_uid: str
+    urged: Urged
+    kind: Literal["study_urged"] = "study_urged"
+
+    @property
+    def study(self) -> str:
+        """Study Instance UID."""
+        return self.study_instance_uid
+
+    @property
+    def key(self) -> str:
+        """One per person's request, one per finding."""
+        when = "" if self.urged.is_floor else f":{self.urged.at}"
+        return f"{self.kind}:{self.study}:{self.urged.urgency}:{self.urged.rule}{when}"
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceMarked:
     """app: a process started or stopped; ``heads`` anchors the other chains (name → hash)."""
 
@@ -360,13 +400,16 @@ class OperatorActed:
         Name at the operating system, or the address that the console was asked from.
     at : float
         When it was asked for, seconds since 1970.
+    detail : str
+        What else was asked for: the urgency.
     """
 
-    action: Literal["retry", "cancel", "audit", "stop", "resume"]
+    action: Literal["retry", "cancel", "audit", "urgency", "stop", "resume", "reload"]
     subject: str
     by: str
     at: float
     study_instance_uid: str = ""
+    detail: str = ""
     kind: Literal["operator_acted"] = "operator_acted"
 
     @property
@@ -397,6 +440,8 @@ Event: TypeAlias = (
     | ResultsWritten
     | JobFailed
     | JobRetried
+    | JobMoved
+    | StudyUrged
     | Delivered
     | DeliveryDelayed
     | DeadLettered

@@ -18,17 +18,18 @@ from lightbox.domain.events import (
     DeliveryDelayed,
     DeliveryRevived,
     JobFailed,
+    JobMoved,
     JobRetried,
     JobStarted,
     NotTaken,
     Predicted,
     ResultsWritten,
 )
-from lightbox.domain.jobs import Job
+from lightbox.domain.jobs import Job, moved
 from lightbox.domain.result import ListedReason
 from lightbox.domain.standing import DeliveryStanding, DeliveryState, JobStanding, JobState
 
-Progress = JobStarted | Predicted | Attributed | ResultsWritten | JobFailed | JobRetried
+Progress = JobStarted | Predicted | Attributed | ResultsWritten | JobFailed | JobRetried | JobMoved
 Attempt = Delivered | DeliveryDelayed | DeadLettered | DeliveryRevived | NotTaken
 
 
@@ -47,6 +48,7 @@ class JobFacts:
     written: ResultsWritten | None = None
     written_at: float = 0.0
     failures: dict[int, tuple[float, JobFailed]] = field(default_factory=dict)
+    move: JobMoved | None = None
     successors: set[str] = field(default_factory=set)
     attempts: dict[tuple[str, str], tuple[float, Attempt]] = field(default_factory=dict)
     commitments: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -56,6 +58,13 @@ class JobFacts:
         """How the newest attempt failed, None where it did not."""
         found = self.failures.get(self.current)
         return found[1] if found else None
+
+    def now(self, job: Job) -> Job:
+        """Return the job with the urgency that it has now."""
+        move = self.move
+        if move is None:
+            return job
+        return moved(job, move.urgency, move.deadline, move.rule, move.move)
 
     def is_named(self, uid: str) -> bool:
         """Say whether a UID is that of its study, of one of its instances or of its results."""
@@ -85,6 +94,9 @@ class JobFacts:
                 self.current = max(self.current, event.attempt)
             case JobRetried():
                 self.current = max(self.current, event.attempt)
+            case JobMoved():
+                if self.move is None or event.move > self.move.move:
+                    self.move = event
             case _:
                 assert_never(event)
 
@@ -138,7 +150,7 @@ class JobFacts:
         state = self._state(deliveries)
         reason, detail, ended_at = self._end(state, deliveries)
         return JobStanding(
-            job=job if self.current == 1 else replace(job, attempt=self.current),
+            job=self.now(job if self.current == 1 else replace(job, attempt=self.current)),
             state=state,
             prediction=self.predicted.prediction if self.predicted else None,
             record=self.attributed.record if self.attributed else None,

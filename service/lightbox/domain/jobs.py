@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from lightbox.domain.identity import JobId, derived_id
@@ -45,6 +45,11 @@ class Job:
         A rule or the called AE asks for the audit.
     attempt : int
         1, and one more each time that a person has it tried again after it failed.
+    moves : int
+        How often its urgency was changed after it was placed; see :func:`moved`.
+    decided : str
+        Urgency and rule that it was placed with, once moved; results state these, so that a job
+        that is moved while it runs makes the same bytes. "" where it was never moved.
     """
 
     job_id: JobId
@@ -66,6 +71,20 @@ class Job:
     modality: str = ""
     audit: bool = False
     attempt: int = 1
+    moves: int = 0
+    decided: str = ""
+
+    @property
+    def reason(self) -> str:
+        """What results say of its urgency: what decided it when it was placed."""
+        return self.decided or f"{self.urgency.value}: {self.rule}"
+
+
+def moved(job: Job, urgency: Urgency, deadline: float, rule: str, moves: int) -> Job:
+    """Return the job as it stands after its urgency was changed for the ``moves``-th time."""
+    return replace(
+        job, urgency=urgency, deadline=deadline, rule=rule, moves=moves, decided=job.reason
+    )
 
 
 def job_identity(

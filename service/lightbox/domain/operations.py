@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
-Action: TypeAlias = Literal["retry", "cancel", "audit", "stop", "resume"]
+Action: TypeAlias = Literal["retry", "cancel", "audit", "urgency", "stop", "resume", "reload"]
 
 ALL = "all"
 """Every model, or everything that failed."""
@@ -20,14 +20,17 @@ class Request:
     Attributes
     ----------
     subject : str
-        For retry, cancel and audit the UID of a study, an instance or a result; for stop and
-        resume the name of a model; ``all`` where it is everything (not for cancel and audit).
+        For retry, cancel, audit and urgency the UID of a study, an instance or a result; for stop
+        and resume the name of a model; ``all`` where it is everything (not for cancel, audit and
+        urgency, always for reload).
     by : str
         Who asks: the name at the operating system, or the console with an address.
     at : float
         When, seconds since 1970.
     method : str
         For audit: the explanation method.
+    urgency : str
+        For urgency: STAT, HIGH or ROUTINE.
     """
 
     action: Action
@@ -35,6 +38,7 @@ class Request:
     by: str
     at: float
     method: str = "shapley"
+    urgency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,50 @@ class Decision:
     fast: bool = field(default=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Urged:
+    """An urgency that a whole study was given after it arrived, by a person or by a finding.
+
+    Attributes
+    ----------
+    at : float
+        When, seconds since 1970: the new deadline counts from here, which is a promise that can
+        still be kept.
+    is_floor : bool
+        True: nothing is made less urgent than its own rule says.
+    """
+
+    urgency: Urgency
+    rule: str
+    at: float
+    is_floor: bool
+
+    def changes(self, urgency: Urgency) -> bool:
+        """Say whether something of this urgency gets another one."""
+        return self.urgency.rank < urgency.rank if self.is_floor else self.urgency is not urgency
+
+    def deadline(
+        self, before: float, received_at: float, urgency: Urgency, given: Deadlines
+    ) -> float:
+        """Return the deadline in place of ``before``: a raise never puts it off.
+
+        Parameters
+        ----------
+        before : float
+            Deadline so far, seconds since 1970.
+        received_at : float
+            When the last byte was read.
+        urgency : Urgency
+            The one so far.
+        given : Deadlines
+            Seconds that each urgency allows.
+        """
+        allowed = given.of(self.urgency)
+        if self.urgency.rank < urgency.rank:
+            return min(before, self.at + allowed)
+        return max(before, received_at + allowed)
+
+
 def matches(rule: Rule, arrival: Arrival, attributes: Attributes) -> bool:
     """Say whether every condition of the rule holds. A missing attribute counts as empty text."""
     for key, patterns in rule.when.items():

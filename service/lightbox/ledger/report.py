@@ -24,6 +24,8 @@ _STEPS = {
     "job_started": "schedule",
     "job_failed": "schedule",
     "job_retried": "operator",
+    "job_moved": "schedule",
+    "study_urged": "schedule",
     "predicted": "infer",
     "attributed": "explain",
     "results_written": "results",
@@ -45,7 +47,7 @@ _STEPS = {
 
 def instances_json(instances: Iterable[InstanceStanding], root: Path) -> dict[str, Json]:
     """Return what ``ledger list --json`` writes; paths are absolute, under ``root``."""
-    return {"instances": [_instance(standing, root) for standing in instances]}
+    return {"instances": [instance_json(standing, root) for standing in instances]}
 
 
 def proof_json(proof: Proof) -> dict[str, Json]:
@@ -92,7 +94,8 @@ def timeline_json(study: StudyStanding, rows: Iterable[Recorded], root: Path) ->
     return {**study_json(study, root), "events": [_event(row) for row in rows]}
 
 
-def _instance(standing: InstanceStanding, root: Path) -> Json:
+def instance_json(standing: InstanceStanding, root: Path) -> dict[str, Json]:
+    """Return one instance and what became of it; ``root`` begins its path."""
     verdict = standing.verdict
     return {
         "sop_instance_uid": standing.instance.sop_instance_uid,

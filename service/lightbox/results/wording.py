@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from lightbox.domain.attribution import Attribution
+from lightbox.domain.audit import contradicts
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.regions import region_name
@@ -15,6 +16,10 @@ from lightbox.results.header.source import Source
 _MOST_OTHERS = 4
 _NAMES = {
     "grad_cam": "Grad-CAM",
+    "grad_cam_plus_plus": "Grad-CAM++",
+    "xgrad_cam": "XGrad-CAM",
+    "layer_cam": "LayerCAM",
+    "eigen_grad_cam": "Eigen-Grad-CAM",
     "hires_cam": "HiResCAM",
     "score_cam": "Score-CAM",
     "eigen_cam": "Eigen-CAM",
@@ -138,6 +143,11 @@ def audit_sentence(explained: Explained) -> str:
     )
 
 
+def is_contradicting(explained: Explained) -> bool:
+    """Say whether this is an audit that contradicts the fast map, whose picture went before it."""
+    return explained.fast is not None and contradicts(explained.attribution.quality)
+
+
 def precision(attribution: Attribution, player: int) -> str:
     """Return "(exact)" or the standard error of one player's value."""
     errors = attribution.estimate.standard_errors
@@ -176,8 +186,12 @@ def source_line(source: Source) -> str:
 
 def time_line(explained: Explained) -> str:
     """Return when the job was placed, UTC."""
-    moment = datetime.fromtimestamp(explained.job.placed_at, tz=UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return moment(explained.job.placed_at)
+
+
+def moment(at: float) -> str:
+    """Write a time, seconds since 1970, as people do."""
+    return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def reason_line(explained: Explained) -> str:
@@ -185,7 +199,7 @@ def reason_line(explained: Explained) -> str:
     job = explained.job
     if job.path is JobPath.AUDIT:
         return f"Audit: {job.rule}"
-    return f"{job.urgency.value}: {job.rule}"
+    return job.reason
 
 
 def cell_line(attribution: Attribution, spacing: tuple[float, float] | None) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from lightbox.domain.events import InstanceListed, JobPlaced, StudyReady
-from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.events import InstanceListed, JobMoved, JobPlaced, StudyReady
+from lightbox.domain.jobs import Job, JobPath, job_identity, moved
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import ListedReason
-from lightbox.domain.urgency import Deadlines, Urgency
+from lightbox.domain.urgency import Deadlines, Urged, Urgency
 from lightbox.ports import Clock, Ledger, Queue
 
 _FAST_METHOD = "grad_cam"
@@ -102,8 +102,26 @@ class Place:
             deadline=job.received_at + self._deadlines.of(Urgency.AUDIT),
             supersedes="",
             attempt=1,
+            moves=0,
+            decided="",
         )
         return self._place(audit)
+
+    def move(self, job: Job, urged: Urged) -> None:
+        """Give a job that has no end yet the urgency of its study; audits keep theirs."""
+        if job.path is JobPath.AUDIT or not urged.changes(job.urgency):
+            return
+        deadline = urged.deadline(job.deadline, job.received_at, job.urgency, self._deadlines)
+        move = JobMoved(
+            job.study_instance_uid,
+            job.job_id,
+            urged.urgency,
+            deadline,
+            urged.rule,
+            job.moves + 1,
+        )
+        self._ledger.record(move)
+        self._queue.move(moved(job, urged.urgency, deadline, urged.rule, move.move))
 
     def again(self, jobs: Iterable[Job]) -> None:
         """Hand recorded jobs to the queue once more, as after a start; nothing is recorded."""

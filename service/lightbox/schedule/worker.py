@@ -7,7 +7,9 @@ take the worker with it, and must not be forgotten.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from lightbox.domain.errors import (
@@ -16,11 +18,12 @@ from lightbox.domain.errors import (
     LedgerError,
     LightboxError,
     NotApplicableError,
+    OperationError,
     ResultError,
     UnreadableError,
 )
-from lightbox.domain.events import JobFailed, JobPlaced, JobStarted
-from lightbox.domain.jobs import Job
+from lightbox.domain.events import JobFailed, JobMoved, JobPlaced, JobStarted
+from lightbox.domain.jobs import Job, moved
 from lightbox.domain.result import ListedReason
 from lightbox.ports import Clock, Ledger, Step
 
@@ -65,6 +68,8 @@ class Worker:
         self._run = run
         self._clock = clock
         self._may_start = may_start
+        self._lock = threading.Lock()
+        self._running: set[str] = set()
 
     def handle(self, job_id: str, step: Step) -> None:
         """Run a job; a job that has ended already is left alone.
@@ -73,10 +78,15 @@ class Worker:
         ------
         LedgerError
             If the end could not be written down. The job is done again after the next start.
+        OperationError
+            If another thread does this job now.
         """
-        job = self._job(job_id)
-        if job is None:
-            return
+        with self._alone(job_id):
+            job = self._job(job_id)
+            if job is not None:
+                self._do(job, step)
+
+    def _do(self, job: Job, step: Step) -> None:
         self._may_start(job)
         self._ledger.record(JobStarted(job.study_instance_uid, job.job_id, job.attempt))
         started = self._clock.monotonic()
@@ -92,13 +102,26 @@ class Worker:
             self._fail(job, ListedReason.FAILED, f"unexpected {type(error).__name__}")
         else:
             seconds = self._clock.monotonic() - started
-            _log.info("job %s (%s, %s): done in %.3f s", job_id, job.path, job.model, seconds)
+            _log.info("job %s (%s, %s): done in %.3f s", job.job_id, job.path, job.model, seconds)
 
     def give_up(self, job_id: str, detail: str) -> None:
         """Record that a job is not tried again, as after it ended the process several times."""
         job = self._job(job_id)
         if job is not None:
             self._fail(job, ListedReason.FAILED, detail)
+
+    @contextmanager
+    def _alone(self, job_id: str) -> Iterator[None]:
+        """Let one thread do a job: one that was moved may be handed out from both its places."""
+        with self._lock:
+            if job_id in self._running:
+                raise OperationError(f"job {job_id}", "runs already", "it is asked for again later")
+            self._running.add(job_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(job_id)
 
     def _job(self, job_id: str) -> Job | None:
         placed = self._ledger.find(f"job_placed:{job_id}")
@@ -108,11 +131,19 @@ class Worker:
         attempt = 1
         while self._ledger.find(f"job_retried:{job_id}:{attempt + 1}") is not None:
             attempt += 1
-        job = replace(placed.event.job, attempt=attempt)
+        job = replace(self._moved(placed.event.job), attempt=attempt)
         if self._ledger.find(f"results_written:{job_id}") is not None or has_failed(
             self._ledger, job
         ):
             return None
+        return job
+
+    def _moved(self, job: Job) -> Job:
+        """Return the job with the urgency that it has now."""
+        while found := self._ledger.find(f"job_moved:{job.job_id}:{job.moves + 1}"):
+            move = found.event
+            assert isinstance(move, JobMoved), move
+            job = moved(job, move.urgency, move.deadline, move.rule, move.move)
         return job
 
     def _fail(self, job: Job, reason: ListedReason, detail: str) -> None:

@@ -9,6 +9,7 @@ again, units that were ready are recalled, and the same units become ready.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lightbox.domain.events import (
     AssociationReleased,
@@ -16,11 +17,12 @@ from lightbox.domain.events import (
     InstanceListed,
     ServiceMarked,
     StudyReady,
+    StudyUrged,
 )
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Described, Instance
-from lightbox.domain.urgency import Decision, Rule, decide
+from lightbox.domain.urgency import Decision, Rule, Urged, decide
 from lightbox.ports import Clock
 from lightbox.settings import StudySettings
 from lightbox.studies.match import Match, match
@@ -64,6 +66,7 @@ class Assemble:
         self._units: dict[UnitKey, Unit] = {}
         self._open: dict[UnitKey, Unit] = {}
         self._closed: dict[str, float] = {}
+        self._urged: dict[str, Urged] = {}
         self._tidied_at = clock.now()
 
     def take(self, described: Described) -> tuple[Event, ...]:
@@ -73,6 +76,9 @@ class Assemble:
             detail = "made by this service: its contributing equipment is our device"
             return (_listed(described.instance, ListedReason.OWN_RESULT, detail),)
         decision = decide(self._rules, described.arrival, described.attributes)
+        urged = self._urged.get(described.instance.study_instance_uid)
+        if urged is not None and urged.changes(decision.urgency):
+            decision = replace(decision, urgency=urged.urgency, rule=urged.rule)
         asked = [
             package
             for package in self._packages.values()
@@ -92,6 +98,15 @@ class Assemble:
         """Note that an association has ended; return what that makes ready."""
         self._closed.setdefault(event.association, self._clock.now())
         return self.due()
+
+    def urge(self, event: StudyUrged) -> None:
+        """Give what is collected, and what is still to come of this study, its new urgency."""
+        held = self._urged.get(event.study)
+        if held is None or event.urged.at >= held.at:
+            self._urged[event.study] = event.urged
+            for key, unit in self._units.items():
+                if key.study_instance_uid == event.study:
+                    unit.urge(event.urged)
 
     def restarted(self, event: ServiceMarked) -> None:
         """Note that the listener started: whatever came before came over dead associations."""
@@ -173,6 +188,8 @@ class Assemble:
         before = now - _REMEMBERED
         for key in [k for k, u in self._units.items() if u.touched_at < before and not u.is_open]:
             del self._units[key]
+        for study in [uid for uid, urged in self._urged.items() if urged.at < before]:
+            del self._urged[study]
         for association in [a for a, at in self._closed.items() if at < before]:
             del self._closed[association]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from lightbox.domain.events import StudyReady
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.readiness import quiet_period, ready_at
 from lightbox.domain.study import Instance
-from lightbox.domain.urgency import Decision, Urgency
+from lightbox.domain.urgency import Decision, Urged, Urgency
 from lightbox.settings import StudySettings
 
 _UNNUMBERED = 2**31
@@ -85,6 +85,17 @@ class Unit:
             # Recalled without its header: now it is known where it belongs.
             self._members[uid] = member
         return None
+
+    def urge(self, urged: Urged) -> None:
+        """Give every member the urgency of its study, where that changes it."""
+        for uid, member in self._members.items():
+            if urged.changes(member.decision.urgency):
+                decision = replace(member.decision, urgency=urged.urgency, rule=urged.rule)
+                self._members[uid] = replace(member, decision=decision)
+                if uid in self._unseen:
+                    self._unseen[uid] = self._members[uid]
+        urgencies = (member.decision.urgency for member in self._members.values())
+        self._urgency = min(urgencies, key=lambda u: u.rank, default=self._urgency)
 
     def associations_before(self, moment: float) -> set[str]:
         """Return the associations whose unseen instances all came before ``moment``."""

@@ -25,11 +25,12 @@ from lightbox.domain.events import (
     JobPlaced,
     JobRetried,
     OperatorActed,
+    StudyUrged,
 )
 from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.operations import Action, Outcome, Request
 from lightbox.domain.result import ListedReason
-from lightbox.domain.urgency import Deadlines
+from lightbox.domain.urgency import Deadlines, Urgency
 from lightbox.schedule.place import Place
 from lightbox.schedule.queues.memory import MemoryQueue
 from lightbox.settings import DestinationSettings
@@ -86,10 +87,13 @@ class Bench:
     def _is_held(self, _parcel: object) -> bool:
         return self.switch.stops(JOB.model)
 
-    def ask(self, action: Action, subject: str = "all", method: str = "shapley") -> Outcome:
+    def ask(
+        self, action: Action, subject: str = "all", method: str = "shapley", urgency: str = ""
+    ) -> Outcome:
         self.clock.advance(1.0)
         self.read()
-        done = self.operations.perform(Request(action, subject, "anna", self.clock.now(), method))
+        asked = Request(action, subject, "anna", self.clock.now(), method, urgency)
+        done = self.operations.perform(asked)
         self.read()
         return done
 
@@ -254,3 +258,25 @@ def test_one_model_is_stopped_and_the_others_run(tmp_path: Path) -> None:
     bench.switch.stop(Flag("chest_xray", "anna", NOON))
     assert bench.switch.stops("chest_xray")
     assert not bench.switch.stops("brain_tumour_mri")
+
+
+def test_a_raised_study_is_written_down_with_who_raised_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, a_stored(JOB.instances[0]), JobPlaced(JOB))
+    done = bench.ask("urgency", JOB.instances[0].sop_instance_uid, urgency="STAT")
+    assert done.is_done
+    assert "ROUTINE to STAT" in done.lines[0]
+    (acted,) = bench.of(OperatorActed)
+    assert (acted.action, acted.by, acted.detail) == ("urgency", "anna", "STAT")
+    (event,) = bench.of(StudyUrged)
+    assert event.study == JOB.study_instance_uid
+    assert (event.urged.urgency, event.urged.rule) == (Urgency.STAT, "STAT by anna")
+
+
+@pytest.mark.parametrize("level", ["AUDIT", "", "stat"])
+def test_a_study_cannot_be_given_an_urgency_that_is_none(tmp_path: Path, level: str) -> None:
+    bench = Bench(tmp_path, a_stored(JOB.instances[0]), JobPlaced(JOB))
+    with pytest.raises(OperationError, match="STAT, HIGH, ROUTINE"):
+        bench.ask("urgency", JOB.study_instance_uid, urgency=level)
+    with pytest.raises(OperationError, match="not known here"):
+        bench.ask("urgency", "1.2.3", urgency="STAT")
+    assert bench.of(OperatorActed) == []

@@ -6,13 +6,40 @@ from typing import Any, cast
 
 import pytest
 
-from builders import a_stored, an_instance
+from builders import NOON, a_digest, a_job, a_predicted, a_prediction, a_stored, an_instance
 from fakes.ledger import FakeLedger
 from lightbox.app.road import Road
 from lightbox.domain.audit import AuditPolicy
 from lightbox.domain.errors import UnreadableError
-from lightbox.domain.events import InstanceListed, Recorded
+from lightbox.domain.events import (
+    Attributed,
+    InstanceListed,
+    JobPlaced,
+    NotTaken,
+    Recorded,
+    StudyUrged,
+)
+from lightbox.domain.jobs import Job
+from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
 from lightbox.domain.result import ListedReason
+from lightbox.domain.urgency import Urged, Urgency
+
+
+def a_package(name: str, *, critical: bool) -> ModelPackage:
+    """Return a model of one finding."""
+    code = Code(scheme="99", value="1", meaning="Bleeding")
+    return ModelPackage(
+        name=name,
+        version="1.0.0",
+        sha256=a_digest("weights", name),
+        unit="instance",
+        intended_use="tests",
+        licence="CC0",
+        citation="none",
+        accepts=Accepts(modality=("MR",)),
+        preprocessing=Preprocessing(size=(64, 64)),
+        findings=(Finding(name="bleeding", label="Bleeding", code=code, critical=critical),),
+    )
 
 
 class Silent:
@@ -42,6 +69,7 @@ def test_an_instance_that_cannot_be_described_is_listed_and_the_road_goes_on(
     road = Road(
         ledger=ledger, describe=describe, assemble=silent, place=silent, sends={},
         wants=lambda *_: True, packages={}, audits=AuditPolicy(), commitments=silent,
+        unfinished=lambda _: (),
     )  # fmt: skip
     stored = a_stored(an_instance())
     road.follow(Recorded("receive", 1, 0.0, "", stored), None)
@@ -49,3 +77,73 @@ def test_an_instance_that_cannot_be_described_is_listed_and_the_road_goes_on(
     assert listed.reason is ListedReason.UNREADABLE
     assert words in listed.detail
     assert "somebody" not in listed.detail
+
+
+SURE = a_package("sure", critical=True)
+
+
+def a_road(ledger: FakeLedger, placed: list[tuple[str, str]]) -> Road:
+    """Return a road that knows one waiting job of the study and notes how it is moved."""
+    silent = cast("Any", Silent())
+
+    class Line(Silent):
+        def move(self, job: Job, urged: Urged) -> None:
+            placed.append((job.job_id, urged.urgency))
+
+    return Road(
+        ledger=ledger, describe=lambda _: {}, assemble=silent, place=cast("Any", Line()), sends={},
+        wants=lambda *_: True, packages={"sure": SURE}, audits=AuditPolicy(), commitments=silent,
+        unfinished=lambda study: (WAITING,) if study == WAITING.study_instance_uid else (),
+    )  # fmt: skip
+
+
+WAITING = a_job(an_instance("2"))
+
+
+@pytest.mark.parametrize(("confidence", "raised"), [(0.97, True), (0.4, False)])
+def test_a_confident_critical_finding_raises_what_follows_of_its_study(
+    confidence: float, raised: bool
+) -> None:
+    ledger, moved = FakeLedger(), list[tuple[str, str]]()
+    road = a_road(ledger, moved)
+    job = a_job(an_instance("1"), model="sure")
+    said = a_predicted(job, a_prediction("bleeding", confidence))
+    road.follow(Recorded("work", 1, NOON, "", said), job)
+    urged = [event for event in ledger.events if isinstance(event, StudyUrged)]
+    assert [(e.urged.urgency, e.urged.rule) for e in urged] == (
+        [(Urgency.HIGH, "critical finding bleeding by sure")] if raised else []
+    )
+    for event in urged:
+        road.follow(Recorded("control", 1, NOON, "", event), None)
+    assert moved == ([(WAITING.job_id, "HIGH")] if raised else [])
+
+
+class Post:
+    """An outbox that only counts."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def take(self, job_id: str, *_: object) -> bool:
+        self.taken.append(job_id)
+        return True
+
+
+def test_of_two_jobs_of_one_unit_the_older_is_not_sent_after_the_newer_was_explained() -> None:
+    old = a_job(an_instance("1"))
+    new = a_job(an_instance("1"), an_instance("2"), revision=2, supersedes=old.job_id)
+    ledger, post, silent = FakeLedger(), Post(), cast("Any", Silent())
+    road = Road(
+        ledger=ledger, describe=silent, assemble=silent, place=silent,
+        sends={"pacs": cast("Any", post)}, wants=lambda *_: True, packages={},
+        audits=AuditPolicy(), commitments=silent, unfinished=lambda _: (),
+    )  # fmt: skip
+    explained = Attributed(new.study_instance_uid, new.job_id, an_attribution_record())
+    for row in ledger.record(JobPlaced(old), JobPlaced(new), explained, a_written(old)):
+        road.follow(row, old)
+    assert post.taken == []
+    (not_taken,) = [event for event in ledger.events if isinstance(event, NotTaken)]
+    assert not_taken.sop_instance_uid == a_written(old).results[0].sop_instance_uid
+    for row in ledger.record(a_written(new)):
+        road.follow(row, new)
+    assert post.taken == [new.job_id]

@@ -40,16 +40,19 @@ from lightbox.domain.events import (
     Event,
     InstanceListed,
     JobFailed,
+    JobMoved,
     JobPlaced,
     JobRetried,
     JobStarted,
     NotTaken,
     OperatorActed,
     ServiceMarked,
+    StudyUrged,
     from_json,
     to_json,
 )
 from lightbox.domain.result import ListedReason
+from lightbox.domain.urgency import Urged, Urgency
 
 JOB = a_job()
 STUDY, NAME = JOB.study_instance_uid, JOB.job_id
@@ -71,6 +74,8 @@ EVENTS: list[Event] = [
     DeadLettered(STUDY, NAME, UID, "pacs", 11, "refused"),
     NotTaken(STUDY, NAME, UID, "pacs", "no SEG there"),
     JobRetried(STUDY, NAME, 2, "anna"),
+    JobMoved(STUDY, NAME, Urgency.STAT, NOON + 2.0, "STAT by anna", 1),
+    StudyUrged(STUDY, Urged(Urgency.STAT, "STAT by anna", NOON, is_floor=False)),
     DeliveryRevived(STUDY, NAME, UID, "pacs", 11, "anna"),
     OperatorActed("stop", "all", "anna", NOON),
     CommitmentAsked(STUDY, "pacs", "2.25.7", (ResultReference(NAME, "1.2", UID),)),

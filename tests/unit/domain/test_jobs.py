@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import a_digest, a_job, an_instance
-from lightbox.domain.jobs import JobPath, job_identity, priority
+from lightbox.domain.jobs import JobPath, job_identity, moved, priority
 from lightbox.domain.urgency import Urgency
 
 deadlines = st.floats(min_value=-1e12, max_value=1e12)
@@ -56,3 +56,10 @@ def test_within_a_class_the_earlier_deadline_goes_first(
     one = replace(a_job(urgency=urgency), deadline=deadline)
     other = replace(a_job(urgency=urgency), deadline=deadline + later)
     assert priority(one) < priority(other)
+
+
+def test_a_job_that_was_moved_twice_still_states_what_it_was_placed_with() -> None:
+    job = a_job(urgency=Urgency.ROUTINE, rule="default")
+    twice = moved(moved(job, Urgency.STAT, 1.0, "STAT by anna", 1), Urgency.HIGH, 2.0, "b", 2)
+    assert (twice.urgency, twice.deadline, twice.rule, twice.moves) == (Urgency.HIGH, 2.0, "b", 2)
+    assert twice.reason == job.reason == "ROUTINE: default"

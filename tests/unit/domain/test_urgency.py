@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import an_arrival
+from builders import NOON, an_arrival
 from lightbox.domain.errors import ConfigurationError
-from lightbox.domain.urgency import Deadlines, Decision, Rule, Urgency, decide, matches
+from lightbox.domain.urgency import Deadlines, Decision, Rule, Urged, Urgency, decide, matches
 
 ED = Rule("ed chest", {"Modality": ("CR", "DX"), "StationName": ("^ED",)}, Urgency.STAT)
 
@@ -124,3 +124,32 @@ def test_what_is_sent_to_the_audit_title_is_audited_whatever_rule_decides() -> N
 def test_the_more_urgent_has_the_shorter_deadline(one: Urgency, other: Urgency) -> None:
     deadlines = Deadlines()
     assert (one.rank < other.rank) == (deadlines.of(one) < deadlines.of(other))
+
+
+LEVELS = st.sampled_from((Urgency.STAT, Urgency.HIGH, Urgency.ROUTINE))
+SECONDS = st.floats(min_value=0.0, max_value=1e6)
+
+
+@given(LEVELS, LEVELS)
+def test_a_person_gives_every_urgency_and_a_finding_only_higher_ones(
+    given_to: Urgency, before: Urgency
+) -> None:
+    person = Urged(given_to, "anna", NOON, is_floor=False)
+    finding = Urged(given_to, "critical", NOON, is_floor=True)
+    assert person.changes(before) is (given_to is not before)
+    assert finding.changes(before) is (given_to.rank < before.rank)
+
+
+@given(LEVELS, LEVELS, SECONDS, SECONDS)
+def test_a_raise_promises_what_can_still_be_kept_and_puts_nothing_off(
+    given_to: Urgency, before: Urgency, age: float, left: float
+) -> None:
+    received_at, deadlines = NOON - age, Deadlines()
+    old = NOON + left
+    new = Urged(given_to, "anna", NOON, is_floor=False).deadline(
+        old, received_at, before, deadlines
+    )
+    if given_to.rank < before.rank:
+        assert new == min(old, NOON + deadlines.of(given_to))
+    else:
+        assert new >= old

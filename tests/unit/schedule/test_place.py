@@ -9,10 +9,10 @@ from builders import NOON, a_digest, a_ready_study, an_instance
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
 from lightbox.domain.errors import LedgerError
-from lightbox.domain.events import InstanceListed, JobPlaced, StudyReady
+from lightbox.domain.events import InstanceListed, JobMoved, JobPlaced, StudyReady
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
-from lightbox.domain.urgency import Deadlines, Urgency
+from lightbox.domain.urgency import Deadlines, Urged, Urgency
 from lightbox.schedule.place import Place
 from lightbox.schedule.queues.memory import MemoryQueue
 
@@ -153,3 +153,21 @@ def test_recorded_jobs_are_queued_again_without_a_record() -> None:
     after = Bench()
     after.place.again(jobs)
     assert (after.waiting, after.ledger.events) == (2, ())
+
+
+def test_a_raised_job_waits_in_its_new_place_with_a_deadline_that_can_be_kept(
+    bench: Bench,
+) -> None:
+    job = bench.placed(a_ready_study(model="single")).job
+    bench.place.move(job, Urged(Urgency.STAT, "STAT by anna", NOON + 60.0, is_floor=False))
+    assert bench.queue.waiting()["STAT"] == 1
+    (move,) = [event for event in bench.ledger.events if isinstance(event, JobMoved)]
+    assert (move.urgency, move.deadline, move.rule) == (Urgency.STAT, NOON + 62.0, "STAT by anna")
+
+
+def test_a_job_that_has_the_urgency_already_is_let_be_and_an_audit_always(bench: Bench) -> None:
+    job = bench.placed(a_ready_study(model="single")).job
+    audit = bench.place.audit(job, "modality MR").job
+    bench.place.move(job, Urged(job.urgency, "anna", NOON, is_floor=False))
+    bench.place.move(audit, Urged(Urgency.STAT, "anna", NOON, is_floor=False))
+    assert not [event for event in bench.ledger.events if isinstance(event, JobMoved)]

@@ -17,13 +17,15 @@ from lightbox.domain.errors import (
     LightboxError,
     ModelPackageError,
     NotApplicableError,
+    OperationError,
     ResultError,
     StoppingError,
     UnreadableError,
 )
-from lightbox.domain.events import JobFailed, JobPlaced, JobRetried, JobStarted
+from lightbox.domain.events import JobFailed, JobMoved, JobPlaced, JobRetried, JobStarted
 from lightbox.domain.jobs import Job
 from lightbox.domain.result import ListedReason
+from lightbox.domain.urgency import Urgency
 from lightbox.ports import Step
 from lightbox.schedule.worker import Worker
 
@@ -194,3 +196,29 @@ def test_a_job_that_a_person_cancelled_while_it_ran_has_one_end() -> None:
     bench.worker = Worker(bench.ledger, cancelled_meanwhile, FakeClock())
     bench.worker.handle(JOB.job_id, step)
     assert [e for e in bench.ledger.events if isinstance(e, JobFailed)] == [end]
+
+
+def test_a_job_that_was_moved_is_run_with_the_urgency_that_it_has_now() -> None:
+    bench = Bench()
+    study, name = JOB.study_instance_uid, JOB.job_id
+    bench.ledger.record(JobMoved(study, name, Urgency.HIGH, 9.0, "critical finding", 1))
+    bench.ledger.record(JobMoved(study, name, Urgency.STAT, 7.0, "STAT by anna", 2))
+    bench.worker.handle(name, step)
+    (ran,) = bench.ran
+    assert (ran.urgency, ran.deadline, ran.rule) == (Urgency.STAT, 7.0, "STAT by anna")
+    assert ran.reason == JOB.reason
+
+
+def test_a_job_that_is_handed_out_twice_runs_once() -> None:
+    ledger = FakeLedger()
+    ledger.record(JobPlaced(JOB))
+    ran: list[str] = []
+
+    def run(job: Job, _step: Step) -> None:
+        ran.append(job.job_id)
+        with pytest.raises(OperationError, match="runs already"):
+            worker.handle(job.job_id, step)
+
+    worker = Worker(ledger, run, FakeClock())
+    worker.handle(JOB.job_id, step)
+    assert ran == [JOB.job_id]

@@ -15,13 +15,14 @@ from lightbox.domain.events import (
     InstanceListed,
     ServiceMarked,
     StudyReady,
+    StudyUrged,
     from_json,
     to_json,
 )
 from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
 from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Described
-from lightbox.domain.urgency import Rule, Urgency
+from lightbox.domain.urgency import Rule, Urged, Urgency
 from lightbox.settings import StudySettings
 from lightbox.studies.assemble import Assemble
 
@@ -467,3 +468,38 @@ def test_two_studies_that_share_a_series_uid_are_kept_apart() -> None:
         replace(stray, instance=replace(stray.instance, study_instance_uid="1.2.3"))
     )
     assert len(bench.pass_time(60.0)) == 2
+
+
+def urged(urgency: Urgency, at: float, *, is_floor: bool = False) -> StudyUrged:
+    study = a_slice(1, at=NOON).instance.study_instance_uid
+    return StudyUrged(study, Urged(urgency, f"{urgency} by anna", at, is_floor))
+
+
+def test_a_study_that_is_raised_while_it_is_collected_is_ready_sooner() -> None:
+    bench = Bench(VOLUME)
+    bench.take(1)
+    bench.released()
+    bench.assemble.urge(urged(Urgency.STAT, NOON))
+    bench.clock.advance(SETTINGS.quiet_period_urgent + 0.01)
+    (ready,) = bench.assemble.due()
+    assert isinstance(ready, StudyReady)
+    assert (ready.urgency, ready.rule) == (Urgency.STAT, "STAT by anna")
+
+
+def test_what_is_still_to_come_of_a_raised_study_is_urgent_too() -> None:
+    bench = Bench(SLICES)
+    bench.assemble.urge(urged(Urgency.STAT, NOON))
+    (ready,) = bench.take(1)
+    assert isinstance(ready, StudyReady)
+    assert (ready.urgency, ready.rule) == (Urgency.STAT, "STAT by anna")
+
+
+def test_a_finding_makes_nothing_less_urgent_and_a_person_may() -> None:
+    bench = Bench(SLICES)
+    bench.assemble.urge(urged(Urgency.HIGH, NOON, is_floor=True))
+    (first,) = bench.take(1, called="LIGHTBOX_STAT")
+    bench.assemble.urge(urged(Urgency.ROUTINE, NOON + 1.0))
+    (second,) = bench.take(2, called="LIGHTBOX_STAT")
+    assert isinstance(first, StudyReady)
+    assert isinstance(second, StudyReady)
+    assert (first.urgency, second.urgency) == (Urgency.STAT, Urgency.ROUTINE)

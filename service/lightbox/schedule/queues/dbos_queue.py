@@ -111,6 +111,21 @@ class DbosQueueClient:
             with suppress(engine.DBOSNonExistentWorkflowError):
                 self._client.cancel_workflow(status.workflow_id)
 
+    def move(self, job: Job) -> None:
+        """Let a job that waits wait in the place that its urgency has now.
+
+        The engine cannot change a priority: a new workflow takes the place of the old one. Where
+        both get to run, the worker lets only one of them.
+        """
+        waiting = self._client.list_workflows(
+            workflow_id_prefix=job.job_id, status="ENQUEUED", load_input=False, load_output=False
+        )
+        if waiting:
+            self.place(job)
+        for status in waiting:
+            if status.workflow_id != run_name(job):
+                self._client.cancel_workflow(status.workflow_id)
+
     def waiting(self) -> Mapping[str, int]:
         """Return how many jobs wait, by urgency."""
         counts = {urgency.value: 0 for urgency in Urgency}

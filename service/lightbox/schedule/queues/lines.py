@@ -47,8 +47,12 @@ def workflow_name(urgency: Urgency) -> str:
 
 
 def run_name(job: Job) -> str:
-    """Return the engine's identifier of one attempt at a job: a new attempt is a new workflow."""
-    return job.job_id if job.attempt == 1 else f"{job.job_id}{_MARK}{job.attempt}"
+    """Return the engine's identifier of one attempt at a job, in one place of the line.
+
+    A new attempt is a new workflow, and so is the same one in another place.
+    """
+    name = job.job_id if job.attempt == 1 else f"{job.job_id}{_MARK}{job.attempt}"
+    return f"{name}{_MARK}moved{job.moves}" if job.moves else name
 
 
 def job_of(name: str) -> str:

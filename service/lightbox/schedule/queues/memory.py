@@ -66,6 +66,15 @@ class MemoryQueue:
             self._cancelled |= {name for name in self._known if job_of(name) == job_id}
             self._waiting = [entry for entry in self._waiting if entry[3] not in self._cancelled]
 
+    def move(self, job: Job) -> None:
+        """Let a job that waits wait in the place that its urgency has now."""
+        with self._changed:
+            others = [entry for entry in self._waiting if job_of(entry[3]) != job.job_id]
+            is_waiting = len(others) < len(self._waiting)
+            self._waiting = others
+        if is_waiting:
+            self.place(job)
+
     def waiting(self) -> Mapping[str, int]:
         """Return how many jobs wait, by urgency."""
         with self._changed:
