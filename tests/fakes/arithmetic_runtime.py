@@ -15,7 +15,11 @@ class ArithmeticRuntime:
     ----------
     batches : list of int
         How many images each call of ``value`` asked for.
+    together : int
+        Images that may share a pass.
     """
+
+    together = 4
 
     def __init__(self, weights: FloatMap, gain: float = 1.0) -> None:
         self._weights = weights

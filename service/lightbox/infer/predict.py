@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,14 +17,19 @@ from lightbox.domain.frame import Frame
 from lightbox.domain.jobs import Job
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.prediction import FrameRef, Prediction
-from lightbox.infer.confidence import probabilities, suspicion
+from lightbox.infer.confidence import Repeats, probabilities, suspicion
 from lightbox.infer.decode import DecodePool
 from lightbox.infer.decode_wire import FramesRequest
 from lightbox.infer.looked import Looked
+from lightbox.infer.sharing import Passes
 from lightbox.ports import Clock, Output, Runtime
 
 Turn = Callable[[], AbstractContextManager[object]]
 """Gives the device for the length of a ``with`` block (``schedule/gate.py``)."""
+
+
+def _untold(_model: str, _images: int) -> None:
+    """Tell nobody."""
 
 
 class Predict:
@@ -41,6 +47,8 @@ class Predict:
         For the seconds in the prediction.
     max_batch : int
         Most frames of one forward pass.
+    passed : callable (model, images) → None
+        Is told how many images each forward pass had.
     """
 
     def __init__(  # a door is built from its ports, once
@@ -51,6 +59,7 @@ class Predict:
         root: Path,
         clock: Clock,
         max_batch: int = 32,
+        passed: Callable[[str, int], None] = _untold,
     ) -> None:
         self._runtimes = runtimes
         self._packages = packages
@@ -58,6 +67,11 @@ class Predict:
         self._root = root
         self._clock = clock
         self._max_batch = max_batch
+        self._passes = {
+            name: Passes(runtime, clock, partial(passed, name))
+            for name, runtime in runtimes.items()
+        }
+        self._repeats = {name: Repeats(package) for name, package in packages.items()}
 
     def predict(self, job: Job, turn: Turn) -> Looked:
         """Predict the job's unit.
@@ -72,8 +86,10 @@ class Predict:
             If an instance cannot be decoded: a unit with a hole is not judged.
         NotApplicableError
             If every frame is blank; blank frames among others are passed over.
-        ExplanationError
+        UnsoundError
             If the logits are no prediction.
+        OutOfMemoryError, DeviceLostError
+            If the device cannot run it.
         """
         look = self._look(job, turn)
         with closing(self._frames(job, look.package)) as frames:
@@ -92,7 +108,7 @@ class Predict:
 
         Raises
         ------
-        ModelPackageError, UnreadableError, ExplanationError
+        ModelPackageError, UnreadableError, UnsoundError, OutOfMemoryError, DeviceLostError
             As :meth:`predict`.
         """
         look = self._look(job, turn)
@@ -101,14 +117,20 @@ class Predict:
         return replace(look.finished(), prediction=prediction)
 
     def _look(self, job: Job, turn: Turn) -> _Look:
-        package, runtime = self._packages.get(job.model), self._runtimes.get(job.model)
-        if package is None or runtime is None:
+        package = self._packages.get(job.model)
+        if package is None or job.model not in self._runtimes:
             raise ModelPackageError(
                 f"model {job.model!r}",
                 "is not served here",
                 f"served: {', '.join(sorted(self._runtimes)) or 'none'}",
             )
-        return _Look(package, runtime, turn, self._clock)
+        passes = self._passes[job.model]
+        return _Look(
+            package,
+            lambda images: passes.predict(images, job.urgency, turn),
+            self._repeats[job.model],
+            self._clock,
+        )
 
     def _frames(
         self, job: Job, package: ModelPackage, only: FrameRef | None = None
@@ -134,8 +156,8 @@ class _Look:
     """One unit's frames as they pass; only the most suspicious is kept."""
 
     package: ModelPackage
-    runtime: Runtime
-    turn: Turn
+    run: Callable[[FloatMap], tuple[Output, float]]
+    repeats: Repeats
     clock: Clock
     frames: int = 0
     key: Frame | None = None
@@ -154,8 +176,10 @@ class _Look:
         """Run a batch; remember the first of the most suspicious frames."""
         if not batch:
             return
-        output = self._forward(np.concatenate([frame.tensor for frame in batch]))
+        tensors = np.concatenate([frame.tensor for frame in batch])
+        output = self._forward(tensors)
         each = suspicion(self.package, probabilities(self.package, output.logits))
+        self.repeats.check(tensors, output.logits)
         first = int(each.argmax())
         if each[first] > self.most:
             self.key, self.most = batch[first], float(each[first])
@@ -171,10 +195,8 @@ class _Look:
         return Looked(self._prediction(self.key, calibrated), self.key, output)
 
     def _forward(self, images: FloatMap) -> Output:
-        with self.turn():
-            began = self.clock.monotonic()
-            output = self.runtime.predict(images)
-            self.seconds["infer"] += self.clock.monotonic() - began
+        output, seconds = self.run(images)
+        self.seconds["infer"] += seconds
         return output
 
     def _prediction(self, key: Frame, calibrated: FloatMap) -> Prediction:

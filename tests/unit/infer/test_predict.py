@@ -15,10 +15,10 @@ from dicom_images import a_file, a_picture, an_image
 from fakes.clock import FakeClock
 from lightbox.domain.arrays import ImageTensor
 from lightbox.domain.errors import (
-    ExplanationError,
     ModelPackageError,
     NotApplicableError,
     UnreadableError,
+    UnsoundError,
 )
 from lightbox.domain.jobs import Job
 from lightbox.domain.prediction import FrameRef
@@ -164,6 +164,8 @@ def test_the_device_is_held_for_the_forward_pass_only(place: Place, runtime: Onn
     held = []
 
     class Watched:
+        together = 1
+
         def predict(self, images: ImageTensor) -> Output:
             held.append(inside)
             return runtime.predict(images)
@@ -188,6 +190,8 @@ def test_the_device_is_held_for_the_forward_pass_only(place: Place, runtime: Onn
 class Saying:
     """A runtime that always says the same."""
 
+    together = 1
+
     def __init__(self, *logits: float) -> None:
         self._logits = np.array([logits], dtype=np.float32)
 
@@ -199,10 +203,20 @@ class Saying:
         raise AssertionError
 
 
-@pytest.mark.parametrize("logits", [(np.nan, 0, 1), (np.inf, 0, 1), (2, 2, 2)])
+@pytest.mark.parametrize("logits", [(np.nan, 0, 1), (np.inf, 0, 1), (2, 2, 2), (1e5, 0, 1)])
 def test_logits_that_say_nothing_are_withheld(place: Place, logits: tuple[float, ...]) -> None:
-    with pytest.raises(ExplanationError, match="the result is withheld"):
+    with pytest.raises(UnsoundError, match="the result is withheld"):
         place.predict(Saying(*logits)).predict(place.a_job_on(LEVELS), nullcontext)
+
+
+def test_one_answer_for_two_different_images_is_withheld_and_a_repeated_image_is_not(
+    place: Place,
+) -> None:
+    door = place.predict(Saying(3, 1, 2))
+    for _ in range(2):
+        door.predict(place.a_job_on(LEVELS), nullcontext)
+    with pytest.raises(UnsoundError, match="two different images exactly one answer"):
+        door.predict(place.a_job_on(LEVELS.T), nullcontext)
 
 
 def test_scores_are_softmax_of_logits_over_temperature(place: Place) -> None:
