@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from lightbox.domain.errors import ConfigurationError
 from lightbox.domain.keys import Location, complaint, leaves, overlay, spelled
@@ -60,6 +68,13 @@ class StorageSettings(Section):
     """Free disk space under which instances are refused with 0xA700."""
     retention: Seconds = 3 * 86400.0
     """How long delivered ones are to be kept; nothing is removed yet."""
+
+
+class LedgerSettings(Section):
+    """The hash-chained record of everything."""
+
+    prove_every: Seconds = Field(default=86400.0, ge=0)
+    """How often the running service proves its own ledger, in a child of low priority; 0: never."""
 
 
 class Tls(Section):
@@ -156,6 +171,21 @@ class Web(Section):
         return self
 
 
+class DestinationTls(Section):
+    """TLS towards a destination (PS3.15 B.12: TLS 1.2 or newer, ephemeral keys, AEAD only)."""
+
+    ca: str = ""
+    """PEM file of the authorities that its certificate must come from, or "system"."""
+    certificate: str = ""
+    """PEM file of our certificate, where it asks for one."""
+    key: str = ""
+    """PEM file of the private key of that certificate."""
+    name: str = ""
+    """Name that its certificate must be for; empty: its host."""
+    check_name: bool = True
+    """Refuse a certificate for another name; without it any certificate of ``ca`` will do."""
+
+
 class DestinationSettings(Section):
     """A node that results are sent to."""
 
@@ -167,8 +197,38 @@ class DestinationSettings(Section):
     """Its address."""
     port: int = Field(default=104, ge=1, le=65535)
     """Its port."""
+    calling_ae: str = ""
+    """Our AE title towards it; empty: ``dicom.ae_title``."""
     stow: str = ""
     """DICOMweb root (``http://…/dicom-web``) in place of AE title, host and port."""
+    tls: DestinationTls = DestinationTls()
+    """TLS for C-STORE where ``ca`` is set; for an https address it adds to the usual checks."""
+    token: SecretStr = SecretStr("")
+    """Bearer token for STOW-RS: itself, ``file:PATH`` or ``env:NAME`` (read anew each time)."""
+    user: str = ""
+    """User for STOW-RS (HTTP Basic)."""
+    password: SecretStr = SecretStr("")
+    """Password of ``user``: itself, ``file:PATH`` or ``env:NAME``."""
+    to: Literal["all", "sender"] = "all"
+    """"sender": it gets the results of what it sent itself, as ``ae_title`` or ``sends_as``."""
+    sends_as: tuple[str, ...] = ()
+    """AE titles that it calls us with, where they are not ``ae_title``."""
+    kinds: tuple[Literal["sc", "seg", "sr", "pm", "ko"], ...] = ("sc", "seg", "sr", "pm")
+    """What it gets; "ko": also a rejection note (IHE IOCM) of each result that is replaced."""
+    syntaxes: tuple[Literal["explicit", "implicit", "rle", "jpeg_ls"], ...] = (
+        "explicit",
+        "implicit",
+    )
+    """Transfer syntaxes, the preferred first; pictures are compressed (losslessly) where "rle" or
+    "jpeg_ls" stands here and it accepts that. The first two are always offered, as the last."""
+    window: str = ""
+    """Hours in which it gets results, local time, such as "22:00-06:00"; STAT and HIGH go at once."""
+    connect_within: Seconds = Field(default=5.0, gt=0)
+    """Longest wait for a connection."""
+    answer_within: Seconds = Field(default=30.0, gt=0)
+    """Longest wait for each answer."""
+    idle: Seconds = Field(default=30.0, gt=0)
+    """An unused association or connection is released after so long."""
     commitment: bool = False
     """Ask it to promise that it keeps each result (DICOM only); see ``commitment_within``."""
     commitment_within: Seconds = Field(default=600.0, gt=0)
@@ -177,8 +237,6 @@ class DestinationSettings(Section):
     """Tries after the first before a result becomes a dead letter."""
     retry_first: Seconds = 30.0
     """Wait before the first retry; it doubles each time."""
-    kinds: tuple[Literal["sc", "seg", "sr", "pm"], ...] = ("sc", "seg", "sr", "pm")
-    """What it gets."""
 
 
 class RuleSettings(Section):
@@ -229,6 +287,8 @@ class AuditSettings(Section):
     """Standard errors are driven below this share of the range of the values."""
     max_evaluations: int = Field(default=20000, ge=16)
     """Most evaluations of one audit."""
+    interactions: bool = False
+    """Also find what pairs of regions do together beyond what each does; more evaluations."""
     chunk: int | Literal["auto"] = "auto"
     """Evaluations between two pauses; auto: as many batches as fit the preemption bound."""
     min_share: float = Field(default=0.1, ge=0, le=1)
@@ -310,6 +370,7 @@ class Settings(Section):
     """Files, ledger and queue live here; one service per directory."""
     database: Database = Database()
     storage: StorageSettings = StorageSettings()
+    ledger: LedgerSettings = LedgerSettings()
     dicom: Dicom = Dicom()
     web: Web = Web()
     destinations: tuple[DestinationSettings, ...] = ()
@@ -340,10 +401,13 @@ def load(path: str | None, environ: Mapping[str, str]) -> Settings:
     return read(path, environ).settings
 
 
-def read(path: str | None, environ: Mapping[str, str]) -> Loaded:
+def read(
+    path: str | None, environ: Mapping[str, str], *, tree: dict[str, object] | None = None
+) -> Loaded:
     """Read the TOML file ``path`` (else ``LIGHTBOX_CONFIG``, else none) and the environment.
 
     Relative paths in the file are relative to its folder, others to the working directory.
+    ``tree`` is what the file said where that was read before; it is changed.
 
     Raises
     ------
@@ -351,7 +415,8 @@ def read(path: str | None, environ: Mapping[str, str]) -> Loaded:
         Naming the file or variable, the key, what was found and what was expected.
     """
     file = path or environ.get("LIGHTBOX_CONFIG", "")
-    tree = _toml(file) if file else {}
+    if tree is None:
+        tree = tree_of(file) if file else {}
     sources: dict[Location, str] = dict.fromkeys(leaves(tree), file)
     sources |= overlay(Settings, tree, environ, "LIGHTBOX__")
     try:
@@ -366,7 +431,14 @@ def read(path: str | None, environ: Mapping[str, str]) -> Loaded:
     return Loaded(_with_absolute_paths(settings, folder, spoken, file), file, spoken)
 
 
-def _toml(file: str) -> dict[str, object]:
+def tree_of(file: str) -> dict[str, object]:
+    """Return the tables of a TOML file, unchecked.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be read as TOML.
+    """
     try:
         return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
@@ -391,10 +463,33 @@ def _with_absolute_paths(
     tls = settings.dicom.tls
     names = ("certificate", "key", "ca")
     tls = tls.model_copy(update={n: absolute(f"dicom.tls.{n}", getattr(tls, n)) for n in names})
+    base = folder if sources.get("destinations", file) == file else Path.cwd()
     return settings.model_copy(
         update={
             "data_dir": absolute("data_dir", settings.data_dir),
             "models": settings.models.model_copy(update={"path": models}),
             "dicom": settings.dicom.model_copy(update={"tls": tls}),
+            "destinations": tuple(_destination_from(base, each) for each in settings.destinations),
+        }
+    )
+
+
+def _destination_from(folder: Path, given: DestinationSettings) -> DestinationSettings:
+    """Return a destination whose paths do not depend on where we were started."""
+
+    def absolute(path: str) -> str:
+        return str(folder / Path(path).expanduser()) if path and path != "system" else path
+
+    def secret(text: SecretStr) -> SecretStr:
+        kind, _, path = text.get_secret_value().partition(":")
+        return SecretStr(f"file:{absolute(path)}") if kind == "file" else text
+
+    tls = given.tls
+    files = {name: absolute(getattr(tls, name)) for name in ("ca", "certificate", "key")}
+    return given.model_copy(
+        update={
+            "tls": tls.model_copy(update=files),
+            "token": secret(given.token),
+            "password": secret(given.password),
         }
     )

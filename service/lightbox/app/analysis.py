@@ -14,13 +14,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from lightbox.app.predecessor import replaced_by
 from lightbox.app.turns import Turn, keeping
 from lightbox.domain.attribution import Attribution, AttributionRecord
 from lightbox.domain.errors import ExplanationError, NotApplicableError
 from lightbox.domain.events import Attributed, Predicted, ResultsWritten
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job, JobPath, job_identity
-from lightbox.domain.model_package import ModelPackage
+from lightbox.domain.model_package import FAST_METHODS, ModelPackage
 from lightbox.domain.prediction import Prediction
 from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
@@ -132,13 +133,14 @@ class Analysis:
 
     def _prediction_of(self, job: Job) -> Prediction:
         """Find what the fast path said: an audit explains that, not a new prediction."""
-        fast = job_identity(JobPath.FAST, job.instances, job.model_sha256, "grad_cam")
-        found = self._ledger.find(f"predicted:{fast}")
-        if found is None or not isinstance(found.event, Predicted):
-            raise NotApplicableError(
-                f"audit {job.job_id}", "has no prediction to explain", "send the study again"
-            )
-        return found.event.prediction
+        for method in FAST_METHODS:  # the package may name another by now
+            fast = job_identity(JobPath.FAST, job.instances, job.model_sha256, method)
+            found = self._ledger.find(f"predicted:{fast}")
+            if found is not None and isinstance(found.event, Predicted):
+                return found.event.prediction
+        raise NotApplicableError(
+            f"audit {job.job_id}", "has no prediction to explain", "send the study again"
+        )
 
     def _finish(
         self,
@@ -156,6 +158,7 @@ class Analysis:
             frame=looked.frame,
             sources=tuple(self._headers(instance.path) for instance in job.instances),
             fast=fast,
+            replaces=replaced_by(self._ledger.find, job),
         )
         self._may_go_on(job)
         results = self._write.write(explained)

@@ -106,13 +106,25 @@ def destination(given: DestinationSettings, settings: Settings, root: Path) -> D
     return CStore(given, settings.dicom.ae_title, root)
 
 
-def writers(results: ResultSettings) -> tuple[ResultWriter, ...]:
-    """Return the writers of the kinds that the site wants, the picture first."""
+def rejects(settings: Settings) -> bool:
+    """Say whether any destination is to be told which of our results are replaced."""
+    return any("ko" in each.kinds for each in settings.destinations)
+
+
+def writers(results: ResultSettings, *, rejects: bool = False) -> tuple[ResultWriter, ...]:
+    """Return the writers of the kinds that the site wants, the picture first.
+
+    Parameters
+    ----------
+    rejects : bool
+        Whether what is replaced gets a rejection note.
+    """
     wanted = {
         "secondary_capture": results.secondary_capture,
         "segmentation": results.segmentation,
         "structured_report": results.structured_report,
         "parametric_map": results.parametric_map,
+        "key_object": rejects,
     }
     options = {"structured_report": {"sr_class": results.sr_class}}
     return tuple(writer(name)(**options.get(name, {})) for name, on in wanted.items() if on)

@@ -20,6 +20,11 @@ from lightbox.ports import ResultWriter
 
 METHODS: Mapping[str, str] = {
     "grad_cam": "lightbox.explain.methods.grad_cam:METHOD",
+    "grad_cam_plus_plus": "lightbox.explain.methods.grad_cam_plus_plus:METHOD",
+    "xgrad_cam": "lightbox.explain.methods.xgrad_cam:METHOD",
+    "layer_cam": "lightbox.explain.methods.layer_cam:METHOD",
+    "hires_cam": "lightbox.explain.methods.hires_cam:METHOD",
+    "eigen_grad_cam": "lightbox.explain.methods.eigen_grad_cam:METHOD",
     "shapley": "lightbox.explain.methods.shapley:METHOD",
     "shapley_exact": "lightbox.explain.methods.shapley_exact:METHOD",
     "occlusion": "lightbox.explain.methods.occlusion:METHOD",
@@ -30,6 +35,7 @@ WRITERS: Mapping[str, str] = {
     "segmentation": "lightbox.results.segmentation:Segmentation",
     "structured_report": "lightbox.results.structured_report:StructuredReport",
     "parametric_map": "lightbox.results.parametric_map:ParametricMap",
+    "key_object": "lightbox.results.replacing.rejection:Rejection",
 }
 
 

@@ -116,10 +116,7 @@ class Road:
             case JobPlaced(job=newer):
                 self._know(newer)
             case ResultsWritten() as event if job is not None:
-                if self._came_too_late(recorded, event):
-                    self._withdraw(event)
-                else:
-                    self._send(event, job)
+                self._send(recorded, event, job)
             case _:
                 pass
 
@@ -134,7 +131,7 @@ class Road:
         Doing again what was done already changes nothing: every door derives its names.
         """
         self._commitments.resume(history)
-        self._recall(history)
+        self.recall(history)
         for waiting in account.waiting_instances(arrived_since):
             self._record(self._take(waiting))
         for recorded in history:
@@ -168,7 +165,10 @@ class Road:
             ),
         )
 
-    def _send(self, event: ResultsWritten, job: Job) -> None:
+    def _send(self, recorded: Recorded, event: ResultsWritten, job: Job) -> None:
+        if self._came_too_late(recorded, event):
+            self._withdraw(event)
+            return
         for name, send in self._sends.items():
             for result in event.results:
                 if self._wants(job, result, name):
@@ -178,7 +178,7 @@ class Road:
                     uid = result.sop_instance_uid
                     self._record((NotTaken(event.study, event.job_id, uid, name, why),))
 
-    def _recall(self, history: Sequence[Recorded]) -> None:
+    def recall(self, history: Sequence[Recorded]) -> None:
         """Remember what the doors knew in the last run."""
         for recorded in history:
             if isinstance(recorded.event, StudyReady):
@@ -187,6 +187,10 @@ class Road:
                 self._assemble.urge(recorded.event)
             elif isinstance(recorded.event, JobPlaced):
                 self._know(recorded.event.job)
+
+    def forget(self, studies: Collection[str]) -> None:
+        """Let the doors forget what is settled; :meth:`recall` brings it back."""
+        self._assemble.forget(studies)
 
     def _know(self, newer: Job) -> None:
         if newer.supersedes:

@@ -137,7 +137,7 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     commitments.start()
     shown = (control, ledger, queue, reserve, tuple(served.by_name), clock, operations)
     web = open_console(Running(loaded, at.root, *shown, served.loaded, sends))
-    process.ready(web=f"http://{settings.web.host}:{web.port}")
+    process.ready(web=f"http://{settings.web.host}:{web.port}{web.entrance}")
     proofs = _self_proof(loaded, control, clock)
     control.run(process.stopping, operations.look, proofs.look)
     proofs.close()

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
 
-from lightbox.deliver.association import VERIFICATION, Association, Peer, Response
+from lightbox.deliver.association import VERIFICATION, Association, Response, peer_of
 from lightbox.deliver.file import unchanged
 from lightbox.deliver.status import NETWORK, Action, DestinationError, Network, of_status
+from lightbox.deliver.transcode import (
+    SECONDARY_CAPTURE,
+    encoded,
+    is_plain,
+    offered,
+    reencoded,
+    to_try,
+)
 from lightbox.domain.result import Result
 from lightbox.settings import DestinationSettings
 
 CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+    SECONDARY_CAPTURE,
     "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
     "1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR
     "1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR
     "1.2.840.10008.5.1.4.1.1.30",  # Parametric Map
+    "1.2.840.10008.5.1.4.1.1.88.59",  # Key Object Selection
+    "1.2.840.10008.5.1.4.1.1.88.59",  # Key Object Selection
 )
 """Storage SOP classes of our results, PS3.4 B.5."""
 
-EXPLICIT = "1.2.840.10008.1.2.1"
-IMPLICIT = "1.2.840.10008.1.2"
-
-# A context for each syntax: with both in one, some archives choose Implicit although they know
-# Explicit, and the object would have to be encoded again.
-_CONTEXTS = (VERIFICATION, *((c, syntax) for c in CLASSES for syntax in (EXPLICIT, IMPLICIT)))
+_log = logging.getLogger(__name__)
 
 _PATIENCE = 1.0
 """Seconds that :meth:`CStore.close` waits for a result in hand."""
@@ -53,8 +59,13 @@ class CStore:
 
     def __init__(self, settings: DestinationSettings, calling_ae: str, root: Path) -> None:
         self.name = settings.name
-        self._peer = Peer(
-            settings.name, settings.ae_title, settings.host, settings.port, calling_ae
+        self._peer = peer_of(settings, calling_ae)
+        self._syntaxes = settings.syntaxes
+        # A context for each syntax: with several in one, some archives choose Implicit although
+        # they know Explicit, and which one they choose is not what was preferred.
+        self._contexts = (
+            VERIFICATION,
+            *((each, syntax) for each in CLASSES for syntax in offered(settings.syntaxes, each)),
         )
         self._root = root
         self._one_at_a_time = threading.Lock()
@@ -128,7 +139,7 @@ class CStore:
         if not self._is_kept():
             self._drop()
         if self._kept is None:
-            self._kept = Association(self._peer, _CONTEXTS)
+            self._kept = Association(self._peer, self._contexts)
         return self._kept
 
     def _drop(self) -> None:
@@ -138,21 +149,23 @@ class CStore:
 
     def _store(self, path: Path, result: Result) -> str:
         association = self._association()
-        return self._note(association.store(self._offered(association, path, result)), result)
-
-    def _offered(self, association: Association, path: Path, result: Result) -> Path | Dataset:
-        """Return the file where its own syntax was accepted, else the data set to encode anew."""
-        syntax = UID(read_file_meta_info(path).TransferSyntaxUID)
-        if (result.sop_class_uid, syntax) in association.accepted:
-            return path
-        other = {(result.sop_class_uid, EXPLICIT), (result.sop_class_uid, IMPLICIT)}
-        if not syntax.is_compressed and other & association.accepted:
-            return dcmread(path)
+        refusal: DestinationError | None = None
+        accepted = {s for sop_class, s in association.accepted if sop_class == result.sop_class_uid}
+        for syntax in to_try(self._syntaxes, result.sop_class_uid, accepted):
+            instance = _in(syntax, path)
+            if instance is None:
+                continue
+            try:
+                return self._note(association.store(instance), result)
+            except DestinationError as error:
+                if error.action is not Action.NOT_TAKEN:
+                    raise
+                refusal = error
+        if refusal is not None:
+            raise refusal
         row = NETWORK[Network.NO_CONTEXT]
-        named = UID(result.sop_class_uid).name
-        raise DestinationError(
-            row.action, self._peer.address, f"this destination does not take {named}", row.mend
-        )
+        reason = f"this destination does not take {UID(result.sop_class_uid).name}"
+        raise DestinationError(row.action, self._peer.address, reason, row.mend)
 
     def _note(self, response: Response, result: Result) -> str:
         answer = of_status(response.status)
@@ -165,3 +178,19 @@ class CStore:
         if answer.action is Action.NOT_TAKEN:
             said = f"this destination does not take {UID(result.sop_class_uid).name}: {said}"
         raise DestinationError(answer.action, self._peer.address, said, answer.mend)
+
+
+def _in(syntax: str, path: Path) -> Path | Dataset | None:
+    """Return the file where it is in this syntax, else its data set in it; None: it cannot be."""
+    own = UID(read_file_meta_info(path).TransferSyntaxUID)
+    if own == syntax:
+        return path
+    if is_plain(syntax):
+        if own.is_compressed:
+            return None
+        return reencoded(path, syntax)
+    try:
+        return encoded(path, syntax)
+    except (ValueError, RuntimeError) as error:  # pydicom, where a plug-in cannot do it
+        _log.warning("%s is sent uncompressed: %s", path.name, error)
+        return None

@@ -15,7 +15,6 @@ from lightbox.domain.jobs import Job
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.prediction import Prediction
 
-
 AGREEMENT_LIMIT = 0.2
 """Rank correlation of fast map and audit under which the two disagree about the regions."""
 

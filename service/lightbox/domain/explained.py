@@ -9,6 +9,7 @@ from lightbox.domain.frame import Frame
 from lightbox.domain.jobs import Job
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.prediction import Prediction
+from lightbox.domain.replaced import Replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Explained:
         DICOM files (PS3.10) of ``job.instances``, in order, without pixel data.
     fast : Attribution or None
         For an audit: the fast map that it is the audit of.
+    replaces : Replaced or None
+        The earlier result that this one supersedes, where one was written.
     """
 
     job: Job
@@ -34,3 +37,4 @@ class Explained:
     frame: Frame
     sources: tuple[bytes, ...]
     fast: Attribution | None = None
+    replaces: Replaced | None = None

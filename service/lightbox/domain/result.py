@@ -16,6 +16,7 @@ class ResultKind(StrEnum):
     SEGMENTATION = "seg"
     STRUCTURED_REPORT = "sr"
     PARAMETRIC_MAP = "pm"
+    KEY_OBJECT = "ko"
 
 
 @dataclass(frozen=True, slots=True)

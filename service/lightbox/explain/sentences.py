@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lightbox.domain.audit import contradicts
 from lightbox.explain.judge import Played
 
 BORDER_LIMIT = 0.5
 """Border mass from which the picture says so; an even map has 0.36."""
-
-AGREEMENT_LIMIT = 0.2
-"""Rank correlation of fast map and audit under which the picture says that they disagree."""
 
 SENSITIVITY_LIMIT = 0.3
 """Sensitivity-n under which the values say little about taking several regions away."""
@@ -56,7 +54,7 @@ def sentences_of_values(played: Played, quality: Mapping[str, float]) -> list[st
             f"Of {whole:.2f} for {played.finding}, {without:.2f} remains with all regions hidden: "
             "the map explains the rest only."
         )
-    if quality.get("agreement", 1.0) < AGREEMENT_LIMIT:
+    if contradicts(quality):
         found.append(_disagreement(played, quality["agreement"]))
     if quality.get("sensitivity_n", 1.0) < SENSITIVITY_LIMIT:
         found.append(

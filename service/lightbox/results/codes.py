@@ -13,6 +13,8 @@ SEGMENTATION = UID("1.2.840.10008.5.1.4.1.1.66.4")
 PARAMETRIC_MAP = UID("1.2.840.10008.5.1.4.1.1.30")
 ENHANCED_SR = UID("1.2.840.10008.5.1.4.1.1.88.22")
 COMPREHENSIVE_3D_SR = UID("1.2.840.10008.5.1.4.1.1.88.34")
+KEY_OBJECT_SELECTION = UID("1.2.840.10008.5.1.4.1.1.88.59")
+REPORTS = frozenset({ENHANCED_SR, COMPREHENSIVE_3D_SR})
 
 SINGLE_FRAME = frozenset(
     f"1.2.840.10008.5.1.4.1.1.{tail}"
@@ -87,6 +89,7 @@ SERIES_NUMBERS = {
     ResultKind.SEGMENTATION: 9010,
     ResultKind.PARAMETRIC_MAP: 9020,
     ResultKind.STRUCTURED_REPORT: 9030,
+    ResultKind.KEY_OBJECT: 9040,
 }
 """Series Number of the fast path's results; the audit's are one higher."""
 
@@ -103,6 +106,15 @@ ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
 SEGMENTATION_DERIVATION = Code("113076", "DCM", "Segmentation")
+REPLACED_REPORT = Code("121360", "DCM", "Replaced report")
+"""Purpose of reference to a predecessor report (CID 7009)."""
+REJECTED_FOR_QUALITY = Code("113001", "DCM", "Rejected for Quality Reasons")
+"""Title of a rejection note (CID 7010)."""
+KEY_OBJECT_DESCRIPTION = Code("113012", "DCM", "Key Object Description")
+OBSERVER_TYPE = Code("121005", "DCM", "Observer Type")
+DEVICE = Code("121007", "DCM", "Device")
+DEVICE_UID = Code("121012", "DCM", "Device Observer UID")
+DEVICE_NAME = Code("121013", "DCM", "Device Observer Name")
 PROBABILITY = Code("122157", "DCM", "Probability")
 PERCENT = Code("%", "UCUM", "Percent")
 NO_UNITS = Code("1", "UCUM", "no units")
@@ -115,6 +127,10 @@ IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 
 _METHODS = {
     "grad_cam": GRADIENT_CLASS_ACTIVATION,
+    "grad_cam_plus_plus": GRADIENT_CLASS_ACTIVATION,
+    "xgrad_cam": GRADIENT_CLASS_ACTIVATION,
+    "layer_cam": GRADIENT_CLASS_ACTIVATION,
+    "eigen_grad_cam": GRADIENT_CLASS_ACTIVATION,
     "hires_cam": GRADIENT_CLASS_ACTIVATION,
     "eigen_cam": CLASS_ACTIVATION,
     "score_cam": CLASS_ACTIVATION,

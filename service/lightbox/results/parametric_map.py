@@ -24,6 +24,7 @@ from lightbox.results.header.cleaning import put_uid
 from lightbox.results.header.plane_image import plane_image
 from lightbox.results.header.source import Source, all_sources, key_source
 from lightbox.results.header.text import SHORT, ascii_text
+from lightbox.results.replacing.references import refer_to_replaced
 from lightbox.results.wording import method_name
 
 _MODALITIES = {"CT", "MR", "PT"}
@@ -68,6 +69,7 @@ class ParametricMap:
         provenance.stamp(dataset, explained, source, self.kind)
         dataset.Modality = source.text("Modality")  # what acquired the data (C.8.32.1)
         _refer(dataset, stack)
+        refer_to_replaced(dataset, explained, source, {self.kind})
         dataset.PositionReferenceIndicator = None
         if dataset.get("BodyPartExamined") not in codes.UNPAIRED:
             dataset.Laterality = source.text("Laterality") or None

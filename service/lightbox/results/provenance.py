@@ -16,13 +16,13 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from lightbox.domain.explained import Explained
 from lightbox.domain.identity import derived_uid
-from lightbox.domain.jobs import JobPath
+from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes
 from lightbox.results.header.cleaning import put_uid
 from lightbox.results.header.source import Source
 from lightbox.results.header.text import SHORT_TEXT, ascii_text
-from lightbox.results.wording import method_name
+from lightbox.results.wording import is_contradicting, method_name
 from lightbox.version import __version__
 
 MANUFACTURER = "Lightbox"
@@ -35,6 +35,7 @@ _NOUNS = {
     ResultKind.SEGMENTATION: "region",
     ResultKind.PARAMETRIC_MAP: "map",
     ResultKind.STRUCTURED_REPORT: "findings",
+    ResultKind.KEY_OBJECT: "results replaced",
 }
 
 
@@ -69,15 +70,7 @@ def name_of(explained: Explained, source: Source, kind: ResultKind) -> Name:
     series = derived_uid("series", instance)
     instance_number = 1
     if kind is ResultKind.SECONDARY_CAPTURE:
-        shared = (source.text("BodyPartExamined"), source.text("Laterality"))
-        series = derived_uid(
-            "series",
-            source.series_instance_uid,
-            explained.package.sha256,
-            job.path,
-            method,
-            *shared,
-        )
+        series = picture_series(job, method, source, apart=is_contradicting(explained))
         number = source.text("InstanceNumber")
         instance_number = int(number) if number.isdigit() else 1
     return Name(
@@ -85,8 +78,31 @@ def name_of(explained: Explained, source: Source, kind: ResultKind) -> Name:
         series_instance_uid=series,
         series_number=codes.SERIES_NUMBERS[kind] + (job.path is JobPath.AUDIT),
         instance_number=instance_number,
-        series_description=ascii_text(f"AI {method_name(method)} {_NOUNS[kind]}"),
+        series_description=_series_description(explained, kind),
     )
+
+
+def picture_series(job: Job, method: str, source: Source, *, apart: bool) -> str:
+    """Return the series of the pictures of one source series; contradicting audits stand apart."""
+    shared = (source.text("BodyPartExamined"), source.text("Laterality"))
+    return derived_uid(
+        "series",
+        source.series_instance_uid,
+        job.model_sha256,
+        job.path,
+        method,
+        *shared,
+        *(["contradicts"] if apart else []),
+    )
+
+
+def _series_description(explained: Explained, kind: ResultKind) -> str:
+    """Name the series; viewers show about 20 characters, so what matters comes first."""
+    name = method_name(explained.attribution.method)
+    if explained.fast is not None and is_contradicting(explained):
+        fast = method_name(explained.fast.method)
+        return ascii_text(f"AI {name} DISAGREES with the {fast} picture: {_NOUNS[kind]}")
+    return ascii_text(f"AI {name} {_NOUNS[kind]}")
 
 
 def made_at(explained: Explained, source: Source) -> datetime:

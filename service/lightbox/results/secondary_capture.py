@@ -10,6 +10,8 @@ from lightbox.results import codes, provenance
 from lightbox.results.header.source import Source, key_source
 from lightbox.results.header.text import LONG_TEXT, SHORT_TEXT, ascii_text
 from lightbox.results.picture.render import render
+from lightbox.results.replacing.references import IMAGES, refer_to_replaced
+from lightbox.results.replacing.sentence import replaces_sentence
 from lightbox.results.wording import (
     confidence_remark,
     headline,
@@ -44,6 +46,7 @@ class SecondaryCapture:
         provenance.stamp(dataset, explained, source, self.kind)
         _describe(dataset, explained, source)
         _carry_over(dataset, source)
+        refer_to_replaced(dataset, explained, source, IMAGES)
         _pixels(dataset, explained, source)
         return provenance.to_file(dataset)
 
@@ -66,9 +69,7 @@ def _describe(dataset: Dataset, explained: Explained, source: Source) -> None:
         trust_line(explained.attribution),
         explained.job.caveat,
         *explained.attribution.warnings,
-        f"Replaces the result of job {explained.job.supersedes}"
-        if explained.job.supersedes
-        else "",
+        f"REPLACES: {replaces_sentence(explained)}" if explained.replaces else "",
     ]
     comments = ". ".join(part for part in parts if part)
     dataset.ImageComments = ascii_text(comments, LONG_TEXT)

@@ -21,6 +21,7 @@ from lightbox.results.header.plane_image import plane_image
 from lightbox.results.header.source import Source, key_source
 from lightbox.results.header.text import ascii_text
 from lightbox.results.mask import RULE, region_mask
+from lightbox.results.replacing.references import refer_to_replaced
 from lightbox.results.wording import is_negative, method_name
 
 _FAST_COLOUR = (240, 228, 66)
@@ -49,6 +50,7 @@ class Segmentation:
         dataset = _build(explained, source, mask)
         provenance.stamp(dataset, explained, source, self.kind)
         _refer(dataset, source)
+        refer_to_replaced(dataset, explained, source, {self.kind})
         dataset.pop("Laterality", None)
         if not source.plane.is_real:
             dataset.PatientOrientation = source.image.get("PatientOrientation")

@@ -26,6 +26,7 @@ from lightbox.results.header.source import Source, key_source
 from lightbox.results.header.text import ascii_text
 from lightbox.results.mask import region_mask
 from lightbox.results.outline import Polygon, outlines
+from lightbox.results.replacing.references import hierarchy, replaced_objects
 from lightbox.results.wording import explained_confidence
 
 SrClass = Literal["enhanced", "comprehensive3d"]
@@ -64,6 +65,8 @@ class StructuredReport:
         dataset.PerformedProcedureCodeSequence = []
         dataset.ReferencedPerformedProcedureStepSequence = []
         dataset.CurrentRequestedProcedureEvidenceSequence = [_evidence(source)]
+        if replaced := list(replaced_objects(explained, source, {self.kind})):
+            dataset.PredecessorDocumentsSequence = [_predecessors(source, replaced)]
         root = _content(explained, source)[0]
         _true_source(root, source)
         for element in root:
@@ -94,6 +97,13 @@ def _evidence(source: Source) -> Dataset:
     put_uid(study, "StudyInstanceUID", source.patient_study.StudyInstanceUID)
     study.ReferencedSeriesSequence = [series]
     return study
+
+
+def _predecessors(source: Source, replaced: list[tuple[str, Dataset]]) -> Dataset:
+    """Return the item that names the report which this one replaces (PS3.3 C.17.2, CID 7009)."""
+    for _, item in replaced:
+        item.PurposeOfReferenceCodeSequence = [codes.code_item(codes.REPLACED_REPORT)]
+    return hierarchy(source, replaced)
 
 
 def _content(explained: Explained, source: Source) -> hd.sr.MeasurementReport:

@@ -75,6 +75,11 @@ class Write:
         finding = explained.package.finding(explained.prediction.target)
         if not finding.negative:
             return True
+        if explained.replaces is not None:
+            # What a person or a system has been shown must not stand uncorrected.
+            sent = {result.kind for result in explained.replaces.results} & _PICTURE_ONLY
+            if kind is ResultKind.KEY_OBJECT or kind in sent:
+                return True
         match self._negative:
             case "picture":
                 return kind in _PICTURE_ONLY

@@ -29,6 +29,7 @@ from lightbox.infer.looked import Looked
 from lightbox.infer.packages import LoadedPackage
 from lightbox.infer.predict import Predict
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+from lightbox.infer.sharing import Passes
 from lightbox.results.write import Write
 from lightbox.settings import ResultSettings, Settings
 from lightbox.storage.files import Files
@@ -64,7 +65,7 @@ class Doors:
         self.attribute = Attribute(self.methods, settings.audit, self.clock)
         self._decode = DecodePool(1, settings.dicom.limits)
         self.predict = Predict(
-            {package.name: self.runtime},
+            {package.name: Passes(self.runtime, self.clock)},
             {package.name: package},
             self._decode,
             root,
@@ -161,7 +162,7 @@ def write_one(
     ResultError
         If the object cannot be made.
     """
-    every = build.writers(results.model_copy(update=ALL_KINDS))
+    every = build.writers(results.model_copy(update=ALL_KINDS), rejects=True)
     only = tuple(writer for writer in every if writer.kind is kind)
     made = Write(only, FolderStorage(folder, Files()), validate=False).write(explained)
     return next(iter(made), None)

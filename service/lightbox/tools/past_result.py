@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from lightbox.app.predecessor import replaced_by
 from lightbox.domain.attribution import AttributionRecord
 from lightbox.domain.errors import LedgerError, ModelPackageError, NotApplicableError
 from lightbox.domain.events import (
@@ -20,7 +21,9 @@ from lightbox.domain.events import (
 )
 from lightbox.domain.identity import is_uid
 from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.model_package import FAST_METHODS
 from lightbox.domain.prediction import Prediction
+from lightbox.domain.replaced import Replaced
 from lightbox.domain.result import Result
 from lightbox.infer.packages import LoadedPackage, find
 from lightbox.ledger.timeline import LedgerReader, recorded
@@ -40,6 +43,8 @@ class PastResult:
         Seconds since 1970.
     version : str
         Of the service that made it, or "".
+    replaces : Replaced or None
+        The earlier result that it supersedes.
     """
 
     result: Result
@@ -48,6 +53,7 @@ class PastResult:
     record: AttributionRecord
     written_at: float
     version: str
+    replaces: Replaced | None = None
 
 
 def past_result(reader: LedgerReader, sop_instance_uid: str) -> PastResult:
@@ -70,16 +76,25 @@ def past_result(reader: LedgerReader, sop_instance_uid: str) -> PastResult:
     result = next(r for r in event.results if r.sop_instance_uid == sop_instance_uid)
     placed = _event(reader, f"job_placed:{event.job_id}", JobPlaced)
     job = placed.job
-    fast = job_identity(JobPath.FAST, job.instances, job.model_sha256, "grad_cam")
-    predicted_by = job.job_id if job.path is JobPath.FAST else fast
+    predicted_by = job.job_id if job.path is JobPath.FAST else _fast_job(reader, job)
     return PastResult(
         result=result,
         job=job,
         prediction=_event(reader, f"predicted:{predicted_by}", Predicted).prediction,
         record=_event(reader, f"attributed:{job.job_id}", Attributed).record,
+        replaces=replaced_by(reader.find, job),
         written_at=written.at,
         version=_version(reader, written),
     )
+
+
+def _fast_job(reader: LedgerReader, job: Job) -> str:
+    """Return the fast job that an audit is of, whichever map the package named then."""
+    known = [
+        job_identity(JobPath.FAST, job.instances, job.model_sha256, method)
+        for method in FAST_METHODS
+    ]
+    return next((each for each in known if reader.find(f"predicted:{each}")), known[0])
 
 
 def changed_sources(job: Job, root: Path) -> tuple[str, ...]:

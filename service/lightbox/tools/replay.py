@@ -234,6 +234,7 @@ class _Again:
                 frame=looked.frame,
                 sources=tuple(header_of(self._root / i.path) for i in past.job.instances),
                 fast=fast,
+                replaces=past.replaces,
             )
             one = write_one(folder, explained, past.result.kind, self._settings.results)
             computed = values.is_file() and values.read_bytes() != known

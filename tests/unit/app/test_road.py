@@ -6,7 +6,17 @@ from typing import Any, cast
 
 import pytest
 
-from builders import NOON, a_digest, a_job, a_predicted, a_prediction, a_stored, an_instance
+from builders import (
+    NOON,
+    a_digest,
+    a_job,
+    a_predicted,
+    a_prediction,
+    a_stored,
+    a_written,
+    an_attribution_record,
+    an_instance,
+)
 from fakes.ledger import FakeLedger
 from lightbox.app.road import Road
 from lightbox.domain.audit import AuditPolicy

@@ -20,6 +20,7 @@ from lightbox.results.picture import colour
 from lightbox.results.picture.legend import BAR_WIDTH, legend
 from lightbox.results.picture.panels import heat, original, regions, view_of
 from lightbox.results.picture.typeset import Pen, line_height, width_of, wrap
+from lightbox.results.replacing.sentence import replaces_sentence
 
 _MARGIN = 40
 _GAP = 28
@@ -113,6 +114,7 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
         ("Caution", wording.confidence_remark(explained), colour.CAUTION),
         ("Caution", explained.job.caveat, colour.CAUTION),
         *(("Caution", warning, colour.CAUTION) for warning in attribution.warnings),
+        ("Replaces", replaces_sentence(explained), colour.CAUTION),
         ("Result", wording.audit_sentence(explained), colour.TEXT),
         ("Others", wording.others_line(explained), colour.TEXT),
         ("Model", f"{prediction.model} {prediction.version}", colour.TEXT),
