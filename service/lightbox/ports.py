@@ -152,6 +152,11 @@ class Runtime(Protocol):
         """Most images that have the same bits in one pass of :meth:`predict` as each alone."""
         ...
 
+    @property
+    def arithmetic(self) -> Mapping[str, str]:
+        """What decides the last bits of :meth:`value`: engine, version, device, threads, batch."""
+        ...
+
     def predict(self, images: ImageTensor) -> Output:
         """Run images, shape (B, C, H, W)."""
         ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from lightbox.domain.arrays import CoalitionMatrix, FloatMap, ImageTensor, LabelMap
@@ -20,6 +22,7 @@ class ArithmeticRuntime:
     """
 
     together = 4
+    arithmetic: Mapping[str, str] = {"engine": "a formula"}
 
     def __init__(self, weights: FloatMap, gain: float = 1.0) -> None:
         self._weights = weights

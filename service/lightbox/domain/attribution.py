@@ -38,6 +38,46 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Contrast:
+    """What decided between a finding and the runner-up.
+
+    Attributes
+    ----------
+    rival : int
+        Output of the runner-up.
+    values, standard_errors : array, shape (n_players,), float64
+        Shapley values of p(target) - p(rival), and their errors; zero where exact.
+    v_empty, v_full : float
+        The difference with all regions hidden, and of the image.
+    """
+
+    rival: int
+    values: PlayerValues
+    standard_errors: PlayerValues
+    v_empty: float
+    v_full: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairValues:
+    """Shapley interactions of pairs of players: what two do together beyond what each does.
+
+    Attributes
+    ----------
+    values, standard_errors : array, shape (n_players, n_players), float64
+        Symmetric, 0 on the diagonal; errors are 0 where the values are exact.
+    """
+
+    values: FloatMap
+    standard_errors: FloatMap
+
+    def upper(self) -> tuple[float, ...]:
+        """Return the values of (0, 1), (0, 2) … (n - 2, n - 1)."""
+        rows = self.values.tolist()
+        return tuple(value for place, row in enumerate(rows) for value in row[place + 1 :])
+
+
+@dataclass(frozen=True, slots=True)
 class Attribution:
     """An explanation with its provenance, in memory (arrays included).
 
@@ -58,6 +98,12 @@ class Attribution:
         Measured quality, by metric name (``explain/quality``).
     warnings : tuple of str
         Sentences that the picture must carry.
+    contrast : Contrast or None
+        To the runner-up, from the same evaluations.
+    interactions : PairValues or None
+        Where the audit was asked for them.
+    arithmetic : mapping of str to str
+        What decides the last bits of the numbers: engine, device, threads, batch, coalitions.
     """
 
     method: str
@@ -78,11 +124,24 @@ class Attribution:
     quality: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    contrast: Contrast | None = None
+    interactions: PairValues | None = None
+    arithmetic: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class AttributionRecord:
-    """What the ledger keeps of an attribution: no pixels, no patient."""
+    """What the ledger keeps of an attribution: no pixels, no patient.
+
+    Attributes
+    ----------
+    rival : int
+        Output of the runner-up that ``contrast`` is about; -1: none.
+    contrast : tuple of float
+        One value per player, or none.
+    interactions : tuple of float
+        Of each pair of players, (0, 1), (0, 2) … (n - 2, n - 1), or none.
+    """
 
     method: str
     target: int
@@ -98,12 +157,17 @@ class AttributionRecord:
     warnings: tuple[str, ...]
     seconds: float
     agreement: float | None = None
+    rival: int = -1
+    contrast: tuple[float, ...] = ()
+    interactions: tuple[float, ...] = ()
+    arithmetic: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, attribution: Attribution) -> AttributionRecord:
         """Take from an attribution what the ledger keeps."""
         estimate = attribution.estimate
         errors = estimate.standard_errors
+        contrast, pairs = attribution.contrast, attribution.interactions
         return cls(
             method=attribution.method,
             target=attribution.target,
@@ -119,4 +183,8 @@ class AttributionRecord:
             warnings=attribution.warnings,
             seconds=attribution.seconds,
             agreement=attribution.quality.get("agreement"),
+            rival=contrast.rival if contrast else -1,
+            contrast=tuple(contrast.values.tolist()) if contrast else (),
+            interactions=pairs.upper() if pairs else (),
+            arithmetic=dict(attribution.arithmetic),
         )

@@ -149,6 +149,7 @@ class Attribute:
 
     def _budget(self, subject: Subject, plan: AuditPlan) -> Budget:
         return Budget(
+            interactions=self._settings.interactions,
             tolerance=self._settings.tolerance,
             max_evaluations=self._settings.max_evaluations,
             chunk=plan.chunk,

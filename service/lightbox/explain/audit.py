@@ -10,13 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from lightbox.domain.arrays import CoalitionMatrix
-from lightbox.domain.attribution import Attribution, Estimate
+from lightbox.domain.attribution import Attribution, Contrast, Estimate, PairValues
 from lightbox.domain.errors import ExplanationError
 from lightbox.domain.frame import Frame
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.prediction import Prediction
 from lightbox.domain.regions import region_name
 from lightbox.explain.baselines import baseline_of
+from lightbox.explain.further import (
+    contrast_of,
+    interaction_coalitions,
+    interactions_of,
+    rival_of,
+)
 from lightbox.explain.game import ImageGame, Masking, Question
 from lightbox.explain.judge import (
     Played,
@@ -105,10 +111,15 @@ class Audit:
             link=spec.link,
             temperature=subject.package.calibration.temperature,
             model_sha256=subject.package.sha256,
+            rival=rival_of(subject.package, subject.prediction),
         )
+        self._question = question
+        self._runtime = runtime
         self._game = ImageGame(runtime, self._masking, question, plan.values_path)
         self._players = frame.geometry.labels_to_source(self._masking.regions)
         self._played: Played | None = None
+        self._contrast: Contrast | None = None
+        self._pairs: PairValues | None = None
 
     def steps(self) -> Generator[Estimate]:
         """Run the explainer, then whatever the measurements will look up, chunk by chunk."""
@@ -120,6 +131,7 @@ class Audit:
             raise ExplanationError(self._method.card.name, "the method gave no values")
         check_numbers(self._method.card.name, last.values)
         table = self._game.table()
+        yield from self._further(last)
         yield from self._ask(_ends_and_all_but_one(n), last)
         ends = self._game.value(_ends_and_all_but_one(n))
         self._played = Played(
@@ -137,6 +149,18 @@ class Audit:
             fast_means=fast_means_of(self._fast, self._players, n),
         )
         yield from self._ask(self._played.further_coalitions(), last)
+
+    def _further(self, last: Estimate) -> Generator[Estimate]:
+        """Answer what the same evaluations answer, where the method shares all of v out."""
+        if "efficiency" not in self._method.card.axioms:
+            return
+        if self._question.rival >= 0:
+            self._contrast = contrast_of(self._game, self._question.rival)
+            yield self._counted(last)
+        if self._budget.interactions:
+            yield from self._ask(interaction_coalitions(self._game.n_players, self._budget), last)
+            self._pairs = interactions_of(self._game)
+            yield self._counted(last)
 
     def attribution(self) -> Attribution:
         """Put everything together; no evaluation is left to be made."""
@@ -169,6 +193,9 @@ class Audit:
             completeness_residual=residual,
             quality=quality,
             warnings=(*sentences_of_values(played, quality), *of_map),
+            contrast=self._contrast,
+            arithmetic={**self._runtime.arithmetic, "coalitions": self._game.asked_digest()},
+            interactions=self._pairs,
         )
 
     def _ask(self, rows: CoalitionMatrix, last: Estimate) -> Generator[Estimate]:
@@ -194,6 +221,8 @@ class Audit:
             "max_evaluations": str(budget.max_evaluations),
             "seed": str(budget.seed),
         }
+        if budget.interactions:
+            found["interactions"] = "pairs"
         if spec.baseline == "blur":
             found["baseline_cells"] = str(spec.baseline_cells)
         return found

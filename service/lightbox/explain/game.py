@@ -1,7 +1,8 @@
 """The game of one image: v(S) is what the model says when only the regions of S are shown.
 
 v(S) = link(softmax(logits / temperature)[target]) at the image where its region is in S, the
-baseline elsewhere. Values are remembered, in memory and (where a path is given) in a file: what is
+baseline elsewhere. Beside it stands the contrast: how much more probable the target is than its
+rival, so that the same evaluations say what decided between the two. Values are remembered, in memory and (where a path is given) in a file: what is
 known is not computed again, so an audit that was cut off goes on where it was.
 """
 
@@ -45,12 +46,27 @@ class Masking:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which output is asked about, on which scale, of which weights (SHA-256)."""
+    """Which output is asked about, on which scale, of which weights (SHA-256).
+
+    Attributes
+    ----------
+    rival : int
+        Output that the target is contrasted with; -1: none.
+    """
 
     target: int
     link: Link
     temperature: float
     model_sha256: str
+    rival: int = -1
+
+    def contrast(self, logits: FloatMap) -> PlayerValues:
+        """Return p(target) - p(rival) of each row of logits, shape (n_coalitions,), float64."""
+        scaled = logits.astype(np.float64) / self.temperature
+        shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        out: PlayerValues = shares[:, self.target] - shares[:, self.rival]
+        return out
 
     def value(self, logits: FloatMap) -> PlayerValues:
         """Return v of each row of logits.
@@ -110,13 +126,15 @@ class ImageGame:
         self._masking = masking
         self._question = question
         self._players = masking.n_players
+        self._columns = 1 if question.rival < 0 else 2
         self._file = (
-            ValuesFile(values_path, identity(masking, question), self._players)
+            ValuesFile(values_path, identity(masking, question), self._players, self._columns)
             if values_path
             else None
         )
-        self._known: dict[bytes, float] = dict(self._file.load()) if self._file else {}
-        self._asked: dict[bytes, float] = {}
+        known = dict(self._file.load()) if self._file else {}
+        self._known: dict[bytes, tuple[float, ...]] = known
+        self._asked: dict[bytes, None] = {}
         self.computed = 0
         """How many v(S) the network was run for (the rest was remembered)."""
 
@@ -137,24 +155,38 @@ class ImageGame:
         unknown = list(dict.fromkeys(key for key in keys if key not in self._known))
         if unknown:
             self._compute(unknown)
-        values = {key: self._known[key] for key in keys}
-        self._asked.update(values)
-        return np.fromiter((values[key] for key in keys), dtype=np.float64, count=len(keys))
+        self._asked.update(dict.fromkeys(keys))
+        return np.fromiter((self._known[key][0] for key in keys), np.float64, len(keys))
 
     def table(self) -> tuple[CoalitionMatrix, PlayerValues]:
         """Return all coalitions that were asked for so far, in order, and their values."""
-        values = np.fromiter(self._asked.values(), dtype=np.float64, count=len(self._asked))
-        return unpacked_rows(b"".join(self._asked), self._players), values
+        return self._table(0)
+
+    def contrast_table(self) -> tuple[CoalitionMatrix, PlayerValues]:
+        """Return the same coalitions and their contrast; only where there is a rival."""
+        return self._table(1)
+
+    def asked_digest(self) -> str:
+        """Return the SHA-256, 16 digits of it, of what was asked, in order: the coalition plan."""
+        return hashlib.sha256(b"".join(self._asked)).hexdigest()[:16]
+
+    def _table(self, column: int) -> tuple[CoalitionMatrix, PlayerValues]:
+        known, asked = self._known, self._asked
+        values = np.fromiter((known[key][column] for key in asked), np.float64, len(asked))
+        return unpacked_rows(b"".join(asked), self._players), values
 
     def _compute(self, unknown: list[bytes]) -> None:
         packed = b"".join(unknown)
         rows = unpacked_rows(packed, self._players)
         masking = self._masking
         logits = self._runtime.value(masking.image, masking.baseline, masking.regions, rows)
-        values = self._question.value(logits)
+        columns = [self._question.value(logits)]
+        if self._columns > 1:
+            columns.append(self._question.contrast(logits))
+        values = np.stack(columns, axis=1)
         if self._file:
             self._file.append(packed, values)
-        self._known.update(zip(unknown, values.tolist(), strict=True))
+        self._known.update(zip(unknown, map(tuple, values.tolist()), strict=True))
         self.computed += len(unknown)
 
 

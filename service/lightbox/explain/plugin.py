@@ -61,6 +61,8 @@ class Budget:
     resolution : float
         Differences of v below this count as none (unit of v): a range smaller than it is not
         resolved any further, so that noise is never scaled up.
+    interactions : bool
+        Whether the interactions of all pairs are wanted too.
     """
 
     tolerance: float = 0.01
@@ -68,6 +70,7 @@ class Budget:
     chunk: int = 256
     seed: int = 0
     resolution: float = 0.01
+    interactions: bool = False
 
 
 @dataclass(frozen=True, slots=True)

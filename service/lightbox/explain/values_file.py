@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lightbox.domain.arrays import CoalitionMatrix, PlayerValues
+from lightbox.domain.arrays import CoalitionMatrix, FloatMap
 
-_MAGIC = b"LBXV0001"
-_HEADER = struct.Struct("<8sI32sI")  # magic, players, identity, CRC-32 of what is before it
+_MAGIC = b"LBXV0002"
+_HEADER = struct.Struct("<8sII32sI")  # magic, players, columns, identity, CRC-32 of the former
 _BLOCK = struct.Struct("<II")  # rows, CRC-32 of the payload
 
 
@@ -33,16 +33,19 @@ class ValuesFile:
         SHA-256 of everything that v depends on.
     n_players : int
         Number of players.
+    columns : int
+        Numbers per coalition; the first is v(S).
     """
 
-    def __init__(self, path: Path, identity: bytes, n_players: int) -> None:
+    def __init__(self, path: Path, identity: bytes, n_players: int, columns: int = 1) -> None:
         self._path = path
+        self._columns = columns
         self._bytes_per_row = (n_players + 7) // 8
-        fields = _HEADER.pack(_MAGIC, n_players, identity, 0)[:-4]
+        fields = _HEADER.pack(_MAGIC, n_players, columns, identity, 0)[:-4]
         self._header = fields + struct.pack("<I", zlib.crc32(fields))
 
-    def load(self) -> Iterator[tuple[bytes, float]]:
-        """Yield (packed coalition, v(S)) of every whole block, in the order of writing.
+    def load(self) -> Iterator[tuple[bytes, tuple[float, ...]]]:
+        """Yield (packed coalition, its numbers) of every whole block, in the order of writing.
 
         What follows the last whole block is cut off.
         """
@@ -53,19 +56,19 @@ class ValuesFile:
             return
         position, width = len(self._header), self._bytes_per_row
         while position < len(data):
-            payload = _payload(data, position, width)
+            payload = _payload(data, position, width + 8 * self._columns)
             if payload is None:
                 with self._path.open("r+b") as file:
                     file.truncate(position)
                 return
             position += _BLOCK.size + len(payload)
-            rows = len(payload) // (width + 8)
+            rows = len(payload) // (width + 8 * self._columns)
             values = np.frombuffer(payload, dtype="<f8", offset=rows * width)
-            for row, value in enumerate(values.tolist()):
-                yield payload[row * width : (row + 1) * width], value
+            for row, numbers in enumerate(values.reshape(rows, self._columns).tolist()):
+                yield payload[row * width : (row + 1) * width], tuple(numbers)
 
-    def append(self, packed: bytes, values: PlayerValues) -> None:
-        """Add one block: rows of packed coalitions and as many values."""
+    def append(self, packed: bytes, values: FloatMap) -> None:
+        """Add one block: rows of packed coalitions and their numbers, shape (rows, columns)."""
         payload = packed + values.astype("<f8").tobytes()
         with self._path.open("ab") as file:
             file.write(_BLOCK.pack(len(values), zlib.crc32(payload)) + payload)
@@ -82,12 +85,12 @@ def unpacked_rows(packed: bytes, n_players: int) -> CoalitionMatrix:
     return np.unpackbits(rows, axis=1, count=n_players, bitorder="little").astype(np.bool_)
 
 
-def _payload(data: bytes, position: int, width: int) -> bytes | None:
+def _payload(data: bytes, position: int, per_row: int) -> bytes | None:
     """Payload of the block at ``position``, or None if it is torn or damaged."""
     start = position + _BLOCK.size
     if start > len(data):
         return None
     rows, checksum = _BLOCK.unpack_from(data, position)
-    payload = data[start : start + rows * (width + 8)]
-    whole = len(payload) == rows * (width + 8) and zlib.crc32(payload) == checksum
+    payload = data[start : start + rows * per_row]
+    whole = len(payload) == rows * per_row and zlib.crc32(payload) == checksum
     return payload if whole else None

@@ -21,6 +21,7 @@ from lightbox.domain.model_package import Explanation, Preprocessing
 from lightbox.domain.prediction import FrameRef, Prediction
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, Subject, finished
+from lightbox.explain.further import rival_of
 from lightbox.explain.measures import METRICS
 from lightbox.explain.methods import grad_cam, occlusion, shapley, shapley_exact
 from lightbox.ports import Output
@@ -172,6 +173,76 @@ def test_an_audit_gives_each_region_its_shapley_value() -> None:
     assert found.occlusion is not None
     expected = [truth.table[-1] - truth.table[15 - 2**i] for i in range(4)]
     assert found.occlusion == pytest.approx(expected, abs=1e-6)
+
+
+def scored(subject: Subject, scores: dict[str, float]) -> Subject:
+    return replace(subject, prediction=replace(subject.prediction, scores=scores))
+
+
+def test_what_decided_against_the_runner_up_is_said_beside() -> None:
+    subject = scored(a_subject(), {"glioma": 0.1, "meningioma": 0.9, "normal": 0.0})
+    runtime = ArithmeticRuntime(quarters(8, -3, 0, 5))
+    _, found = audited(subject, runtime)
+    assert found.contrast is not None
+    assert found.contrast.rival == 0
+    # Of two classes the difference is 2 p - 1.
+    assert found.contrast.values == pytest.approx(2 * values_of(found), abs=1e-12)
+    assert found.contrast.v_full - found.contrast.v_empty == pytest.approx(
+        found.contrast.values.sum(), abs=1e-12
+    )
+    assert sum(runtime.batches) == 16
+    record = AttributionRecord.of(found)
+    assert (record.rival, record.contrast) == (0, tuple(found.contrast.values.tolist()))
+
+
+def test_the_runner_up_is_the_most_probable_of_the_others_or_nobody() -> None:
+    scores = {"glioma": 0.2, "meningioma": 0.1, "normal": 0.7}
+    subject = scored(a_subject(), scores)
+    assert rival_of(subject.package, subject.prediction) == 2
+    assert rival_of(subject.package, scored(subject, {}).prediction) == -1
+    _, found = audited(scored(subject, {}), ArithmeticRuntime(quarters(8, -3, 0, 5)))
+    assert found.contrast is None
+
+
+def test_interactions_of_pairs_are_found_where_they_are_asked_for() -> None:
+    door = Attribute(METHODS, AuditSettings(interactions=True), FakeClock())
+    runtime = ArithmeticRuntime(quarters(8, -3, 0, 5))
+    plan = AuditPlan("shapley", 16)
+    _, found = driven(door.audit(a_subject(), runtime, None, plan))
+    assert found.interactions is not None
+    assert found.interactions.values[2].tolist() == pytest.approx([0, 0, 0, 0], abs=1e-6)
+    assert found.interactions.values[0, 3] < -0.01  # the logistic function saturates
+    assert found.parameters["interactions"] == "pairs"
+    assert len(AttributionRecord.of(found).interactions) == 6
+    assert sum(runtime.batches) == 16
+
+
+def test_interactions_of_many_regions_cost_more_evaluations_and_are_estimated() -> None:
+    settings = AuditSettings(interactions=True, max_evaluations=2_000, tolerance=0.05)
+    weights = np.random.default_rng(0).normal(0, 4, SIZE)
+    runtime = ArithmeticRuntime(weights)
+    door = Attribute(METHODS, settings, FakeClock())
+    subject = a_subject(source=(24, 24), grid=(4, 4))
+    _, found = driven(door.audit(subject, runtime, None, AuditPlan("shapley", 64)))
+    assert not found.estimate.exact
+    assert found.interactions is not None
+    assert (found.interactions.standard_errors[np.triu_indices(16, 1)] > 0).all()
+    assert 2 * 2 * 121 < found.estimate.evaluations < 2_000
+    few = settings.model_copy(update={"max_evaluations": 400})
+    with pytest.raises(ExplanationError, match=r"interactions of 16 regions.*486 evaluations"):
+        driven(
+            Attribute(METHODS, few, FakeClock()).audit(
+                subject, runtime, None, AuditPlan("shapley", 64)
+            )
+        )
+
+
+def test_a_result_says_what_decided_its_last_bits() -> None:
+    _, found = audited(a_subject(), ArithmeticRuntime(quarters(8, -3, 0, 5)))
+    assert found.arithmetic["engine"] == "a formula"
+    _, again = audited(a_subject(), ArithmeticRuntime(quarters(1, 2, 3, 4)))
+    assert found.arithmetic["coalitions"] == again.arithmetic["coalitions"]
+    assert AttributionRecord.of(found).arithmetic == found.arithmetic
 
 
 def test_log_odds_of_a_linear_network_are_shared_out_exactly() -> None:

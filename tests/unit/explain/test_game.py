@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,7 @@ def test_everything_that_v_depends_on_is_part_of_a_games_identity() -> None:
         Question(1, "log_odds", 1.0, "ab"),
         Question(1, "probability", 2.0, "ab"),
         Question(1, "probability", 1.0, "cd"),
+        Question(1, "probability", 1.0, "ab", rival=0),
     ):
         digests.add(identity(MASKING, question))
     for masking in (
@@ -104,7 +106,7 @@ def test_everything_that_v_depends_on_is_part_of_a_games_identity() -> None:
         Masking(MASKING.image, MASKING.baseline, MASKING.regions.T),
     ):
         digests.add(identity(masking, QUESTION))
-    assert len(digests) == 8
+    assert len(digests) == 9
 
 
 def test_a_block_is_read_back_as_it_was_written(tmp_path: Path) -> None:
@@ -114,7 +116,49 @@ def test_a_block_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     file.append(packed_rows(ROWS), values)
     packed, found = zip(*file.load(), strict=True)
     assert np.array_equal(unpacked_rows(b"".join(packed), 9), ROWS)
-    assert found == tuple(values)
+    assert found == tuple((value,) for value in values)
+
+
+def test_several_numbers_of_a_coalition_stay_together_and_are_not_read_as_one(
+    tmp_path: Path,
+) -> None:
+    file = ValuesFile(tmp_path / "v", b"\1" * 32, 9, columns=2)
+    assert list(file.load()) == []
+    numbers = np.random.default_rng(0).random((32, 2))
+    file.append(packed_rows(ROWS), numbers)
+    assert [found for _, found in file.load()] == [tuple(row) for row in numbers.tolist()]
+    assert list(ValuesFile(tmp_path / "v", b"\1" * 32, 9, columns=1).load()) == []
+
+
+def test_the_contrast_to_a_rival_comes_with_the_same_evaluations(tmp_path: Path) -> None:
+    question = replace(QUESTION, rival=0)
+    game, runtime = a_game(tmp_path / "v", question)
+    values = game.value(ROWS)
+    rows, contrast = game.contrast_table()
+    assert np.array_equal(rows, ROWS)
+    assert contrast == pytest.approx(2 * values - 1, abs=1e-12)  # of two classes
+    assert runtime.batches == [32]
+    resumed, again = a_game(tmp_path / "v", question)
+    resumed.value(ROWS)
+    assert resumed.contrast_table()[1].tobytes() == contrast.tobytes()
+    assert again.batches == []
+
+
+def test_the_contrast_is_a_difference_of_calibrated_probabilities() -> None:
+    logits = np.array([[1.0, -2.0, 900.5], [0.0, 3.0, 0.5]])
+    scaled = np.exp((logits - logits.max(axis=1, keepdims=True)) / 0.7)
+    softmax = scaled / scaled.sum(axis=1, keepdims=True)
+    found = Question(2, "log_odds", 0.7, "", rival=1).contrast(logits)
+    assert found == pytest.approx(softmax[:, 2] - softmax[:, 1], abs=1e-15)
+
+
+def test_what_was_asked_in_which_order_has_a_digest() -> None:
+    one, two, three = (a_game()[0] for _ in range(3))
+    one.value(ROWS)
+    two.value(ROWS[:9])
+    two.value(ROWS[9:])
+    three.value(ROWS[::-1])
+    assert one.asked_digest() == two.asked_digest() != three.asked_digest()
 
 
 @pytest.mark.parametrize("link", ["probability", "log_odds"])

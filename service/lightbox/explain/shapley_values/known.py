@@ -75,7 +75,7 @@ class KnownPairs:
     @property
     def is_whole(self) -> bool:
         """Whether every coalition is known."""
-        return 2 * len(self.rows) + 2 == 1 << self.rows.shape[1]
+        return bool(2 * len(self.rows) + 2 == 1 << self.rows.shape[1])
 
     def table(self) -> PlayerValues:
         """Return all values, shape (2^n,), by the number whose bit i is player i."""

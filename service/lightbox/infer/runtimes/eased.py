@@ -7,7 +7,7 @@ while the device is tried again with all it is meant for.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -35,6 +35,11 @@ class Engine(Protocol):
     batch: int
     together: int
     image_shape: tuple[int, int, int]
+
+    @property
+    def arithmetic(self) -> Mapping[str, str]:
+        """What decides the last bits."""
+        ...
 
     def warm(self) -> None:
         """Run once."""
@@ -119,6 +124,11 @@ class EasedRuntime:
     def warm(self) -> None:
         """Run once, with less where there is too little memory from the start."""
         self._with_less(lambda engine: engine.warm())
+
+    @property
+    def arithmetic(self) -> Mapping[str, str]:
+        """What decides the last bits of :meth:`value` now."""
+        return self._now.arithmetic
 
     def predict(self, images: ImageTensor) -> Output:
         """Run images, shape (B, C, H, W), in parts where all at once are too many.

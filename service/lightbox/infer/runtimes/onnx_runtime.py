@@ -110,6 +110,17 @@ class OnnxRuntime:
         Sees, too, whether an image has the same bits in company as alone: how an engine adds may
         depend on the batch, and a result must not depend on who came with it.
 
+    @property
+    def arithmetic(self) -> Mapping[str, str]:
+        """What decides the last bits of :meth:`value`."""
+        return {
+            "engine": f"onnxruntime {ort.__version__}",
+            "device": self.device,
+            "threads": str(self._threads),
+            "batch": str(self.batch),
+            "precision": "fp32",
+        }
+
         Raises
         ------
         OutOfMemoryError
