@@ -13,8 +13,9 @@ from pydicom import dcmread
 from builders import a_result_file
 from contracts.destination import DestinationContract, Node
 from lightbox.deliver.association import Association, Peer
-from lightbox.deliver.cstore import IMPLICIT, CStore
+from lightbox.deliver.cstore import CStore
 from lightbox.deliver.status import DIMSE, Action, DestinationError, of_status
+from lightbox.deliver.transcode import IMPLICIT
 from lightbox.domain.result import ResultKind
 from lightbox.settings import DestinationSettings
 from lightbox.tools.archive import Archive, Do, Reply

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from lightbox.app.site_check import check as site_check
@@ -145,6 +145,10 @@ def _default(field: FieldInfo) -> object:
 
 
 def _toml(value: object, field: FieldInfo) -> str:
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()  # a default: there is no secret in it
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
     if READS_TIME in field.metadata and isinstance(value, float):
         return json.dumps(as_time(value))
     if READS_SIZE in field.metadata and isinstance(value, int):

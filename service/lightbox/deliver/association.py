@@ -21,7 +21,16 @@ from pynetdicom.association import Association as PynetdicomAssociation
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
 from pynetdicom.presentation import build_context
 
-from lightbox.deliver.connection import RequestingEntity, even_length, set_option, why_none
+from lightbox.deliver.access.tls import client_context
+from lightbox.deliver.connection import (
+    RequestingEntity,
+    Tls,
+    bound_reading,
+    even_length,
+    set_option,
+    why_hung_up,
+    why_none,
+)
 from lightbox.deliver.status import (
     NETWORK,
     Action,
@@ -30,6 +39,8 @@ from lightbox.deliver.status import (
     Network,
     of_rejection,
 )
+from lightbox.domain.errors import ConfigurationError
+from lightbox.settings import DestinationSettings, DestinationTls
 
 # Files are sent as they are, in pieces: never decoded, never encoded again, never whole in memory.
 pynetdicom_settings.STORE_SEND_CHUNKED_DATASET = True
@@ -41,6 +52,7 @@ MOST_CONTEXTS = 128
 """Presentation contexts in one association, PS3.8 9.3.2.2: odd identifiers from 1 to 255."""
 
 _END_SECONDS = 2.0
+_PLAIN = DestinationTls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,8 @@ class Peer:
         How people call it, for errors.
     connect_seconds, answer_seconds : float
         For the TCP connection; for each answer of the peer.
+    tls : DestinationTls
+        TLS is spoken where its ``ca`` is set.
     """
 
     name: str
@@ -62,11 +76,26 @@ class Peer:
     calling_ae: str
     connect_seconds: float = 5.0
     answer_seconds: float = 30.0
+    tls: DestinationTls = _PLAIN
 
     @property
     def address(self) -> str:
         """Name, AE title, host and port, as an administrator writes them."""
         return f"{self.name} ({self.ae_title}@{self.host}:{self.port})"
+
+
+def peer_of(given: DestinationSettings, our_ae_title: str) -> Peer:
+    """Return whom to call for a destination, as whom; ``our_ae_title`` where it has none for us."""
+    return Peer(
+        given.name,
+        given.ae_title,
+        given.host,
+        given.port,
+        given.calling_ae or our_ae_title,
+        given.connect_within,
+        given.answer_within,
+        given.tls,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +141,7 @@ class Association:
         self._connected = False
         self._abort_received = False
         self._rejected: tuple[int, int] | None = None
-        address = _resolve(peer)
+        address, tls = _resolve(peer), _tls(peer)
         ae = self._entity = RequestingEntity(ae_title=peer.calling_ae)
         ae.connection_timeout = peer.connect_seconds
         ae.acse_timeout = peer.answer_seconds
@@ -125,6 +154,7 @@ class Association:
             contexts=[build_context(sop_class, syntax) for sop_class, syntax in contexts],
             ae_title=peer.ae_title,
             ext_neg=[build_role(as_scp_of, scp_role=True)] if as_scp_of else None,
+            tls_args=(tls.context, tls.name) if tls else None,
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, self._on_open),
                 (evt.EVT_PDU_RECV, self._on_pdu),
@@ -134,7 +164,7 @@ class Association:
         )
         if not self._wire.is_established:
             ae.hang_up()
-            raise self._why_not(address, time.monotonic() - began)
+            raise self._why_not(address, tls, time.monotonic() - began)
         self._accepted = {
             (str(context.abstract_syntax), str(context.transfer_syntax[0]))
             for context in self._wire.accepted_contexts
@@ -246,6 +276,9 @@ class Association:
         # A command and its data set are two small writes: Nagle's algorithm would hold back the
         # second one for the 40 ms of a delayed acknowledgement.
         set_option(event, socket.TCP_NODELAY)
+        if self._peer.tls.ca:
+            # What TLS itself sends makes the socket readable, and pynetdicom then waits for more.
+            bound_reading(event, self._peer.answer_seconds)
 
     def _on_sent(self, event: evt.Event) -> None:
         # The peer's answer is two small writes as well (DCMTK, Orthanc): acknowledge the first
@@ -273,15 +306,17 @@ class Association:
             return Network.ABORTED
         return Network.NO_ANSWER if seconds >= self._peer.answer_seconds else otherwise
 
-    def _why_not(self, address: str, seconds: float) -> DestinationError:
+    def _why_not(self, address: str, tls: Tls | None, seconds: float) -> DestinationError:
+        port, connect = self._peer.port, self._peer.connect_seconds
         if not self._connected:
-            return self._error(
-                NETWORK[why_none(address, self._peer.port, self._peer.connect_seconds)]
-            )
+            return self._error(NETWORK[why_none(address, port, connect, tls)])
         if self._rejected is not None:
             return self._error(of_rejection(*self._rejected))
         if self._wire.acceptor.primitive is None:
-            return self._error(NETWORK[self._lost(seconds, Network.NOT_DICOM)])
+            found = self._lost(seconds, Network.NOT_DICOM)
+            if found is not Network.NO_ANSWER:
+                found = why_hung_up(address, port, connect, tls)
+            return self._error(NETWORK[found])
         return self._error(NETWORK[Network.NO_CONTEXTS])
 
     def _error(self, answer: Answer) -> DestinationError:
@@ -298,3 +333,14 @@ def _resolve(peer: Peer) -> str:
         row = NETWORK[Network.NAME_UNKNOWN]
         raise DestinationError(row.action, peer.address, row.meaning, row.mend) from error
     return str(found[0][4][0])
+
+
+def _tls(peer: Peer) -> Tls | None:
+    """Return how to speak TLS, from the files as they are now: they may have been renewed."""
+    if not peer.tls.ca:
+        return None
+    try:
+        context = client_context(peer.tls, f"destinations.{peer.name}.tls")
+    except ConfigurationError as error:
+        raise DestinationError(Action.UNREACHABLE, error.thing, error.reason, error.mend) from error
+    return Tls(context, peer.tls.name or peer.host)

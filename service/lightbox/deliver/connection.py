@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import cast
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dsutils import split_dataset
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
+from lightbox.deliver.access.tls import handshake, speaks_tls
 from lightbox.deliver.status import Network
 
 # What pynetdicom says on the way out we say ourselves, with the cause and the mend; at its lower
@@ -32,12 +35,18 @@ class RequestingEntity(AE):
 
     _raw: socket.socket | None = None
 
+    def _keep(self, made: socket.socket) -> None:
+        self._raw = made
+
     def _create_socket(
         self,
         assoc: Association,
         address: AddressInformation,
         tls_args: tuple[ssl.SSLContext, str] | None,
     ) -> AssociationSocket:
+        if tls_args is not None:
+            wrapping = _Wrapping(tls_args[0], self._keep)
+            tls_args = cast("ssl.SSLContext", wrapping), tls_args[1]
         made = super()._create_socket(assoc, address, tls_args)
         self._raw = made.socket
         return made
@@ -52,6 +61,30 @@ class RequestingEntity(AE):
         """Close the socket."""
         if self._raw is not None:
             self._raw.close()
+
+
+class _Wrapping:
+    """Wraps a socket as its context does, and tells what came out.
+
+    pynetdicom replaces its socket by that, and drops it unclosed where the handshake fails.
+    """
+
+    def __init__(self, context: ssl.SSLContext, made: Callable[[socket.socket], object]) -> None:
+        self._context = context
+        self._made = made
+
+    def wrap_socket(self, plain: socket.socket, **how: object) -> ssl.SSLSocket:
+        """Do what :meth:`ssl.SSLContext.wrap_socket` does."""
+        wrapped = self._context.wrap_socket(plain, server_hostname=str(how["server_hostname"]))
+        self._made(wrapped)
+        return wrapped
+
+
+def bound_reading(event: evt.Event, seconds: float) -> None:
+    """Let no reading from the connection of an event take longer."""
+    wire = event.assoc.dul.socket
+    if wire is not None and wire.socket is not None:
+        wire.socket.settimeout(seconds)
 
 
 def set_option(event: evt.Event, option: int) -> None:
@@ -79,9 +112,19 @@ def even_length(file: Path) -> Iterator[Path]:
         yield Path(padded.name)
 
 
-def why_none(address: str, port: int, seconds: float) -> Network:
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How to speak TLS with a peer: the context, and the name of its certificate."""
+
+    context: ssl.SSLContext
+    name: str
+
+
+def why_none(address: str, port: int, seconds: float, tls: Tls | None = None) -> Network:
     """Return why there is no connection, by trying once more: pynetdicom only logs the cause."""
     try:
+        if tls is not None:
+            return handshake((address, port), tls.context, tls.name, seconds) or Network.LOST
         socket.create_connection((address, port), timeout=seconds).close()
     except ConnectionRefusedError:
         return Network.REFUSED
@@ -91,3 +134,11 @@ def why_none(address: str, port: int, seconds: float) -> Network:
         _log.debug("no connection to %s:%d: %s", address, port, error)
         return Network.NO_ROUTE
     return Network.LOST
+
+
+def why_hung_up(address: str, port: int, seconds: float, tls: Tls | None) -> Network:
+    """Return why a peer ended a connection at the request: it may be about TLS."""
+    if tls is None:
+        return Network.TLS_WANTED if speaks_tls((address, port), seconds) else Network.NOT_DICOM
+    found = why_none(address, port, seconds, tls)
+    return Network.NOT_DICOM if found is Network.LOST else found

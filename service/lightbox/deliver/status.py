@@ -142,6 +142,13 @@ class Network(StrEnum):
     NOT_DICOM = "not dicom"
     LOST = "lost"
     ABORTED = "aborted"
+    TLS_NOT_SPOKEN = "tls not spoken"
+    TLS_WANTED = "tls wanted"
+    TLS_AUTHORITY = "tls authority"
+    TLS_TIME = "tls time"
+    TLS_NAME = "tls name"
+    TLS_OURS = "tls ours"
+    TLS_NOTHING_IN_COMMON = "tls nothing in common"
     NO_CONTEXT = "no context"
     NO_CONTEXTS = "no contexts"
 
@@ -162,6 +169,41 @@ NETWORK: dict[Network, Answer] = {
     ),
     Network.LOST: Answer(Action.UNREACHABLE, "connection lost before the answer", _PACS_LOG),
     Network.ABORTED: Answer(Action.UNREACHABLE, "association aborted by the PACS", _PACS_LOG),
+    Network.TLS_NOT_SPOKEN: Answer(
+        Action.UNREACHABLE,
+        "no TLS on this port",
+        "name the PACS's port for TLS, or remove `tls.ca` if it has none",
+    ),
+    Network.TLS_WANTED: Answer(
+        Action.UNREACHABLE,
+        "wants TLS on this port",
+        "set `tls.ca` (and `tls.certificate`, `tls.key`) for this destination, or name its plain port",
+    ),
+    Network.TLS_AUTHORITY: Answer(
+        Action.UNREACHABLE,
+        "its certificate is not from an authority in `tls.ca`",
+        "put the certificate of who signed it into `tls.ca`",
+    ),
+    Network.TLS_TIME: Answer(
+        Action.UNREACHABLE,
+        "its certificate has expired or is not valid yet",
+        "have it renewed at the PACS; compare the clocks",
+    ),
+    Network.TLS_NAME: Answer(
+        Action.UNREACHABLE,
+        "its certificate is for another name",
+        "set `tls.name` to the name in it, or `host` to that name",
+    ),
+    Network.TLS_OURS: Answer(
+        Action.UNREACHABLE,
+        "does not accept our certificate, or wants one",
+        "set `tls.certificate` and `tls.key`; let the PACS trust who signed them",
+    ),
+    Network.TLS_NOTHING_IN_COMMON: Answer(
+        Action.UNREACHABLE,
+        "no TLS version or cipher in common",
+        "let the PACS speak TLS 1.2 or newer with AES-GCM or ChaCha20 (BCP 195)",
+    ),
     Network.NO_CONTEXT: Answer(Action.NOT_TAKEN, "presentation context refused", _CLASS),
     Network.NO_CONTEXTS: Answer(
         Action.UNREACHABLE, "accepted none of our presentation contexts", _CLASS

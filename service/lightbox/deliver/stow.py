@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import json
-import socket
-import urllib.error
-import urllib.request
+import logging
+import threading
 from collections.abc import Mapping
-from http.client import HTTPException
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from pydicom.uid import UID
 
+from lightbox.deliver.access.web import Request, WebConnection
 from lightbox.deliver.file import unchanged
-from lightbox.deliver.status import (
-    NETWORK,
-    Action,
-    Answer,
-    DestinationError,
-    Network,
-    of_http,
-    of_status,
+from lightbox.deliver.status import Action, Answer, DestinationError, of_http, of_status
+from lightbox.deliver.transcode import (
+    IMPLICIT,
+    SECONDARY_CAPTURE,
+    encoded,
+    is_plain,
+    offered,
+    to_try,
 )
-from lightbox.domain.errors import ConfigurationError
 from lightbox.domain.result import Result
 from lightbox.settings import DestinationSettings
 
-_SECONDS = 30.0
-_LONGEST_ANSWER = 2**20
+PATIENCE = 1.0
+"""Seconds that :meth:`Stow.close` waits for a result in hand."""
+
+_JSON = "application/dicom+json"
+_log = logging.getLogger(__name__)
 
 # Attributes of the response (PS3.18 I.2) in the DICOM JSON model (PS3.18 F.2).
 _FAILED_SEQUENCE = "00081198"
@@ -37,15 +39,8 @@ _FAILURE_REASON = "00081197"
 _WARNING_REASON = "00081196"
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follow nothing: urllib would turn our POST into a GET, whose 200 means nothing."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Let the code of the redirection stand."""
-
-
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
-"""Patients' data go where the configuration says, past no proxy of the environment."""
+_SENT = frozenset(offered(("rle", "jpeg_ls"), SECONDARY_CAPTURE)) - {IMPLICIT}
+"""There is no negotiation: what is preferred goes first, and the file as it is if that is refused."""
 
 
 class Stow:
@@ -61,19 +56,16 @@ class Stow:
     Raises
     ------
     ConfigurationError
-        If the root is not an http or https address.
+        If the root is not an http or https address, or a file or secret is not there.
     """
 
     def __init__(self, settings: DestinationSettings, root: Path) -> None:
-        if not settings.stow.startswith(("http://", "https://")):
-            raise ConfigurationError(
-                f"destinations.{settings.name}.stow",
-                f"{settings.stow!r} is not an address of the web",
-                "such as http://pacs:8042/dicom-web",
-            )
         self.name = settings.name
         self._url = settings.stow.rstrip("/")
+        self._syntaxes = settings.syntaxes
         self._root = root
+        self._web = WebConnection(settings)
+        self._one_at_a_time = threading.Lock()
 
     def echo(self) -> None:
         """Ask for one study: DICOMweb has no C-ECHO, and a search is what every root offers.
@@ -83,10 +75,7 @@ class Stow:
         DestinationError
             With the cause and the mend.
         """
-        request = urllib.request.Request(  # noqa: S310  # the scheme was checked
-            f"{self._url}/studies?limit=1", headers={"Accept": "application/dicom+json"}
-        )
-        code, _ = self._exchange(request)
+        code, _ = self._exchange(Request("GET", "/studies?limit=1", {"Accept": _JSON}))
         answer = of_http(code)
         if answer.action not in (Action.SUCCESS, Action.NOTE):
             raise self._error(Action.UNREACHABLE, f"HTTP {code} {answer.meaning}", answer.mend)
@@ -100,36 +89,50 @@ class Stow:
             If it was not taken; ``action`` says what follows.
         """
         data = unchanged(self._root, result)
-        # The boundary must not occur in the body: it is the hash of that body.
+        refusal: DestinationError | None = None
+        for syntax in to_try(self._syntaxes, result.sop_class_uid, _SENT):
+            body = data if is_plain(syntax) else _compressed(self._root / result.path, syntax)
+            if body is None:
+                continue
+            try:
+                return self._stored(result, body, "" if is_plain(syntax) else syntax)
+            except DestinationError as error:
+                if error.action is not Action.NOT_TAKEN:
+                    raise
+                refusal = error
+        assert refusal is not None  # the file itself was tried
+        raise refusal
+
+    def close(self) -> None:
+        """End the connection; the next result opens another.
+
+        A result in hand gets a moment to finish, then its connection is cut.
+        """
+        if self._one_at_a_time.acquire(timeout=PATIENCE):
+            try:
+                self._web.close()
+            finally:
+                self._one_at_a_time.release()
+        else:
+            self._web.cut()
+
+    def _stored(self, result: Result, data: bytes, syntax: str) -> str:
+        # The boundary must not occur in the body: it is the hash of the file.
         boundary = f"lightbox-{result.sha256}"
+        part = "application/dicom" + (f"; transfer-syntax={syntax}" if syntax else "")
         body = (
-            f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+            f"--{boundary}\r\nContent-Type: {part}\r\n\r\n".encode()
             + data
             + f"\r\n--{boundary}--\r\n".encode()
         )
         kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
-        request = urllib.request.Request(  # noqa: S310  # the scheme was checked
-            f"{self._url}/studies",
-            data=body,
-            headers={"Content-Type": kind, "Accept": "application/dicom+json"},
-            method="POST",
-        )
-        code, text = self._exchange(request)
+        headers = {"Content-Type": kind, "Accept": _JSON}
+        code, text = self._exchange(Request("POST", "/studies", headers, body))
         return self._judged(code, text, result)
 
-    def close(self) -> None:
-        """Nothing is held between two requests."""
-
-    def _exchange(self, request: urllib.request.Request) -> tuple[int, bytes]:
-        try:
-            with _OPENER.open(request, timeout=_SECONDS) as answer:
-                return int(answer.status), bytes(answer.read(_LONGEST_ANSWER))
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read(_LONGEST_ANSWER)
-        except (urllib.error.URLError, OSError, HTTPException) as error:
-            row = NETWORK[_cause(error)]
-            raise self._error(row.action, row.meaning, row.mend) from error
+    def _exchange(self, request: Request) -> tuple[int, bytes]:
+        with self._one_at_a_time:
+            return self._web.exchange(request)
 
     def _judged(self, code: int, text: bytes, result: Result) -> str:
         """Read what became of the one instance; an answer 200 may still list it as failed."""
@@ -182,14 +185,13 @@ def _reason(response: Mapping[str, Any], sequence: str, attribute: str) -> int |
     return int(values[0])
 
 
-def _cause(error: Exception) -> Network:
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(reason, ConnectionRefusedError):
-        return Network.REFUSED
-    if isinstance(reason, TimeoutError):
-        return Network.NO_ANSWER
-    if isinstance(reason, ConnectionError | HTTPException):
-        return Network.LOST
-    if isinstance(reason, socket.gaierror):
-        return Network.NAME_UNKNOWN
-    return Network.NO_ROUTE
+def _compressed(file: Path, syntax: str) -> bytes | None:
+    """Return the file of a picture in a compressed syntax, None where it cannot be."""
+    try:
+        data_set = encoded(file, syntax)
+    except (ValueError, RuntimeError) as error:  # pydicom, where a plug-in cannot do it
+        _log.warning("%s is sent uncompressed: %s", file.name, error)
+        return None
+    made = BytesIO()
+    data_set.save_as(made, enforce_file_format=True)
+    return made.getvalue()

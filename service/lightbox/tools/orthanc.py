@@ -65,6 +65,8 @@ class Orthanc:
         Its AE title.
     peers : mapping of str to (str, int)
         AE title → (host, port) of the nodes that it knows; others may store nevertheless.
+    options : mapping of str to object
+        Of its configuration, over what stands here.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class Orthanc:
         folder: Path,
         ae_title: str = "ORTHANC",
         peers: Mapping[str, tuple[str, int]] | None = None,
+        options: Mapping[str, object] | None = None,
     ) -> None:
         self.ae_title = ae_title
         self.dicom_port = free_port()
         self._http_port = free_port()
         self._folder = folder
         self._peers = dict(peers or {})
+        self._options = dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[str, Stored] = {}
 
@@ -189,6 +193,7 @@ class Orthanc:
             "ConcurrentJobs": 1,
             "Plugins": [dicomweb] if dicomweb else [],
             "DicomWeb": {"Enable": bool(dicomweb)},
+            **self._options,
         }
 
     def _wait(self) -> None:

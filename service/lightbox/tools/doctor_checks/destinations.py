@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from pydicom.uid import UID
 
 from lightbox.deliver.association import VERIFICATION
-from lightbox.deliver.cstore import EXPLICIT, IMPLICIT
 from lightbox.deliver.status import NETWORK, DestinationError, Network
 from lightbox.deliver.stow import Stow
+from lightbox.deliver.transcode import EXPLICIT, IMPLICIT
 from lightbox.domain.commitment import PUSH_MODEL
 from lightbox.domain.errors import DeliveryError
 from lightbox.results import codes
@@ -62,13 +63,13 @@ def there(
     name = f"destination {given.name}"
     began = time.monotonic()
     if given.stow:
-        web = Stow(given, Path(settings.data_dir))
-        try:
-            web.echo()
-        except DeliveryError as error:
-            yield failed(name, error)
-        else:
-            yield well(name, f"{given.stow} answers in {_since(began)}")
+        with closing(Stow(given, Path(settings.data_dir))) as web:
+            try:
+                web.echo()
+            except DeliveryError as error:
+                yield failed(name, error)
+            else:
+                yield well(name, f"{given.stow} answers in {_since(began)}")
         return
     try:
         accepted = _accepted(given, settings, answer_seconds)
