@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import subprocess
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
 from builders import NOON, a_job, a_placed_job, a_result, a_stored, a_written
-from lightbox.console.server import create_app, serve
+from lightbox.console.server import RunningServer, create_app, serve
 from lightbox.console.sources import ConsoleSources, Readiness
 from lightbox.domain.events import Delivered, Event, Recorded
+from lightbox.domain.levels import Levels
 from lightbox.domain.operations import Outcome
 from lightbox.domain.urgency import Urgency
-from lightbox.metrics import Levels, Metrics
+from lightbox.metrics import Metrics
 from lightbox.settings import Web
+from prometheus_peer import PROMETHEUS, Prometheus
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "prometheus"
 ALERTS = FOLDER / "alerts.yml"
+RECORDING = FOLDER / "recording.yml"
+RULES = RECORDING.read_text() + ALERTS.read_text().replace("groups:\n", "")
+"""Both files as one, in the order in which they are evaluated."""
 PROMTOOL = shutil.which("promtool")
-PROMETHEUS = shutil.which("prometheus")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 needs_prometheus = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 
@@ -67,8 +66,8 @@ def busy_metrics() -> Metrics:
 def test_the_rules_are_right_and_each_alert_fires_when_it_should() -> None:
     for arguments in (
         ("check", "config", "prometheus.yml"),
-        ("check", "rules", "alerts.yml"),
-        ("test", "rules", "alerts_test.yml"),
+        ("check", "rules", "recording.yml", "alerts.yml"),
+        ("test", "rules", "alerts_test.yml", "days_test.yml"),
     ):
         done = promtool(*arguments)
         assert done.returncode == 0, (done.stdout + done.stderr).decode()
@@ -81,51 +80,24 @@ def test_the_exposition_has_nothing_that_promtool_objects_to() -> None:
 
 
 def test_rules_speak_only_of_metrics_that_exist() -> None:
-    shown = set(re.findall(rb"^(lightbox_\w+)", busy_metrics().exposition(), re.MULTILINE))
-    named = set(re.findall(r"\blightbox_\w+", ALERTS.read_text()))
-    assert {name.encode() for name in named} <= shown
+    shown = set(re.findall(r"^# TYPE (\w+)", busy_metrics().exposition().decode(), re.MULTILINE))
+    named = set(re.findall(r"\blightbox_\w+", RULES))
+    assert {re.sub("_(sum|count|bucket)$", "", name) for name in named} <= shown
+    recorded = set(re.findall(r"record: (\S+)", RULES))
+    assert set(re.findall(r"\blightbox:[\w:]+", ALERTS.read_text())) <= recorded
 
 
 def test_every_alert_is_tested() -> None:
     alerts = set(re.findall(r"alert: (\w+)", ALERTS.read_text()))
-    tested = set(
-        re.findall(
-            r"alertname: (\w+)\n +exp_alerts", FOLDER.joinpath("alerts_test.yml").read_text()
-        )
-    )
+    tests = "".join(FOLDER.joinpath(f"{name}_test.yml").read_text() for name in ("alerts", "days"))
+    tested = set(re.findall(r"alertname: (\w+)\n +exp_alerts", tests))
     assert alerts == tested
 
 
-@dataclass(frozen=True)
-class Peer:
-    """A running Prometheus that scrapes us every second."""
-
-    url: str
-
-    def ask(self, query: str) -> dict[str, Any]:
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=5).json()
-        assert isinstance(answer, dict)
-        return answer
-
-    def value(self, query: str) -> float:
-        """Wait until the query has a value, 30 s at most."""
-        waiting = threading.Event()
-        for _ in range(150):
-            try:
-                found = self.ask(query)["data"]["result"]
-            except (httpx.TransportError, ValueError):  # it is still starting
-                found = []
-            if found:
-                return float(found[0]["value"][1])
-            waiting.wait(0.2)
-        pytest.fail(f"no value for {query} within 30 s")
-
-
-@pytest.fixture
-def prometheus(tmp_path: Path) -> Iterator[Peer]:
-    metrics = busy_metrics()
+def the_console(exposition: Callable[[], bytes]) -> RunningServer:
+    """Serve these metrics as the service does."""
     sources = ConsoleSources(
-        metrics=metrics.exposition,
+        metrics=exposition,
         ready=lambda: Readiness(()),
         queue=dict,
         operate=lambda _request: Outcome(False, ()),
@@ -136,55 +108,73 @@ def prometheus(tmp_path: Path) -> Iterator[Peer]:
         settings=list,
         now=lambda: NOON,
     )
-    ours = serve(create_app(sources, Web()), "127.0.0.1", 0)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    text = (FOLDER / "prometheus.yml").read_text()
-    text = text.replace("15s", "1s").replace("127.0.0.1:8080", f"127.0.0.1:{ours.port}")
-    (tmp_path / "prometheus.yml").write_text(text)
-    shutil.copy(ALERTS, tmp_path)
-    assert PROMETHEUS is not None
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                PROMETHEUS,
-                f"--config.file={tmp_path}/prometheus.yml",
-                f"--storage.tsdb.path={tmp_path}/data",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            yield Peer(f"http://127.0.0.1:{port}")
-        finally:
-            process.terminate()
-            process.wait(30)
-            ours.close()
+    return serve(create_app(sources, Web()), "127.0.0.1", 0)
 
 
 @needs_prometheus
-def test_prometheus_scrapes_us_and_evaluates_every_rule(prometheus: Peer) -> None:
-    assert prometheus.value("up{job='lightbox'} == 1") == 1
-    assert prometheus.value("lightbox_deadlines_total{urgency='STAT',outcome='missed'}") == 1
-    assert (
-        prometheus.value("lightbox_turnaround_seconds_bucket{le='3.0',path='fast',urgency='STAT'}")
-        == 1
-    )
-    assert prometheus.value("lightbox_jobs_waiting{urgency='ROUTINE'}") == 7
-    rules = httpx.get(f"{prometheus.url}/api/v1/rules", timeout=5).json()["data"]["groups"][0]
-    for rule in rules["rules"]:
-        assert prometheus.ask(rule["query"])["status"] == "success", rule["name"]
-    waiting = {alert["labels"]["alertname"] for alert in _alerts(prometheus)}
-    assert {"LightboxDeadLetters", "LightboxDiskReserve"} <= waiting
+def test_prometheus_scrapes_us_and_evaluates_every_rule(tmp_path: Path) -> None:
+    ours = the_console(busy_metrics().exposition)
+    with Prometheus(tmp_path, f"127.0.0.1:{ours.port}", RULES) as prometheus:
+        assert prometheus.value("up{job='lightbox'} == 1") == 1
+        assert prometheus.value("lightbox_deadlines_total{urgency='STAT',outcome='missed'}") == 1
+        in_time = "lightbox_turnaround_seconds_bucket{le='3.0',path='fast',urgency='STAT'}"
+        assert prometheus.value(in_time) == 1
+        assert prometheus.value("lightbox_jobs_waiting{urgency='ROUTINE'}") == 7
+        for rule in prometheus.rules():
+            assert prometheus.ask(rule["query"])["status"] == "success", rule["name"]
+    ours.close()
 
 
-def _alerts(peer: Peer) -> list[dict[str, Any]]:
-    waiting = threading.Event()
-    for _ in range(50):
-        found = httpx.get(f"{peer.url}/api/v1/alerts", timeout=5).json()["data"]["alerts"]
-        if len(found) >= 2:
-            return list(found)
-        waiting.wait(0.2)
-    return []
+_QUICK = {"m": 0.2, "h": 12, "d": 3}
+"""Seconds that a minute, an hour and a day of the rules last in a test."""
+
+
+def quickened(rules: str) -> str:
+    """Return rules with all durations shortened, days most of all."""
+
+    def shorter(found: re.Match[str]) -> str:
+        return f"{found[1]}{round(int(found[2]) * _QUICK[found[3]] * 1000)}ms"
+
+    return re.sub(r"(\[|for: |offset )(\d+)([mhd])", shorter, rules)
+
+
+class TroubledSite:
+    """Everything goes wrong a little more with each scrape."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics(CollectorRegistry(), "1.2.3", ("pacs",))
+        self.metrics.know_model("m", "1.0.0", "ab" * 32)
+        self._scrapes = 0
+
+    def exposition(self) -> bytes:
+        metrics, self._scrapes = self.metrics, self._scrapes + 1
+        metrics.deadlines.labels("STAT", "missed").inc()
+        metrics.deadlines.labels("ROUTINE", "missed").inc()
+        metrics.delivery_retries.inc(30)
+        metrics.count_preemption(2.0)
+        metrics.count_received("CT1", 0xA700, 0, 0)
+        for _ in range(5):
+            metrics.explanation_agreement.labels("m").observe(0.1)
+            quality = 0.9 if self._scrapes < 30 else 0.2
+            metrics.explanation_quality.labels("m", "insertion").observe(quality)
+        metrics.tell_proof(3, 1.0)
+        metrics.set_levels(Levels(0, 6 * 10**9, {"ROUTINE": 30 + self._scrapes}, {}, 2), NOON)
+        return metrics.exposition()
+
+
+@needs_prometheus
+def test_each_alert_fires_in_a_real_prometheus(tmp_path: Path) -> None:
+    ours = the_console(TroubledSite().exposition)
+    alerts = set(re.findall(r"alert: (\w+)", ALERTS.read_text()))
+    seen: set[str] = set()
+
+    def all_of(wanted: set[str]) -> bool:
+        seen.update(prometheus.firing())
+        return wanted <= seen
+
+    rules = quickened(RULES)
+    with Prometheus(tmp_path, f"127.0.0.1:{ours.port}", rules, "200ms") as prometheus:
+        up = alerts - {"LightboxDown"}
+        prometheus.until(lambda: all_of(up), f"not every one of {sorted(up)} fired", 60)
+        ours.close()
+        prometheus.until(lambda: all_of({"LightboxDown"}), "a service that is gone is not seen")
