@@ -289,7 +289,7 @@ class Metrics:
             delay = at - arrival.received_at
             self.count_received(arrival.calling_ae, 0, delay, event.instance.size_bytes)
         elif isinstance(event, DeliveryDelayed):
-            self.delivery_retries.inc()
+            self.delivery_retries.inc(int(event.is_tried))
         elif isinstance(event, JobPlaced):
             self._placed(event.job)
         elif isinstance(event, Delivered | DeadLettered) and event.again:

@@ -100,6 +100,14 @@ class Outbox:
             return None
         return self._studies[heapq.heappop(self._ready)[2]][0][1]
 
+    def all(self) -> tuple[Parcel, ...]:
+        """Return every parcel that is not done, study by study, in its order."""
+        return tuple(parcel for of_study in self._studies.values() for _, parcel in of_study)
+
+    def most_urgent(self, study: str) -> Urgency:
+        """Return the highest urgency among the parcels of a study that has any."""
+        return min((parcel.urgency for _, parcel in self._studies[study]), key=lambda u: u.rank)
+
     def next_at(self) -> float | None:
         """Return when something is due: 0 is at once, None is not before something arrives."""
         if self._ready:
@@ -189,7 +197,7 @@ class _Read:
                 for result in mine:
                     parcel = Parcel(event.job_id, event.study, result)
                     self._written.setdefault(result.sop_instance_uid, parcel)
-            case DeliveryDelayed(destination=self._to.name):
+            case DeliveryDelayed(destination=self._to.name, is_tried=True):
                 self._delayed[event.sop_instance_uid] = event
             case (
                 DeadLettered(destination=self._to.name) | DeliveryRevived(destination=self._to.name)

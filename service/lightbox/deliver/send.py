@@ -6,11 +6,13 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
 from lightbox.deliver.breaker import Breaker
 from lightbox.deliver.outbox import Outbox, Parcel
 from lightbox.deliver.retry import LONGEST, wait
+from lightbox.deliver.rounds import Rounds
 from lightbox.deliver.status import Action, DestinationError
 from lightbox.domain.errors import DeliveryError, LedgerError
 from lightbox.domain.events import (
@@ -21,13 +23,14 @@ from lightbox.domain.events import (
     NotTaken,
     Recorded,
 )
+from lightbox.domain.hours import Hours
 from lightbox.domain.result import Result, ResultKind
 from lightbox.domain.urgency import Urgency
 from lightbox.ports import Clock, Destination, Ledger
 from lightbox.settings import DestinationSettings
 
-IDLE = 30.0
-"""Seconds after which an unused association is released."""
+AT_ONCE = frozenset({Urgency.STAT, Urgency.HIGH})
+"""Urgencies that wait for no window."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ class Send:
     While the destination cannot be reached, the result that found this out leads: its tries are
     counted and recorded, the others wait uncounted until an echo is answered. A result that was
     given up only because nobody answered goes out by itself when the destination is back.
+    Outside of the destination's hours a study waits, unless any of its results is urgent.
 
     Parameters
     ----------
@@ -86,11 +90,13 @@ class Send:
         self._unreached: list[Parcel] = []
         self._not_taken: set[str] = set()
         self._used_at: float | None = None
-        self._changed = threading.Condition()
-        self._closing = False
-        self._arrived = False
-        self._thread = threading.Thread(target=self._run, name=f"deliver-{settings.name}")
-        self._thread.daemon = True
+        self._hours = Hours.read(settings.window) if settings.window else None
+        self._off_peak: dict[str, Parcel] = {}
+        self._opens_at = 0.0
+        self._changed = threading.RLock()
+        self._rounds = Rounds(
+            f"deliver-{settings.name}", self.deliver_due, clock, settings.retry_first
+        )
 
     def take(self, job_id: str, study: str, result: Result, urgency: Urgency) -> bool:
         """Queue a new result; False if this destination does not get its kind or has it queued."""
@@ -104,8 +110,9 @@ class Send:
         due = self._clock.monotonic() + left if left > 0.0 else 0.0
         with self._changed:
             new = self._outbox.put(replace(parcel, retry_at=due))
-            self._arrived = True
-            self._changed.notify_all()
+            if parcel.urgency in AT_ONCE:
+                self._let_go(parcel.study)
+        self._rounds.ring()
         return new
 
     def release(self) -> None:
@@ -114,8 +121,7 @@ class Send:
             for parcel in self._held:
                 self._outbox.put_back(parcel)
             self._held.clear()
-            self._arrived = True
-            self._changed.notify_all()
+        self._rounds.ring()
 
     def waiting(self) -> int:
         """Return how many results have not arrived yet."""
@@ -124,20 +130,34 @@ class Send:
 
     def start(self) -> None:
         """Start delivering in a thread."""
-        self._thread.start()
+        self._rounds.start()
 
     def close(self, seconds: float) -> None:
         """Stop after the result in hand, waiting at most so long; what waits stays in the ledger."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+        self._rounds.close(seconds)
         self._destination.close()
+
+    def hand_over(self) -> tuple[Parcel, ...]:
+        """Return what has not arrived, for another outbox to ``resume``; ``close`` comes before.
+
+        What was given up only because nobody answered is among it: it may go out elsewhere.
+        """
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        leader = self._leader
+        with self._changed:
+            left = [
+                leader if leader is not None and each.result == leader.result else each
+                for each in self._outbox.all()
+            ]
+        waiting = (
+            replace(each, retry_at=now + each.retry_at - monotonic if each.retry_at else 0.0)
+            for each in left
+        )
+        return (*waiting, *(replace(each, retry_at=0.0) for each in self._unreached))
 
     def deliver_due(self) -> float | None:
         """Deliver all that is due now; return the monotonic time of the next thing to do."""
-        while not self._closing:
+        while not self._rounds.closing:
             now = self._clock.monotonic()
             if self._breaker.is_open and self._leader is not None:
                 if now < min(self._breaker.probe_at, self._leader.retry_at):
@@ -145,41 +165,64 @@ class Send:
                 self._probe(now)
                 continue
             with self._changed:
+                self._open_window(now)
                 parcel = self._outbox.take(now)
                 if parcel is not None and self._is_held(parcel):
                     self._held.append(parcel)  # the later ones of its study wait behind it
                     continue
             if parcel is None:
                 break
-            self._deliver(parcel)
+            if not self._put_off(parcel):
+                self._deliver(parcel)
         return self._next_at()
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                if self._closing:
-                    return
-                self._arrived = False
-            at = self.deliver_due()
-            with self._changed:
-                if not (self._arrived or self._closing):
-                    left = None if at is None else max(at - self._clock.monotonic(), 0.0)
-                    self._changed.wait(left)
+    def _put_off(self, parcel: Parcel) -> bool:
+        """Keep a result for the destination's hours, the later ones of its study behind it."""
+        if self._hours is None:
+            return False
+        now = self._clock.now()
+        seconds = self._hours.wait(datetime.fromtimestamp(now, UTC).astimezone())
+        with self._changed:
+            if not seconds or self._outbox.most_urgent(parcel.study) in AT_ONCE:
+                return False
+            self._off_peak[parcel.study] = parcel
+            self._opens_at = self._clock.monotonic() + seconds
+        reason = f"waits for the hours of this destination, {self._settings.window}"
+        event = DeliveryDelayed(
+            *self._of(parcel),
+            attempt=parcel.attempt,
+            reason=reason,
+            retry_at=now + seconds,
+            is_tried=False,
+        )
+        self._unless_unrecorded(parcel, partial(self._record, event))
+        return True
+
+    def _open_window(self, now: float) -> None:
+        if now >= self._opens_at:
+            for study in tuple(self._off_peak):
+                self._let_go(study)
+
+    def _let_go(self, study: str) -> None:
+        parcel = self._off_peak.pop(study, None)
+        if parcel is not None:
+            self._outbox.put_back(parcel)
 
     def _next_at(self) -> float | None:
         now = self._clock.monotonic()
         times: list[float] = []
         if self._used_at is not None:
-            if now >= self._used_at + IDLE:
+            if now >= self._used_at + self._settings.idle:
                 self._destination.close()
                 self._used_at = None
             else:
-                times.append(self._used_at + IDLE)
+                times.append(self._used_at + self._settings.idle)
         if self._breaker.is_open and self._leader is not None:
             times.append(min(self._breaker.probe_at, self._leader.retry_at))
         else:
             with self._changed:
                 due = self._outbox.next_at()
+                times.extend([self._opens_at] if self._off_peak else [])
             times.extend([] if due is None else [due])
         return min(times, default=None)
 
@@ -234,7 +277,7 @@ class Send:
 
     def _refused(self, parcel: Parcel, error: DestinationError) -> Parcel | None:
         if error.action is Action.UNREACHABLE:
-            if self._closing:
+            if self._rounds.closing:
                 return parcel  # it was cut because we stop: no attempt, no event
             if not self._breaker.is_open:
                 _log.warning("results wait for %s", error)
@@ -310,5 +353,6 @@ class Send:
             self._outbox.done(parcel)
 
     def _record(self, event: Event) -> None:
+        """Write it down, then tell of it."""
         for row in self._ledger.record(event):
             self._told(row)

@@ -276,19 +276,24 @@ class Delivered(_OfJob):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryDelayed(_OfJob):
-    """deliver.send: an attempt failed; the next is at ``retry_at``."""
+    """deliver.send: an attempt failed; the next is at ``retry_at``.
+
+    Not ``is_tried``: there was no attempt, it waits for the destination's hours.
+    """
 
     sop_instance_uid: str
     destination: str
     attempt: int
     reason: str
     retry_at: float
+    is_tried: bool = True
     kind: Literal["delivery_delayed"] = "delivery_delayed"
 
     @property
     def key(self) -> str:
         """One per result, destination and attempt."""
-        return f"{self.kind}:{self.sop_instance_uid}:{self.destination}:{self.attempt}"
+        tail = "" if self.is_tried else f":{self.retry_at:.0f}"
+        return f"{self.kind}:{self.sop_instance_uid}:{self.destination}:{self.attempt}{tail}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,18 +202,18 @@ def _state_of_results(
     return JobState.DEAD_LETTER if DeliveryState.DEAD_LETTER in states else JobState.DELIVERED
 
 
-def _weight(event: Attempt) -> tuple[int, int]:
+def _weight(event: Attempt) -> tuple[int, int, float]:
     match event:
         case Delivered():
-            return (2, event.attempt)
+            return (2, event.attempt, 0.0)
         case NotTaken():
-            return (1, 0)
+            return (1, 0, 0.0)
         case DeliveryDelayed():
-            return (0, 3 * event.attempt)
+            return (0, 3 * event.attempt, event.retry_at)
         case DeadLettered():
-            return (0, 3 * event.attempt + 1)
+            return (0, 3 * event.attempt + 1, 0.0)
         case DeliveryRevived():
-            return (0, 3 * event.attempt + 2)
+            return (0, 3 * event.attempt + 2, 0.0)
         case _:
             assert_never(event)
 

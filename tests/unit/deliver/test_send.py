@@ -12,7 +12,7 @@ from fakes.ledger import FakeLedger
 from lightbox.deliver.breaker import LONGEST_SILENCE
 from lightbox.deliver.outbox import Parcel
 from lightbox.deliver.retry import wait
-from lightbox.deliver.send import IDLE, Send
+from lightbox.deliver.send import Send
 from lightbox.deliver.status import Action, DestinationError
 from lightbox.domain.errors import DeliveryError
 from lightbox.domain.events import (
@@ -125,7 +125,7 @@ def test_a_failed_attempt_is_recorded_with_the_time_of_the_next(
     assert event.attempt == 1
     assert event.retry_at == bench.clock.now() + pause
     assert str(error) in event.reason or "ValueError" in event.reason
-    assert at == bench.clock.monotonic() + pause or at == bench.clock.monotonic() + IDLE
+    assert at == bench.clock.monotonic() + pause or at == bench.clock.monotonic() + PACS.idle
     bench.run_for(34.0)
     assert bench.stored() == uids("1")
     assert bench.of(Delivered) == [Delivered("s1", "job", uids("1")[0], "pacs", attempt=2)]
@@ -307,7 +307,7 @@ def test_an_event_that_the_ledger_did_not_take_is_an_attempt_that_comes_again() 
 
 def test_the_association_is_released_after_half_a_minute_of_silence(bench: Bench) -> None:
     bench.take("1")
-    bench.run_for(IDLE - 1.0)
+    bench.run_for(PACS.idle - 1.0)
     assert bench.pacs.closed == 0
     bench.run_for(2.0)
     assert bench.pacs.closed == 1

@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from lightbox.deliver.commitment.book import Book, Open
 from lightbox.deliver.outbox import Parcel
 from lightbox.deliver.retry import wait
-from lightbox.deliver.send import IDLE
+from lightbox.deliver.rounds import Rounds
 from lightbox.deliver.status import Action, DestinationError
 from lightbox.domain.commitment import CommitmentAsked, CommitmentFailed, Reference
-from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import DeadLettered, Event, Recorded
 from lightbox.ports import Clock, Ledger
 from lightbox.settings import DestinationSettings
@@ -90,11 +89,10 @@ class Commitment:
         self._unreached = 0
         self._paused_until = 0.0
         self._used_at: float | None = None
-        self._changed = threading.Condition()
-        self._news = False
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name=f"commitment-{settings.name}")
-        self._thread.daemon = True
+        self._changed = threading.RLock()
+        self._rounds = Rounds(
+            f"commitment-{settings.name}", self.do_due, clock, settings.retry_first
+        )
 
     # -------------------------------------------------------------------------- from other threads
     def resume(self, history: Sequence[Recorded]) -> None:
@@ -118,21 +116,17 @@ class Commitment:
             self._book.take_in(row)
             for study in self._book.unasked(row.at):
                 self._gathering.setdefault(study, self._clock.monotonic() + GATHER)
-            if self._gathering or self._book.reports:
-                self._news = True
-                self._changed.notify_all()
+            is_due = bool(self._gathering or self._book.reports)
+        if is_due:
+            self._rounds.ring()
 
     def start(self) -> None:
         """Start asking in a thread."""
-        self._thread.start()
+        self._rounds.start()
 
     def close(self, seconds: float) -> None:
         """Stop, waiting at most so long; what is open stays in the ledger."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+        self._rounds.close(seconds)
         self._hang_up()
 
     # ----------------------------------------------------------------------------- in its own thread
@@ -143,27 +137,6 @@ class Commitment:
         self._put_questions()
         self._ask_due()
         return self._next_at()
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                if self._closing:
-                    return
-                self._news = False
-            at = self._unless_failed()
-            with self._changed:
-                if not (self._news or self._closing):
-                    left = None if at is None else max(at - self._clock.monotonic(), 0.0)
-                    self._changed.wait(left)
-
-    def _unless_failed(self) -> float | None:
-        try:
-            return self.do_due()
-        except LedgerError as error:
-            _log.error("%s: %s", self._settings.name, error)  # one line for people
-        except Exception:  # noqa: BLE001  # worker loop: one odd answer must not stop the others
-            _log.exception("%s: storage commitment", self._settings.name)
-        return self._clock.monotonic() + max(self._settings.retry_first, 1.0)
 
     def _judge_reports(self) -> None:
         while True:
@@ -201,7 +174,7 @@ class Commitment:
     def _ask_due(self) -> None:
         for _ in range(len(self._questions)):
             now = self._clock.monotonic()
-            if self._closing or now < self._paused_until:
+            if self._rounds.closing or now < self._paused_until:
                 return
             question = self._questions.popleft()
             with self._changed:
@@ -263,11 +236,11 @@ class Commitment:
         now = self._clock.monotonic()
         times = [*self._due.values()]
         if self._used_at is not None:
-            if now >= self._used_at + IDLE:
+            if now >= self._used_at + self._settings.idle:
                 self._hang_up()
                 self._used_at = None
             else:
-                times.append(self._used_at + IDLE)
+                times.append(self._used_at + self._settings.idle)
         times += [max(each.at, self._paused_until) for each in self._questions]
         with self._changed:
             times += self._gathering.values()

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from lightbox.deliver.retry import wait
+from lightbox.deliver.rounds import Rounds
 from lightbox.domain.commitment import (
     CommitmentAnswered,
     CommitmentRequested,
     Failure,
     Reference,
 )
-from lightbox.domain.errors import DeliveryError, LedgerError
+from lightbox.domain.errors import DeliveryError
 from lightbox.domain.events import Recorded
 from lightbox.ports import Clock, Ledger
 from lightbox.settings import DestinationSettings
@@ -83,10 +84,12 @@ class Reporter:
         self._owed: dict[str, _Owed] = {}
         self._settled: set[str] = set()  # whose answers came before their requests
         self._told: set[str] = set()  # whose answers we wrote and have not read yet
-        self._changed = threading.Condition()
-        self._news = False
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name="commitment-reports", daemon=True)
+        self._changed = threading.RLock()
+        self._rounds = Rounds("commitment-reports", self.do_due, clock, _PAUSE)
+
+    def configure(self, peers: Mapping[str, DestinationSettings]) -> None:
+        """Answer to other addresses from now on."""
+        self._peers = dict(peers)
 
     def follow(self, row: Recorded) -> None:
         """Take in one row; rows may come in any order."""
@@ -98,8 +101,7 @@ class Reporter:
                         return
                     at = 0.0 if event.calling_ae in self._peers else self._in_a_while()
                     self._owed.setdefault(event.name, _Owed(event, at=at))
-                    self._news = True
-                    self._changed.notify_all()
+                self._rounds.ring()
             case CommitmentAnswered(request=request):
                 with self._changed:
                     if request in self._told:
@@ -111,15 +113,11 @@ class Reporter:
 
     def start(self) -> None:
         """Start reporting in a thread."""
-        self._thread.start()
+        self._rounds.start()
 
     def close(self, seconds: float) -> None:
         """Stop after the report in hand, waiting at most so long; the ledger knows the rest."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+        self._rounds.close(seconds)
 
     def do_due(self) -> float | None:
         """Send all reports that are due; return the monotonic time of the next."""
@@ -128,7 +126,7 @@ class Reporter:
             due = [name for name, owed in self._owed.items() if owed.at <= now]
         for name in due:
             with self._changed:
-                owed = None if self._closing else self._owed.get(name)
+                owed = None if self._rounds.closing else self._owed.get(name)
             if owed is not None:
                 self._report(owed)
         with self._changed:
@@ -137,27 +135,6 @@ class Reporter:
     def _in_a_while(self) -> float:
         """Who has no address may have the report on the association of the request already."""
         return self._clock.monotonic() + STRANGERS
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                if self._closing:
-                    return
-                self._news = False
-            at = self._unless_failed()
-            with self._changed:
-                if not (self._news or self._closing):
-                    left = None if at is None else max(at - self._clock.monotonic(), 0.0)
-                    self._changed.wait(left)
-
-    def _unless_failed(self) -> float | None:
-        try:
-            return self.do_due()
-        except LedgerError as error:
-            _log.error("storage commitment: %s", error)  # one line for people
-        except Exception:  # noqa: BLE001  # worker loop: one odd peer must not stop the others
-            _log.exception("report of storage commitment")
-        return self._clock.monotonic() + _PAUSE
 
     def _report(self, owed: _Owed) -> None:
         request = owed.request
