@@ -7,7 +7,7 @@ met theirs can be read exactly. Labels are bounded; no UID, no name, no path is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -20,6 +20,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from lightbox.domain.condition import Condition
 from lightbox.domain.events import (
     Attributed,
     DeadLettered,
@@ -36,6 +37,7 @@ from lightbox.domain.events import (
     ResultsWritten,
 )
 from lightbox.domain.jobs import Job, JobPath, moved
+from lightbox.domain.levels import Levels
 from lightbox.domain.result import ListedReason, ResultKind
 from lightbox.domain.urgency import Urgency
 
@@ -53,7 +55,6 @@ _OTHER = "other"
 
 _OfJob: TypeAlias = (
     JobStarted
-    | JobMoved
     | Predicted
     | Attributed
     | ResultsWritten
@@ -62,23 +63,6 @@ _OfJob: TypeAlias = (
     | NotTaken
     | DeadLettered
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """What is so at one moment; the rest of the metrics follows from events.
-
-    Attributes
-    ----------
-    storage_free_bytes : int
-        What can still be written.
-    """
-
-    associations_active: int
-    storage_free_bytes: int
-    jobs_waiting: Mapping[str, int]
-    jobs_running: Mapping[str, int]
-    dead_letters: int
 
 
 @dataclass(slots=True)
@@ -123,6 +107,7 @@ class Metrics:
         self._destinations = tuple(destinations)
         self._calling = {name.partition("@")[0] for name in calling_aes}
         self._open: dict[str, _Open] = {}
+        self._models: list[str] = []
         self._define(self._registry)
         self.build_info.labels(version).set(1)
         self._begin()
@@ -172,11 +157,20 @@ class Metrics:
         self.preemption_seconds = histogram(
             "preemption_seconds", "Wait of an urgent job for a running audit to yield.", _SHORT
         )
+        self.preemption_bound = gauge(
+            "preemption_bound_seconds", "Longest such wait that audits are cut for.", "model"
+        )
+        self.worker_condition = gauge(
+            "worker_condition", "1 while something is not as it should be.", "model", "what"
+        )
+        self.worker_replacements = gauge(
+            "worker_replacements", "Workers replaced because their device was lost."
+        )
         self.model_evaluations = counter(
             "model_evaluations_total", "Images that a network was run on.", "model", "path"
         )
         self.batch_size = histogram(
-            "batch_size", "Frames that one prediction looked at.", _COUNTS, "model"
+            "batch_size", "Images of one forward pass of predictions.", _COUNTS, "model"
         )
         self.prediction_confidence = histogram(
             "prediction_confidence", "Calibrated confidence of the finding.", _SHARES, "model"
@@ -213,14 +207,23 @@ class Metrics:
                 self.deadlines.labels(urgency, outcome)
         for path in JobPath:
             self.jobs_running.labels(path)
+        self._begin_results()
+
+    def _begin_results(self) -> None:
         for kind in ResultKind:
             for destination in self._destinations:
                 for outcome in ("delivered", "dead_letter"):
                     self.results.labels(kind, destination, outcome)
 
+    def know_destinations(self, names: Collection[str]) -> None:
+        """Go by other destinations from now on; series of those that are gone stay as they are."""
+        self._destinations = tuple(names)
+        self._begin_results()
+
     def know_model(self, name: str, version: str, sha256: str) -> None:
         """Show a model that is served, and start its series."""
         self.model_info.labels(name, version, sha256).set(1)
+        self._models.append(name)
         self.batch_size.labels(name)
         self.prediction_confidence.labels(name)
         self.explanation_agreement.labels(name)
@@ -232,6 +235,7 @@ class Metrics:
         self.associations_active.set(levels.associations_active)
         self.storage_free_bytes.set(levels.storage_free_bytes)
         self.dead_letters.set(levels.dead_letters)
+        self._show(levels.condition)
         for urgency in Urgency:
             self.jobs_waiting.labels(urgency).set(levels.jobs_waiting.get(urgency, 0))
         for path in JobPath:
@@ -240,19 +244,19 @@ class Metrics:
             if now > at.job.deadline:
                 self._judge(at, "missed")
 
+    def _show(self, condition: Condition) -> None:
+        """Show what the worker says of itself."""
+        self.worker_replacements.set(condition.replaced)
+        for model in self._models:
+            self.preemption_bound.labels(model).set(condition.bounds.get(model, 0.0))
+            for what, noted in condition.by_kind.items():
+                self.worker_condition.labels(model, what).set(model in noted)
+
     def count_received(self, calling_ae: str, status: int, seconds: float, size_bytes: int) -> None:
         """Count one answered C-STORE; stored ones come in by their event already.
 
-        Parameters
-        ----------
-        calling_ae : str
-            Its first 50 values keep a label of their own, the rest is "other".
-        status : int
-            DIMSE status that was answered (PS3.7 annex C).
-        seconds : float
-            From the last byte to the answer.
-        size_bytes : int
-            Length of what was stored, 0 for a refusal.
+        The first 50 calling AE titles keep a label of their own, the rest is "other"; ``status`` is
+        the DIMSE status (PS3.7 annex C), ``size_bytes`` 0 for a refusal.
         """
         if calling_ae not in self._calling:
             if len(self._calling) < _MOST_CALLING:
@@ -273,15 +277,15 @@ class Metrics:
         self.ledger_mismatches.set(mismatches)
         self.ledger_proved.set(now)
 
-    def observe_event(self, recorded: Recorded, job: Job | None = None) -> None:
-        """Move the metrics by one event of the ledger; each event is to be given once.
+    def count_pass(self, model: str, images: int) -> None:
+        """Take in a forward pass of a served model; images of several studies may share one."""
+        if model in self._models:
+            self.batch_size.labels(model).observe(images)
 
-        Parameters
-        ----------
-        recorded : Recorded
-            From any chain, in the order of time.
-        job : Job or None
-            The event's job, where its ``JobPlaced`` was not observed (after a restart).
+    def observe_event(self, recorded: Recorded, job: Job | None = None) -> None:
+        """Move the metrics by one event of the ledger; each is to be given once, in order of time.
+
+        ``job`` is the event's job, where its ``JobPlaced`` was not observed (after a restart).
         """
         event, at = recorded.event, recorded.at
         if isinstance(event, InstanceStored):
@@ -292,6 +296,9 @@ class Metrics:
             self.delivery_retries.inc(int(event.is_tried))
         elif isinstance(event, JobPlaced):
             self._placed(event.job)
+        elif isinstance(event, JobMoved) and event.job_id in self._open:
+            of = self._open[event.job_id]
+            of.job = moved(of.job, event.urgency, event.deadline, event.rule, event.move)
         elif isinstance(event, Delivered | DeadLettered) and event.again:
             pass  # sent again for want of a commitment: its job was over and judged long ago
         elif isinstance(event, _OfJob):
@@ -311,8 +318,6 @@ class Metrics:
 
     def _of_job(self, of: _Open, event: _OfJob, at: float) -> None:
         match event:
-            case JobMoved():
-                of.job = moved(of.job, event.urgency, event.deadline, event.rule, event.move)
             case JobStarted():
                 self._stage("wait", of.job, at - of.job.placed_at)
             case Predicted():
@@ -321,10 +326,7 @@ class Metrics:
                 self._attributed(of, event, at)
             case ResultsWritten():
                 self._written(of, event, at)
-            case Delivered():
-                self._count_result(of, event.sop_instance_uid, event.destination, "delivered")
-                self._settled(of, event, at)
-            case NotTaken():
+            case Delivered() | NotTaken():
                 self._settled(of, event, at)
             case DeadLettered():
                 self._count_result(of, event.sop_instance_uid, event.destination, "dead_letter")
@@ -338,7 +340,6 @@ class Metrics:
         prediction, job = event.prediction, of.job
         self._stage("decode", job, prediction.decode_seconds)
         self._stage("infer", job, prediction.infer_seconds)
-        self.batch_size.labels(job.model).observe(prediction.frames)
         self.prediction_confidence.labels(job.model).observe(prediction.confidence)
         self.model_evaluations.labels(job.model, job.path).inc(prediction.frames)
 
@@ -368,6 +369,8 @@ class Metrics:
             self._finish(of, at)
 
     def _settled(self, of: _Open, event: Delivered | NotTaken, at: float) -> None:
+        if isinstance(event, Delivered):
+            self._count_result(of, event.sop_instance_uid, event.destination, "delivered")
         of.awaited.discard((event.sop_instance_uid, event.destination))
         if of.kinds and not of.awaited:
             self._stage("deliver", of.job, at - of.written_at)

@@ -239,6 +239,34 @@ class DestinationSettings(Section):
     """Wait before the first retry; it doubles each time."""
 
 
+class WebhookSettings(Section):
+    """A program that is told what happens, by a signed HTTP POST."""
+
+    name: str
+    """Name in metrics, logs and the ledger."""
+    url: str
+    """Where it listens: https, or http on a network that may read along."""
+    secret: SecretStr
+    """What bodies are signed with: itself, ``file:PATH`` or ``env:NAME`` (read anew each time)."""
+    on: tuple[Literal["result", "failure", "missed_deadline", "contradiction"], ...] = (
+        "result",
+        "failure",
+        "missed_deadline",
+        "contradiction",
+    )
+    """What it is told of."""
+    patient_data: bool = False
+    """Send UIDs as they are, finding, confidence and sentences; else hashes of UIDs and codes."""
+    tls: DestinationTls = DestinationTls()
+    """For an https address, in addition to the usual checks."""
+    answer_within: Seconds = Field(default=10.0, gt=0)
+    """Longest wait for its answer."""
+    retries: int = Field(default=10, ge=0)
+    """Tries after the first before a notification is dropped."""
+    retry_first: Seconds = Field(default=30.0, gt=0)
+    """Wait before the first retry; it doubles each time."""
+
+
 class RuleSettings(Section):
     """A site's rule (``when`` maps keywords to regular expressions)."""
 
@@ -290,7 +318,9 @@ class AuditSettings(Section):
     interactions: bool = False
     """Also find what pairs of regions do together beyond what each does; more evaluations."""
     chunk: int | Literal["auto"] = "auto"
-    """Evaluations between two pauses; auto: as many batches as fit the preemption bound."""
+    """Evaluations between two pauses; auto: as many batches as fit ``bound`` on this device."""
+    bound: Seconds = Field(default=0.0, ge=0)
+    """How long an urgent image may wait for an audit; 0: 0.25 s on a processor, 0.1 s on a GPU."""
     min_share: float = Field(default=0.1, ge=0, le=1)
     """Share of the device that audits get even while fast jobs wait (STAT excepted)."""
     window: str = ""
@@ -374,6 +404,7 @@ class Settings(Section):
     dicom: Dicom = Dicom()
     web: Web = Web()
     destinations: tuple[DestinationSettings, ...] = ()
+    webhooks: tuple[WebhookSettings, ...] = ()
     rules: tuple[RuleSettings, ...] = ()
     deadlines: DeadlineSettings = DeadlineSettings()
     studies: StudySettings = StudySettings()
@@ -464,32 +495,44 @@ def _with_absolute_paths(
     names = ("certificate", "key", "ca")
     tls = tls.model_copy(update={n: absolute(f"dicom.tls.{n}", getattr(tls, n)) for n in names})
     base = folder if sources.get("destinations", file) == file else Path.cwd()
+    hooked = folder if sources.get("webhooks", file) == file else Path.cwd()
     return settings.model_copy(
         update={
             "data_dir": absolute("data_dir", settings.data_dir),
             "models": settings.models.model_copy(update={"path": models}),
             "dicom": settings.dicom.model_copy(update={"tls": tls}),
             "destinations": tuple(_destination_from(base, each) for each in settings.destinations),
+            "webhooks": tuple(_webhook_from(hooked, each) for each in settings.webhooks),
         }
     )
 
 
 def _destination_from(folder: Path, given: DestinationSettings) -> DestinationSettings:
     """Return a destination whose paths do not depend on where we were started."""
-
-    def absolute(path: str) -> str:
-        return str(folder / Path(path).expanduser()) if path and path != "system" else path
-
-    def secret(text: SecretStr) -> SecretStr:
-        kind, _, path = text.get_secret_value().partition(":")
-        return SecretStr(f"file:{absolute(path)}") if kind == "file" else text
-
-    tls = given.tls
-    files = {name: absolute(getattr(tls, name)) for name in ("ca", "certificate", "key")}
     return given.model_copy(
         update={
-            "tls": tls.model_copy(update=files),
-            "token": secret(given.token),
-            "password": secret(given.password),
+            "tls": _tls_from(folder, given.tls),
+            "token": _secret_from(folder, given.token),
+            "password": _secret_from(folder, given.password),
         }
     )
+
+
+def _webhook_from(folder: Path, given: WebhookSettings) -> WebhookSettings:
+    """Return a webhook whose paths do not depend on where we were started."""
+    secret = _secret_from(folder, given.secret)
+    return given.model_copy(update={"tls": _tls_from(folder, given.tls), "secret": secret})
+
+
+def _tls_from(folder: Path, tls: DestinationTls) -> DestinationTls:
+    files = {name: _file(folder, getattr(tls, name)) for name in ("ca", "certificate", "key")}
+    return tls.model_copy(update=files)
+
+
+def _secret_from(folder: Path, secret: SecretStr) -> SecretStr:
+    kind, _, path = secret.get_secret_value().partition(":")
+    return SecretStr(f"file:{_file(folder, path)}") if kind == "file" else secret
+
+
+def _file(folder: Path, path: str) -> str:
+    return str(folder / Path(path).expanduser()) if path and path != "system" else path

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from builders import NOON, a_job, a_placed_job, a_result, a_stored, a_written
 from lightbox.console.server import RunningServer, create_app, serve
-from lightbox.console.sources import ConsoleSources, Readiness
+from lightbox.console.sources import ConsoleSources, Readiness, StudyPage
 from lightbox.domain.events import Delivered, Event, Recorded
 from lightbox.domain.levels import Levels
 from lightbox.domain.operations import Outcome
@@ -101,7 +101,7 @@ def the_console(exposition: Callable[[], bytes]) -> RunningServer:
         ready=lambda: Readiness(()),
         queue=dict,
         operate=lambda _request: Outcome(False, ()),
-        studies=lambda _search, _limit: [],
+        studies=lambda _query: StudyPage(),
         study=lambda _uid: None,
         ledger=dict,
         preview=lambda _uid: None,

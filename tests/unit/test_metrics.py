@@ -18,6 +18,7 @@ from builders import (
     an_attribution_record,
     an_instance,
 )
+from lightbox.domain.condition import Condition
 from lightbox.domain.events import (
     Attributed,
     DeadLettered,
@@ -29,9 +30,10 @@ from lightbox.domain.events import (
     Recorded,
 )
 from lightbox.domain.jobs import Job, JobPath
+from lightbox.domain.levels import Levels
 from lightbox.domain.result import ListedReason, ResultKind
 from lightbox.domain.urgency import Urgency
-from lightbox.metrics import Levels, Metrics
+from lightbox.metrics import Metrics
 
 CONTRACT = {
     "instances_received": {"calling_ae", "status"},
@@ -47,12 +49,17 @@ CONTRACT = {
     "delivery_retries": set(),
     "dead_letters": set(),
     "preemption_seconds": set(),
+    "preemption_bound_seconds": {"model"},
+    "worker_condition": {"model", "what"},
+    "worker_replacements": set(),
     "model_evaluations": {"model", "path"},
     "batch_size": {"model"},
     "prediction_confidence": {"model"},
     "explanation_quality": {"model", "metric"},
     "explanation_agreement": {"model"},
     "storage_free_bytes": set(),
+    "ledger_mismatches": set(),
+    "ledger_proved_timestamp_seconds": set(),
     "build_info": {"version"},
     "model_info": {"model", "version", "sha256"},
 }
@@ -256,3 +263,26 @@ def test_what_is_sent_again_for_want_of_a_commitment_does_not_judge_its_job_agai
     seen.metrics.set_levels(Levels(0, 0, {}, {}, 1), NOON + 10**6)
     for outcome, count in (("met", 1), ("missed", 0)):
         assert seen.value("deadlines_total", urgency=job.urgency, outcome=outcome) == count
+
+
+def test_what_the_worker_does_without_is_shown_for_each_model() -> None:
+    seen = Observed()
+    condition = Condition(
+        bounds={"chest_xray": 0.25}, out_of_service={"chest_xray": "NaN"}, replaced=2
+    )
+    seen.metrics.set_levels(Levels(0, 0, {}, {}, 0, condition), NOON)
+    of = {"model": "chest_xray"}
+    assert seen.value("worker_condition", what="out_of_service", **of) == 1
+    assert seen.value("worker_condition", what="eased", **of) == 0
+    assert seen.value("preemption_bound_seconds", **of) == 0.25
+    assert seen.value("worker_replacements") == 2
+    seen.metrics.set_levels(Levels(0, 0, {}, {}, 0), NOON)
+    assert seen.value("worker_condition", what="out_of_service", **of) == 0
+
+
+def test_a_pass_is_counted_for_a_model_that_is_served_only() -> None:
+    seen = Observed()
+    seen.metrics.count_pass("chest_xray", 3)
+    seen.metrics.count_pass("DOE^JANE", 1)
+    assert seen.value("batch_size_sum", model="chest_xray") == 3
+    assert "DOE" not in seen.metrics.exposition().decode()

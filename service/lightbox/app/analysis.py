@@ -4,20 +4,26 @@ fast    predict → attribute (the CAM came out of the same pass) → write
 audit   predict the key frame again → Shapley values, a chunk at a time → write
 
 Between two chunks the device is free for whoever is more urgent: the gate decides. A person can
-stop a model or cancel a job there too: ``may_go_on`` decides.
+stop a model or cancel a job there too: ``Chances`` decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from lightbox.app.predecessor import replaced_by
 from lightbox.app.turns import Turn, keeping
 from lightbox.domain.attribution import Attribution, AttributionRecord
-from lightbox.domain.errors import ExplanationError, NotApplicableError
+from lightbox.domain.errors import (
+    ExplanationError,
+    NotApplicableError,
+    OutOfMemoryError,
+    StoppingError,
+)
 from lightbox.domain.events import Attributed, Predicted, ResultsWritten
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job, JobPath, job_identity
@@ -32,6 +38,25 @@ from lightbox.ports import Ledger, Runtime, Step
 from lightbox.results.write import Write
 
 
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """Whether a job may go on.
+
+    Attributes
+    ----------
+    check : callable (job) → None
+        Raises HeldError or CancelledError where a person has said so.
+    defer : callable (job, reason) → StoppingError
+        Lets an audit wait that its device has no memory for.
+    asking : callable (model) → context manager
+        A block in which the model is asked; see ``breakers.py``.
+    """
+
+    check: Callable[[Job], None]
+    defer: Callable[[Job, str], StoppingError]
+    asking: Callable[[str], AbstractContextManager[None]]
+
+
 class Analysis:
     """Does jobs. Every step's event is in the ledger before the next step begins."""
 
@@ -40,7 +65,7 @@ class Analysis:
         *,
         ledger: Ledger,
         turn: Turn,
-        may_go_on: Callable[[Job], None],
+        chances: Chances,
         predict: Predict,
         attribute: Attribute,
         write: Write,
@@ -48,13 +73,13 @@ class Analysis:
         runtimes: Mapping[str, Runtime],
         headers: Callable[[str], bytes],
         values: Path,
-        chunk: int,
+        chunks: Mapping[str, int],
         destinations: tuple[str, ...],
         woke: Callable[[], None],
     ) -> None:
         self._ledger = ledger
         self._turn = turn
-        self._may_go_on = may_go_on
+        self._chances = chances
         self._predict = predict
         self._attribute = attribute
         self._write = write
@@ -62,9 +87,13 @@ class Analysis:
         self._runtimes = runtimes
         self._headers = headers
         self._values = values
-        self._chunk = chunk
+        self._chunks = chunks
         self._destinations = destinations
         self._woke = woke
+
+    def configure(self, destinations: tuple[str, ...]) -> None:
+        """Write results for other destinations from now on."""
+        self._destinations = destinations
 
     def run(self, job: Job, _step: Step) -> None:
         """Do one job to its end; errors are the worker's to record."""
@@ -78,7 +107,11 @@ class Analysis:
         if job.path is JobPath.FAST:
             self._fast(job, package)
         else:
-            self._audit(job, package)
+            try:
+                with self._chances.asking(job.model):
+                    self._audit(job, package)
+            except OutOfMemoryError as error:
+                raise self._chances.defer(job, error.reason) from error
 
     def _fast(self, job: Job, package: ModelPackage) -> None:
         with ExitStack() as kept:
@@ -93,7 +126,8 @@ class Analysis:
     def _predict_and_write(
         self, job: Job, package: ModelPackage, turn: Callable[[], AbstractContextManager[object]]
     ) -> None:
-        looked = self._predict.predict(job, turn)
+        with self._chances.asking(job.model):
+            looked = self._predict.predict(job, turn)
         study, job_id = job.study_instance_uid, job.job_id
         self._ledger.record(Predicted(study, job_id, looked.prediction))
         self._woke()
@@ -111,7 +145,7 @@ class Analysis:
             subject,
             self._runtimes[job.model],
             fast,
-            AuditPlan(job.method, self._chunk, self._values / f"{job.job_id}.values"),
+            AuditPlan(job.method, self._chunks[job.model], self._values / f"{job.job_id}.values"),
         )
         attribution = finished(chunks, partial(self._device, job))
         record = AttributionRecord.of(attribution)
@@ -128,7 +162,7 @@ class Analysis:
     @contextmanager
     def _device(self, job: Job) -> Iterator[None]:
         with self._turn(job.urgency, job.deadline):
-            self._may_go_on(job)
+            self._chances.check(job)
             yield
 
     def _prediction_of(self, job: Job) -> Prediction:
@@ -160,7 +194,7 @@ class Analysis:
             fast=fast,
             replaces=replaced_by(self._ledger.find, job),
         )
-        self._may_go_on(job)
+        self._chances.check(job)
         results = self._write.write(explained)
         self._ledger.record(
             ResultsWritten(

@@ -12,6 +12,8 @@ from pathlib import Path
 from lightbox.app.doorbell import Doorbell, answers, ring
 
 _ORPHANED = 3
+DEVICE_LOST = 5
+"""Exit code of a worker whose device answers no more: another one is to take its place."""
 
 
 class Process:
@@ -30,6 +32,7 @@ class Process:
         self._up: Doorbell | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # control alone listens to it
         if os.environ.get("LIGHTBOX_SUPERVISED"):
             threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
 

@@ -18,11 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightbox.app.doorbell import Doorbell
+from lightbox.app.process import DEVICE_LOST
 from lightbox.domain.errors import ConfigurationError
 from lightbox.ports import Clock
 
 ROLES = ("receive", "control", "work")
 _STOP_ORDER = (("receive", 10.0), ("work", 8.0), ("control", 8.0))
+DATA_DIR = "LIGHTBOX_SUPERVISED_DATA_DIR"
+"""Tells a role where the configuration is that the others have."""
 _ORPHANS_GO = 15.0
 _CONFIGURATION_IS_WRONG = 2
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}  # small fits: its threads only wait for each other
@@ -121,6 +124,7 @@ class Supervisor:
         """Run until SIGTERM or SIGINT; return the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop_asked)
+        signal.signal(signal.SIGHUP, self._reload_asked)
         started = self._clock.monotonic()
         for child in self._children:
             self._start(child)
@@ -140,12 +144,29 @@ class Supervisor:
     def _stop_asked(self, _number: int, _frame: object) -> None:
         self._stopping = True
 
+    def _reload_asked(self, _number: int, _frame: object) -> None:
+        """Hand the signal on to control, which reads the configuration again.
+
+        At a terminal it means that the window was closed.
+        """
+        if sys.stdin is not None and sys.stdin.isatty():
+            self._stopping = True
+            return
+        for child in self._children:
+            if child.role == "control" and child.process is not None and child.ready is not None:
+                child.process.send_signal(signal.SIGHUP)
+
     def _start(self, child: _Child) -> None:
         child.process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             child.command,
             stdin=subprocess.PIPE,  # its end of file tells the child that we are gone
             pass_fds=(self._lock,),
-            env={**_ENVIRONMENT, **os.environ, "LIGHTBOX_SUPERVISED": "1"},
+            env={
+                **_ENVIRONMENT,
+                **os.environ,
+                "LIGHTBOX_SUPERVISED": "1",
+                DATA_DIR: str(self._folder),
+            },
             start_new_session=True,  # Ctrl-C reaches us alone; we stop them in order
         )
 
@@ -173,6 +194,8 @@ class Supervisor:
         child.delay = min(2 * child.delay, _LONGEST_DELAY)
         if code != _CONFIGURATION_IS_WRONG or self._announced:
             words = f"signal {-code}" if code < 0 else f"exit {code}"
+            if code == DEVICE_LOST:
+                words = "its device was lost"
             self._say(f"{child.role} ended ({words}), starting it again")
         return code
 

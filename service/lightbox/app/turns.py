@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 from lightbox.app.switch import Switch
-from lightbox.domain.errors import CancelledError, HeldError, StoppingError
-from lightbox.domain.jobs import Job
+from lightbox.domain.errors import CancelledError, DeferredError, HeldError, StoppingError
+from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.urgency import Urgency
-from lightbox.ports import Ledger
+from lightbox.ports import Clock, Ledger
 from lightbox.schedule.worker import has_failed
 from lightbox.storage.files import Files
+
+_DEFERRED_FOR = 300.0
+"""Seconds until audits that found no memory are tried again."""
 
 Turn: TypeAlias = Callable[[Urgency, float], AbstractContextManager[object]]
 """(urgency, deadline) → the device, when it is ours."""
@@ -42,20 +45,49 @@ class Brake:
         Knows which jobs were cancelled.
     root : Path
         The data directory, where the stop switch is.
+    clock : Clock
+        Tells when deferred audits may try again.
+    deferred : callable (model, words) → None
+        Is told why audits of a model wait, and "" when they may go on.
     """
 
-    def __init__(self, ledger: Ledger, root: Path) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        root: Path,
+        clock: Clock,
+        deferred: Callable[[str, str], None] = lambda _model, _words: None,
+    ) -> None:
         self._ledger = ledger
         self._switch = Switch(root, Files())
+        self._clock = clock
+        self._deferred = deferred
+        self._until: dict[str, tuple[float, str]] = {}
 
-    def stops(self, model: str) -> bool:
-        """Say whether this model must not run now."""
-        return self._switch.stops(model)
+    def stops(self, held: str) -> bool:
+        """Say whether this model, or the audits of one (``HeldError.model``), must not run now."""
+        until, model = self._until.get(held, (0.0, ""))
+        if until > self._clock.monotonic():
+            return True
+        if self._until.pop(held, None) is not None:
+            self._deferred(model, "")
+        return self._switch.stops(model or held)
 
     def hold(self, job: Job) -> None:
-        """Raise HeldError where the model of this job is stopped."""
+        """Raise HeldError where the model of this job is stopped, or its audits are deferred."""
         if self._switch.stops(job.model):
             raise HeldError(job.model)
+        if self._until and job.path is JobPath.AUDIT:
+            deferred = DeferredError(job.model)
+            if self.stops(deferred.model):
+                raise deferred
+
+    def defer(self, job: Job, reason: str) -> DeferredError:
+        """Let audits of this model wait; return what ends the job for now."""
+        deferred = DeferredError(job.model)
+        self._until[deferred.model] = (self._clock.monotonic() + _DEFERRED_FOR, job.model)
+        self._deferred(job.model, reason)
+        return deferred
 
     def check(self, job: Job) -> None:
         """Raise HeldError as :meth:`hold` does, CancelledError where a person cancelled the job."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from lightbox.app.clock import SystemClock
 from lightbox.app.layout import layout
+from lightbox.app.reload.accepted import from_file, keep, kept
 from lightbox.app.site_check import check, not_yet
-from lightbox.app.supervisor import ROLES, Supervisor
+from lightbox.app.supervisor import DATA_DIR, ROLES, Supervisor
 from lightbox.cli.invocation import Invocation
 from lightbox.logs import configure, key_of
 from lightbox.settings import Loaded
+from lightbox.storage.files import Files
 
 
 @click.command(epilog="Example: lightbox -c /etc/lightbox.toml serve")
@@ -20,7 +23,7 @@ from lightbox.settings import Loaded
 @click.pass_obj
 def serve(invocation: Invocation, role: str | None) -> int:
     """Run the service: receive, analyse, send results back. SIGTERM drains and stops it."""
-    loaded = invocation.loaded()
+    loaded = _in_force(invocation) if role is not None else invocation.loaded()
     settings = loaded.settings
     check(settings)
     folder = layout(settings).root
@@ -33,9 +36,20 @@ def serve(invocation: Invocation, role: str | None) -> int:
     arguments = ["-c", str(Path(invocation.config).resolve())] if invocation.config else []
     if invocation.debug:
         arguments.append("--debug")
-    return Supervisor(
-        folder, arguments, SystemClock(), lambda line: click.echo(line, err=True)
-    ).run()
+    clock = SystemClock()
+    supervisor = Supervisor(folder, arguments, clock, lambda line: click.echo(line, err=True))
+    keep(folder, from_file(loaded.file, "start", clock.now()), Files())
+    return supervisor.run()
+
+
+def _in_force(invocation: Invocation) -> Loaded:
+    """Return what the other processes of this service have, where a supervisor started this one.
+
+    The file may have been edited since, and may be wrong by now.
+    """
+    loaded = invocation.loaded
+    accepted = kept(Path(os.environ[DATA_DIR])) if DATA_DIR in os.environ else None
+    return accepted.loaded(os.environ) if accepted is not None else loaded()
 
 
 def _role(role: str, loaded: Loaded) -> None:
@@ -48,4 +62,6 @@ def _role(role: str, loaded: Loaded) -> None:
 
         roles.control(loaded, open_console)
     else:
-        roles.work(loaded.settings)
+        from lightbox.app.working import work
+
+        work(loaded.settings)

@@ -11,7 +11,6 @@ from lightbox.domain.arrays import FloatMap, ImageTensor
 from lightbox.domain.errors import UnsoundError
 from lightbox.domain.model_package import ModelPackage
 
-
 _MOST_LOGIT = 1e4
 """Beyond it no trained classifier answers: float32 probabilities are 0 and 1 at a hundredth."""
 

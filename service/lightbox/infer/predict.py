@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -22,14 +21,10 @@ from lightbox.infer.decode import DecodePool
 from lightbox.infer.decode_wire import FramesRequest
 from lightbox.infer.looked import Looked
 from lightbox.infer.sharing import Passes
-from lightbox.ports import Clock, Output, Runtime
+from lightbox.ports import Clock, Output
 
 Turn = Callable[[], AbstractContextManager[object]]
 """Gives the device for the length of a ``with`` block (``schedule/gate.py``)."""
-
-
-def _untold(_model: str, _images: int) -> None:
-    """Tell nobody."""
 
 
 class Predict:
@@ -37,8 +32,8 @@ class Predict:
 
     Parameters
     ----------
-    runtimes, packages : mapping
-        By model name.
+    passes, packages : mapping
+        By model name: forward passes of its runtime, and its manifest.
     decode : DecodePool
         Where pixel data is decoded.
     root : Path
@@ -47,30 +42,23 @@ class Predict:
         For the seconds in the prediction.
     max_batch : int
         Most frames of one forward pass.
-    passed : callable (model, images) → None
-        Is told how many images each forward pass had.
     """
 
     def __init__(  # a door is built from its ports, once
         self,
-        runtimes: Mapping[str, Runtime],
+        passes: Mapping[str, Passes],
         packages: Mapping[str, ModelPackage],
         decode: DecodePool,
         root: Path,
         clock: Clock,
         max_batch: int = 32,
-        passed: Callable[[str, int], None] = _untold,
     ) -> None:
-        self._runtimes = runtimes
+        self._passes = passes
         self._packages = packages
         self._decode = decode
         self._root = root
         self._clock = clock
         self._max_batch = max_batch
-        self._passes = {
-            name: Passes(runtime, clock, partial(passed, name))
-            for name, runtime in runtimes.items()
-        }
         self._repeats = {name: Repeats(package) for name, package in packages.items()}
 
     def predict(self, job: Job, turn: Turn) -> Looked:
@@ -117,14 +105,13 @@ class Predict:
         return replace(look.finished(), prediction=prediction)
 
     def _look(self, job: Job, turn: Turn) -> _Look:
-        package = self._packages.get(job.model)
-        if package is None or job.model not in self._runtimes:
+        package, passes = self._packages.get(job.model), self._passes.get(job.model)
+        if package is None or passes is None:
             raise ModelPackageError(
                 f"model {job.model!r}",
                 "is not served here",
-                f"served: {', '.join(sorted(self._runtimes)) or 'none'}",
+                f"served: {', '.join(sorted(self._passes)) or 'none'}",
             )
-        passes = self._passes[job.model]
         return _Look(
             package,
             lambda images: passes.predict(images, job.urgency, turn),

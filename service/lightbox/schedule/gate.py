@@ -2,7 +2,8 @@
 
 STAT goes before all, then HIGH, then ROUTINE by deadline. Audits run between fast jobs; while
 fast jobs (not STAT) wait they still get a minimum share of the device, so that they do not
-starve. Nobody is thrown out: a long holder asks ``give_way`` between two chunks.
+starve. Nobody is thrown out: a long holder asks ``give_way`` between two chunks. How long an audit
+kept others waiting at a stretch is measured: that is the bound which its chunks are made for.
 """
 
 from __future__ import annotations
@@ -20,19 +21,43 @@ _MOST_CREDIT = 1.0
 """Seconds of device time that may be owed at most, in either direction."""
 
 
-def _unobserved(urgency: Urgency, seconds: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """One wait for the device.
+
+    Attributes
+    ----------
+    seconds : float
+        From wanting the device to having it.
+    behind_audit : float or None
+        Of these, the longest stretch that an audit held it; None where no audit did.
+    """
+
+    urgency: Urgency
+    seconds: float
+    behind_audit: float | None = None
+
+
+def _unobserved(_: Waited) -> None:
     """Measure nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Ticket:
     urgency: Urgency
     deadline: float
     number: int
+    stretch: float | None = None
+    longest: float | None = None
 
     @property
     def order(self) -> tuple[int, float, int]:
         return self.urgency.rank, self.deadline, self.number
+
+    def behind_audit(self, seconds: float) -> None:
+        """Count time in which an audit holds the device."""
+        self.stretch = (self.stretch or 0.0) + seconds
+        self.longest = max(self.longest or 0.0, self.stretch)
 
 
 class Turn:
@@ -80,7 +105,7 @@ class Gate:
         Share of the device, 0 to 1, that audits get while fast jobs other than STAT wait.
     clock : Clock
         Measures waits and shares (monotonic).
-    observe : callable (urgency, seconds) → None
+    observe : callable (Waited) → None
         Is told how long each turn waited, outside of the lock.
     """
 
@@ -88,7 +113,7 @@ class Gate:
         self,
         min_share: float,
         clock: Clock,
-        observe: Callable[[Urgency, float], None] = _unobserved,
+        observe: Callable[[Waited], None] = _unobserved,
     ) -> None:
         self._min_share = min_share
         self._clock = clock
@@ -99,6 +124,11 @@ class Gate:
         self._holder: _Ticket | None = None
         self._settled_at = 0.0
         self._credit = 0.0
+
+    def configure(self, min_share: float) -> None:
+        """Give audits another share from now on."""
+        with self._changed:
+            self._min_share = min_share
 
     @contextmanager
     def turn(self, urgency: Urgency, deadline: float = 0.0) -> Iterator[Turn]:
@@ -137,7 +167,7 @@ class Gate:
                 self._waiting.remove(ticket)
             self._holder = ticket
             waited = self._clock.monotonic() - since
-        self._observe(urgency, waited)
+        self._observe(Waited(urgency, waited, ticket.longest))
         return waited
 
     def release(self) -> None:
@@ -145,6 +175,8 @@ class Gate:
         with self._changed:
             self._settle()
             self._holder = None
+            for ticket in self._waiting:
+                ticket.stretch = None
             self._changed.notify_all()
 
     def _next(self) -> _Ticket:
@@ -171,7 +203,12 @@ class Gate:
         """
         now = self._clock.monotonic()
         held, self._settled_at = now - self._settled_at, now
-        if self._holder is None or self._holder.urgency is Urgency.STAT:
+        if self._holder is None:
+            return
+        if self._holder.urgency is Urgency.AUDIT:
+            for ticket in self._waiting:
+                ticket.behind_audit(held)
+        if self._holder.urgency is Urgency.STAT:
             return
         wanted = {ticket.urgency for ticket in self._waiting}
         earned = 0.0

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from builders import NOON, a_job
+from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
 from lightbox.app.switch import Flag, Switch
 from lightbox.app.turns import Brake
@@ -60,7 +61,7 @@ def test_a_job_is_held_while_its_model_is_stopped_and_ends_where_it_was_cancelle
     switch: Switch, tmp_path: Path
 ) -> None:
     job, ledger = a_job(), FakeLedger()
-    brake = Brake(ledger, tmp_path)
+    brake = Brake(ledger, tmp_path, FakeClock())
     brake.check(job)
     switch.stop(Flag(job.model, "anna", NOON))
     with pytest.raises(HeldError, match=job.model):

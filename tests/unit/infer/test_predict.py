@@ -27,6 +27,7 @@ from lightbox.infer.decode import DecodePool
 from lightbox.infer.packages import LoadedPackage
 from lightbox.infer.predict import Predict
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+from lightbox.infer.sharing import Passes
 from lightbox.ports import Output, Runtime
 from packages import a_loaded_package
 
@@ -61,7 +62,9 @@ class Place:
         name = self.loaded.package.name
         packages = {name: self.loaded.package}
         clock = FakeClock()
-        return Predict({name: runtime}, packages, self.pool, self.root, clock, max_batch)
+        return Predict(
+            {name: Passes(runtime, clock)}, packages, self.pool, self.root, clock, max_batch
+        )
 
     def a_job_on(self, *pictures: np.ndarray) -> Job:
         instances = []

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.clock import FakeClock
 from lightbox.domain.urgency import Urgency
-from lightbox.schedule.gate import Gate
+from lightbox.schedule.gate import Gate, Waited
 
 PATIENCE = 10.0
 STAT, HIGH, ROUTINE, AUDIT = Urgency
@@ -22,8 +22,8 @@ class Bench:
 
     def __init__(self, min_share: float = 0.1) -> None:
         self.clock = FakeClock()
-        self.observed: list[tuple[Urgency, float]] = []
-        self.gate = Gate(min_share, self.clock, lambda u, s: self.observed.append((u, s)))
+        self.observed: list[Waited] = []
+        self.gate = Gate(min_share, self.clock, self.observed.append)
         self.entered: list[str] = []
         self._changed = threading.Condition()
         self._waiters: dict[str, threading.Event] = {}
@@ -82,7 +82,7 @@ def test_an_idle_device_is_given_at_once() -> None:
     bench = Bench()
     with bench.gate.turn(ROUTINE) as turn:
         assert turn.waited == 0.0
-    assert bench.observed == [(ROUTINE, 0.0)]
+    assert bench.observed == [Waited(ROUTINE, 0.0)]
 
 
 def test_the_most_urgent_goes_first_then_the_earliest_deadline_then_who_came_first() -> None:
@@ -156,7 +156,31 @@ def test_waits_are_measured_and_observed() -> None:
         bench.wants("stat", STAT)
         bench.clock.advance(0.25)
     bench.order(1)
-    assert bench.observed == [(AUDIT, 0.0), (STAT, 0.25)]
+    assert bench.observed == [Waited(AUDIT, 0.0), Waited(STAT, 0.25, behind_audit=0.25)]
+
+
+def test_only_the_time_behind_an_audit_counts_as_preemption() -> None:
+    bench = Bench()
+    with bench.held(STAT):
+        bench.wants("stat", STAT)
+        bench.clock.advance(0.5)
+    bench.order(1)
+    assert bench.observed[-1] == Waited(STAT, 0.5, behind_audit=None)
+
+
+def test_of_several_audits_in_the_way_the_longest_stretch_counts() -> None:
+    bench = Bench(min_share=1.0)
+    with bench.held(AUDIT):
+        bench.wants("high", HIGH)
+        bench.wants("audit", AUDIT)
+        bench.clock.advance(0.2)
+        bench.gate._credit = 1.0  # audits are owed a turn: the next one goes first
+    _until(lambda: bench.entered == ["audit"])
+    bench.clock.advance(0.1)
+    bench.order(2)
+    (high,) = (each for each in bench.observed if each.urgency is HIGH)
+    assert high.seconds == pytest.approx(0.3)
+    assert high.behind_audit == pytest.approx(0.2)
 
 
 def test_audits_get_their_share_while_routine_jobs_wait() -> None:

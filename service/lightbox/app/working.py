@@ -1,0 +1,213 @@
+"""The ``work`` process: the queue's only executor, one warm network a model; never the socket.
+
+Where its device is lost it ends at once, for the supervisor to start another one: what it was at
+goes on there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from lightbox.app import build
+from lightbox.app.analysis import Analysis, Chances
+from lightbox.app.breakers import Breakers
+from lightbox.app.catalogue import methods
+from lightbox.app.clock import SystemClock
+from lightbox.app.doorbell import ring
+from lightbox.app.layout import Layout, layout
+from lightbox.app.notices import Notices
+from lightbox.app.process import DEVICE_LOST, Process
+from lightbox.app.reload.accepted import Watch
+from lightbox.app.reload.renewal import FollowUp
+from lightbox.app.roles import mark
+from lightbox.app.turns import Brake, until_stopped
+from lightbox.domain.breaker import FAILURES
+from lightbox.domain.errors import DeviceLostError, UnsoundError
+from lightbox.explain.attribute import Attribute
+from lightbox.infer.confidence import Repeats, probabilities
+from lightbox.infer.decode import DecodePool
+from lightbox.infer.pace import BOUND, Paces
+from lightbox.infer.packages import LoadedPackage
+from lightbox.infer.predict import Predict
+from lightbox.infer.runtimes.eased import EasedRuntime
+from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+from lightbox.infer.sharing import Passes
+from lightbox.ledger.sqlite_ledger import SqliteLedger
+from lightbox.ports import Handler, Step
+from lightbox.results import write
+from lightbox.results.header.header_bytes import header_of
+from lightbox.schedule.gate import Gate, Waited
+from lightbox.schedule.queues.dbos_queue import DbosQueue
+from lightbox.schedule.worker import Worker
+from lightbox.settings import Settings
+from lightbox.storage.files import Files
+from lightbox.storage.folder import FolderStorage
+
+_DRAIN = 6.0
+_LOOK_AT_SWITCH = 0.25
+
+
+def work(settings: Settings) -> None:
+    """Run jobs until told to stop; what is unfinished then goes on at the next start."""
+    clock, at = SystemClock(), layout(settings)
+    process = Process(at.root, "work")
+    ledger = SqliteLedger(at.ledger, "work", clock)
+    notices = Notices(at.root, FolderStorage(at.root, Files()), clock)
+    tell = partial(_tell, at)
+    with _replaced_where_lost(notices):
+        place = _warm(settings, at, notices, clock)
+    write.warm()
+    brake = Brake(ledger, at.root, clock, partial(notices.say, "deferred"))
+    gate = Gate(settings.audit.min_share, clock, partial(_tell_wait, tell))
+    decode = DecodePool(2, settings.dicom.limits)
+    attribute = Attribute(methods(), settings.audit, clock)
+    at.values.mkdir(exist_ok=True, mode=0o700)
+    analysis = Analysis(
+        ledger=ledger,
+        turn=until_stopped(gate.turn, process.stopping),
+        chances=Chances(brake.check, brake.defer, place.breakers.asking),
+        predict=Predict(
+            {
+                name: Passes(runtime, clock, lambda images, name=name: tell(batch=images, model=name))
+                for name, runtime in place.runtimes.items()
+            },
+            place.served.by_name,
+            decode,
+            at.root,
+            clock,
+            settings.worker.max_batch,
+        ),
+        attribute=attribute,
+        write=write.Write(
+            build.writers(settings.results, rejects=build.rejects(settings)),
+            FolderStorage(at.root, Files()),
+            negative=settings.results.negative,
+        ),
+        packages=place.served.by_name,
+        runtimes=place.runtimes,
+        headers=lambda path: header_of(at.root / path),
+        values=at.values,
+        chunks=place.chunks,
+        destinations=tuple(each.name for each in settings.destinations),
+        woke=lambda: ring(at.root, "control"),
+    )
+    worker = Worker(ledger, analysis.run, clock, brake.hold)
+    queue = DbosQueue(at.queue, "work-0", at.root, worker.give_up)
+    mark(ledger, "work", "started", clock)
+    queue.serve(_until_lost(worker.handle, notices))
+    process.ready(models=",".join(place.runtimes), device=place.device)
+
+    def take(new: Settings) -> None:
+        gate.configure(new.audit.min_share)
+        decode.configure(new.dicom.limits)
+        attribute.configure(new.audit)
+        analysis.configure(tuple(each.name for each in new.destinations))
+
+    watch = Watch(at.root, FollowUp("work", settings, ledger, take).follow)
+    while not process.stopping.wait(_LOOK_AT_SWITCH):
+        queue.release(brake.stops)
+        watch.look()
+    queue.close(_DRAIN)
+    decode.close()
+    mark(ledger, "work", "stopped", clock)
+    ledger.close()
+
+
+def _tell(at: Layout, **said: object) -> None:
+    """Tell control what is counted but not recorded."""
+    ring(at.root, "control", json.dumps(said).encode())
+
+
+def _tell_wait(tell: Callable[..., None], waited: Waited) -> None:
+    if waited.behind_audit is not None:
+        tell(behind_audit=waited.behind_audit, urgency=waited.urgency)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The networks, opened and warm."""
+
+    served: build.Packages
+    runtimes: Mapping[str, EasedRuntime]
+    chunks: Mapping[str, int]
+    breakers: Breakers
+
+    @property
+    def device(self) -> str:
+        """What the first of them runs on."""
+        return next(iter(self.runtimes.values())).device
+
+
+def _warm(settings: Settings, at: Layout, notices: Notices, clock: SystemClock) -> _Place:
+    """Open every network, see that it gives sound answers, and measure what an audit may take."""
+    served, given = build.packages(settings), settings.worker
+    breakers = Breakers(clock, partial(notices.say, "out_of_service"))
+    paces = Paces(FolderStorage(at.root, Files()), clock)
+    runtimes: dict[str, EasedRuntime] = {}
+    chunks: dict[str, int] = {}
+    for loaded in served.loaded:
+        name = loaded.package.name
+
+        def eased(name: str = name) -> None:
+            notices.say("eased", name, str(runtimes[name].ease or "") if name in runtimes else "")
+
+        def open_on(device: str, loaded: LoadedPackage = loaded) -> OnnxRuntime:
+            return OnnxRuntime(loaded, device or given.device, given.threads, given.max_batch)
+
+        runtime = runtimes[name] = EasedRuntime(open_on, clock, eased)
+        runtime.warm()
+        try:
+            _ask_it(loaded, runtime)
+        except UnsoundError as error:
+            breakers.unsound(name, error.reason, FAILURES)
+        bound = settings.audit.bound or BOUND[runtime.device]
+        pace = paces.of(runtime, loaded.package.sha256, bound)
+        chunk = settings.audit.chunk
+        chunks[name] = pace.chunk if chunk == "auto" else chunk
+        notices.say("devices", name, f"{runtime.device}. {runtime.note}".rstrip(". "))
+        notices.say("bounds", name, bound)
+        if chunk == "auto" and not pace.holds:
+            words = f"{pace.chunk} evaluations take {pace.seconds:.2f} s, urgent images may wait"
+            notices.say("slow", name, f"{words} {bound:g} s for an audit: lower worker.max_batch")
+    return _Place(served, runtimes, chunks, breakers)
+
+
+def _ask_it(loaded: LoadedPackage, runtime: EasedRuntime) -> None:
+    """Ask for two different images: whoever gives them one answer has no weights.
+
+    Raises
+    ------
+    UnsoundError
+        If an answer cannot be one.
+    """
+    import numpy as np
+
+    images = np.random.default_rng(0).random((2, *runtime.image_shape)).astype(np.float32)
+    logits = runtime.predict(images).logits
+    probabilities(loaded.package, logits)
+    Repeats(loaded.package).check(images, logits)
+
+
+def _until_lost(handle: Handler, notices: Notices) -> Handler:
+    """Let the process end where a job finds its device lost."""
+
+    def handled(job_id: str, step: Step) -> None:
+        with _replaced_where_lost(notices):
+            handle(job_id, step)
+
+    return handled
+
+
+@contextmanager
+def _replaced_where_lost(notices: Notices) -> Iterator[None]:
+    try:
+        yield
+    except DeviceLostError as lost:
+        notices.lost(str(lost))
+        # At once: what is left of the device's context can only hang. The ledger is on disk.
+        os._exit(DEVICE_LOST)
