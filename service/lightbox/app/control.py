@@ -10,12 +10,14 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from lightbox.app.desk import Desk
 from lightbox.app.doorbell import Doorbell
+from lightbox.app.live import Live
+from lightbox.app.notices import condition_of
 from lightbox.app.operations import Operations
 from lightbox.app.road import Road
 from lightbox.deliver.outbox import still_to_send
@@ -33,21 +35,18 @@ from lightbox.domain.events import (
     ResultsWritten,
 )
 from lightbox.domain.jobs import Job
-from lightbox.domain.result import Result
+from lightbox.domain.levels import Levels
 from lightbox.domain.urgency import Urgency
 from lightbox.infer.packages import LoadedPackage
-from lightbox.ledger.checkpoint import Checkpoint
+from lightbox.ledger.read_model.read import ReadModel
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.logs import log_job
-from lightbox.metrics import Levels, Metrics
+from lightbox.metrics import Metrics
 from lightbox.ports import Clock, Queue
 from lightbox.settings import Loaded, Settings
 from lightbox.storage.reserve import Reserve
 
 _LOOK_ANYWAY = 0.25
-_READ_WHOLE = 50_000
-"""Rows that a start reads in about three seconds; beyond, it begins at the last checkpoint and
-shows only what was unsettled or came lately."""
 
 
 class Control:
@@ -66,49 +65,39 @@ class Control:
         sends: Mapping[str, Send],
         free_bytes: Callable[[], int],
         clock: Clock,
+        arrived_within: float,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._queue = queue
         self.account = account
-        self._metrics = metrics
+        self.metrics = metrics
         self._road = road
         self._sends = sends
         self._free_bytes = free_bytes
         self._clock = clock
+        self._root = root
         self._bell = Doorbell(root, "control")
         self.lock = threading.RLock()
         self.desk = Desk(account)
         self._associations = 0
         self._running: dict[str, Job] = {}
         self._dead: set[tuple[str, str]] = set()
-        self.results: dict[str, Result] = {}
+        self._live = Live(ledger, account, self.lock, clock, arrived_within)
+        self.read_model = ReadModel(ledger.folder, account.expected)
 
-    def resume(self, arrived_within: float) -> None:
-        """Take the ledger in, then lead on what the last run left behind."""
-        since = self._clock.now() - arrived_within
-        if self._ledger.rows() <= _READ_WHOLE:
-            history = self._ledger.since({})
-            for recorded in history:
-                self.account.apply(recorded)
-        else:
-            history = self._ledger.resume(self.account, since)
+    def resume(self) -> None:
+        """Take in what is live, then lead on what the last run left behind."""
+        history = self._live.resume()
         for recorded in history:
             self._keep_count(recorded, self._job_of(recorded))
         for given in self._settings.destinations:
             for parcel in still_to_send(history, given):
                 self._sends[given.name].resume(parcel)
-        self._road.resume(self.account, history, since)
-        self.save(arrived_within)
+        self._road.resume(self.account, history, self._live.arrived_since)
 
-    def save(self, arrived_within: float) -> None:
-        """Keep what the next start needs, so that it does not read the whole ledger."""
-        with self.lock:
-            checkpoint = Checkpoint.of(self.account, self._clock.now() - arrived_within)
-        self._ledger.save_checkpoint(checkpoint)
-
-    def run(self, stopping: threading.Event, errands: Callable[[], None]) -> None:
-        """Follow the ledger until told to stop; run ``errands`` after each look at it."""
+    def run(self, stopping: threading.Event, *errands: Callable[[], None]) -> None:
+        """Follow the ledger until told to stop; run the errands after each look at it."""
         due: float | None = None
         while not stopping.is_set():
             patience = _LOOK_ANYWAY
@@ -118,27 +107,30 @@ class Control:
             while rows := self._ledger.since(self.account.positions):
                 self._follow(rows)
             due = self._road.tick()
-            errands()
+            self._road.forget(self._live.look())
+            for errand in errands:
+                errand()
 
     def close(self) -> None:
-        """Stop hearing."""
+        """Stop hearing; leave the read model as it should be."""
         self._bell.close()
+        self._live.close()
+        self.read_model.close()
 
     def exposition(self) -> bytes:
         """Return the metrics as they are now."""
         with self.lock:
-            self._metrics.set_levels(self._levels(), self._clock.now())
-            return self._metrics.exposition()
+            self.metrics.set_levels(self._levels(), self._clock.now())
+            return self.metrics.exposition()
 
     def _follow(self, rows: Sequence[Recorded]) -> None:
         """Take all rows in before any is led on: a clock that was set back may shuffle them."""
+        self._road.recall(self._live.take(rows))
         with self.lock:
-            for recorded in rows:
-                self.account.apply(recorded)
             jobs = [self._job_of(recorded) for recorded in rows]
             for recorded, job in zip(rows, jobs, strict=True):
                 self._keep_count(recorded, job)
-                self._metrics.observe_event(recorded, job)
+                self.metrics.observe_event(recorded, job)
         for recorded, job in zip(rows, jobs, strict=True):
             self._log(recorded, job)
             self._road.follow(recorded, job)
@@ -163,14 +155,15 @@ class Control:
         active, status = said.get("associations_active"), said.get("status")
         if isinstance(active, int):
             self._associations = active
-        waited, urgency = said.get("waited"), said.get("urgency")
+        waited, urgency = said.get("behind_audit"), said.get("urgency")
         if isinstance(waited, int | float) and urgency in {Urgency.STAT, Urgency.HIGH}:
-            self._metrics.count_preemption(float(waited))
+            self.metrics.count_preemption(float(waited))
+        images, model = said.get("batch"), said.get("model")
+        if isinstance(images, int) and isinstance(model, str):
+            self.metrics.count_pass(model, images)
         refused = isinstance(status, str) and status.startswith("0x") and status != "0x0000"
         if refused:
-            self._metrics.count_received(
-                str(said.get("calling_ae", "")), int(str(status), 16), 0, 0
-            )
+            self.metrics.count_received(str(said.get("calling_ae", "")), int(str(status), 16), 0, 0)
 
     def _levels(self) -> Levels:
         running = Counter(job.path.value for job in self._running.values())
@@ -180,6 +173,7 @@ class Control:
             jobs_waiting=self._queue.waiting(),
             jobs_running=running,
             dead_letters=len(self._dead),
+            condition=condition_of(self._root),
         )
 
     def _keep_count(self, recorded: Recorded, job: Job | None) -> None:
@@ -190,7 +184,6 @@ class Control:
                 self._running[event.job_id] = job
             case ResultsWritten() as event:
                 self._running.pop(event.job_id, None)
-                self.results.update({r.sop_instance_uid: r for r in event.results})
             case JobFailed() as event:
                 self._running.pop(event.job_id, None)
             case DeadLettered() as event:
@@ -212,11 +205,23 @@ class Control:
             log_job(job, standing.state, recorded.at, reason=standing.reason)
 
 
+class InForce(Protocol):
+    """Knows the configuration that is in force."""
+
+    loaded: Loaded
+
+
+class Outboxes(Protocol):
+    """Knows the outbox of each destination that is configured now."""
+
+    sends: Mapping[str, Send]
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """The parts of a running service that a console reads."""
 
-    loaded: Loaded
+    renewal: InForce
     root: Path
     control: Control
     ledger: SqliteLedger
@@ -225,14 +230,25 @@ class Running:
     models: tuple[str, ...]
     clock: Clock
     operations: Operations
-    served: tuple[LoadedPackage, ...] = ()
-    sends: Mapping[str, Send] = field(default_factory=dict)
+    served: tuple[LoadedPackage, ...]
+    deliveries: Outboxes
+
+    @property
+    def loaded(self) -> Loaded:
+        """The configuration that is in force now."""
+        return self.renewal.loaded
+
+    @property
+    def sends(self) -> Mapping[str, Send]:
+        """The outbox of each destination that is configured now."""
+        return self.deliveries.sends
 
 
 class Opened(Protocol):
-    """A console that serves."""
+    """A console that serves; ``entrance`` is the path that lets a person in, once, or ""."""
 
     port: int
+    entrance: str
 
     def close(self) -> None:
         """Stop serving."""

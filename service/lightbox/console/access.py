@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from urllib.parse import parse_qs, quote, urlsplit
 
 from fastapi import Request
@@ -15,6 +16,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 COOKIE = "lightbox_session"
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/login"})
 """Paths that need no token; files under ``/static/`` need none either."""
+
+ENTRANCE_SECONDS = 600.0
+"""How long the link works that a start prints."""
 
 _MOST_SESSIONS = 100
 _LONGEST_FORM = 4096
@@ -27,7 +31,9 @@ _HEADERS = {
         "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with "no-referrer" browsers send our own forms as Origin: null
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 
@@ -40,10 +46,15 @@ class Access:
     token : str
         Empty: none is asked for, and only requests that name this machine are answered, so that a
         foreign web page cannot read the console through its visitor's browser (DNS rebinding).
+    now : callable
+        Seconds, for the end of an entrance.
     """
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, now: Callable[[], float]) -> None:
         self._token = token
+        self._now = now
+        self._once = ""
+        self._once_until = 0.0
         self._sessions: OrderedDict[str, None] = OrderedDict()
         self._secret = secrets.token_bytes(32)
 
@@ -66,18 +77,40 @@ class Access:
             response.headers.setdefault(name, value)
         return response
 
+    def entrance(self) -> str:
+        """Return the path of a page that lets in whoever opens it first; "" without a token."""
+        if not self._token:
+            return ""
+        self._once = secrets.token_urlsafe(24)
+        self._once_until = self._now() + ENTRANCE_SECONDS
+        return f"/login?once={self._once}"
+
+    def enter(self, request: Request) -> Response | None:
+        """Use up the entrance; None where this is not its key, or it was used or is too old."""
+        given = request.query_params.get("once", "")
+        is_key = bool(self._once) and hmac.compare_digest(given.encode(), self._once.encode())
+        if not is_key or self._now() > self._once_until:
+            return None
+        self._once = ""
+        return self._session(request, "/")
+
     async def log_in(self, request: Request) -> Response | None:
         """Read the form of ``/login``; return the answer that starts a session, None if wrong."""
         form = parse_qs(await body_of(request))
         if not self._is_token(form.get("token", [""])[0]):
             return None
+        return self._session(request, form.get("next", ["/"])[0])
+
+    def has_session(self, request: Request) -> bool:
+        """Say whether a person has logged in, so that there is something to log out of."""
+        return request.cookies.get(COOKIE, "") in self._sessions
+
+    def _session(self, request: Request, wanted: str) -> Response:
         session = secrets.token_urlsafe(32)
         self._sessions[session] = None
         while len(self._sessions) > _MOST_SESSIONS:
             self._sessions.popitem(last=False)
-        wanted = form.get("next", ["/"])[0]
-        is_ours = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
-        response = RedirectResponse(wanted if is_ours else "/", 303)
+        response = RedirectResponse(local(wanted), 303)
         response.set_cookie(
             COOKIE,
             session,
@@ -126,6 +159,12 @@ def _names_this_machine(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def local(path: str) -> str:
+    """Return a path of ours as it is, and the first page in place of anything else."""
+    is_ours = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if is_ours and path.isprintable() else "/"
 
 
 async def body_of(request: Request) -> str:

@@ -14,10 +14,10 @@ from urllib.parse import parse_qs
 
 from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
-from lightbox.console.access import Access, body_of
-from lightbox.console.render import Renderer
+from lightbox.console.access import Access, body_of, local
+from lightbox.console.notices import Notice, Notices
 from lightbox.console.sources import ConsoleSources
 from lightbox.domain.errors import OperationError, UsageError
 from lightbox.domain.identity import is_uid
@@ -53,10 +53,9 @@ _BODY = {
 }
 
 
-def actions(sources: ConsoleSources, access: Access) -> APIRouter:
-    """Return the routes that change something."""
+def actions(sources: ConsoleSources, access: Access, notices: Notices) -> APIRouter:
+    """Return the routes that change something or ask a peer."""
     router = APIRouter()
-    renderer = Renderer()
 
     @router.post(
         "/api/actions/{action}",
@@ -68,28 +67,54 @@ def actions(sources: ConsoleSources, access: Access) -> APIRouter:
         action: Annotated[Action, Path(description="What to do.")], request: Request
     ) -> Response:
         """Do what an operator wants; the answer says what was done."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        given = _read(kind, await body_of(request))
-        if not access.comes_from_us(request, None if kind == _JSON else given.get("csrf", "")):
-            raise HTTPException(403, "this form is not from a page of this service: open it again")
-        host = request.client.host if request.client else "unknown"
+        kind, given = await _given(request, access)
         wanted = Wanted(
             action,
             _subject(action, given.get("subject", "")),
-            f"console at {host}",
+            f"console at {request.client.host if request.client else 'unknown'}",
             sources.now(),
             given.get("method", "") or "shapley",
             given.get("urgency", "").strip().upper(),
         )
         outcome = await run_in_threadpool(_done, sources, wanted)
-        status = 200 if outcome.is_done else 409
-        if kind == _JSON:
-            return JSONResponse({"done": outcome.is_done, "lines": list(outcome.lines)}, status)
-        is_study = is_uid(wanted.subject) and sources.study(wanted.subject) is not None
-        back = f"/studies/{wanted.subject}" if is_study else "/"
-        return renderer.page("done", status, outcome=outcome, action=action, back=back)
+        return _answer(kind, given, notices, Notice(action, outcome))
+
+    @router.post("/api/destinations/{name}/echo", tags=["destinations"])
+    async def echo(name: str, request: Request) -> Response:
+        """Ask a destination whether it answers (C-ECHO; for DICOMweb, a request to its root)."""
+        kind, given = await _given(request, access)
+        outcome = await run_in_threadpool(sources.echo, name)
+        return _answer(kind, given, notices, Notice("echo", outcome))
+
+    @router.post("/api/ledger/proof", tags=["ledger"])
+    async def prove(request: Request) -> Response:
+        """Begin to recompute every chain, unless that is being done; ``GET`` says how far it is."""
+        kind, given = await _given(request, access)
+        await run_in_threadpool(sources.prove)
+        done = Outcome(is_done=True, lines=("the proof runs beside the service",))
+        return _answer(kind, given, notices, Notice("prove", done))
 
     return router
+
+
+async def _given(request: Request, access: Access) -> tuple[str, Mapping[str, str]]:
+    """Return the kind of a request's body and what it says; refuse what is not from our pages."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = _read(kind, await body_of(request))
+    if not access.comes_from_us(request, None if kind == _JSON else given.get("csrf", "")):
+        raise HTTPException(403, "this form is not from a page of this service: open it again")
+    return kind, given
+
+
+def _answer(kind: str, given: Mapping[str, str], notices: Notices, notice: Notice) -> Response:
+    """Tell a program; lead a person back to the page, which says it then."""
+    outcome = notice.outcome
+    if kind == _JSON:
+        body = {"done": outcome.is_done, "lines": list(outcome.lines)}
+        return JSONResponse(body, 200 if outcome.is_done else 409)
+    back = local(given.get("back", "/"))
+    mark = "&" if "?" in back else "?"
+    return RedirectResponse(f"{back}{mark}notice={notices.keep(notice)}", 303)
 
 
 def _done(sources: ConsoleSources, wanted: Wanted) -> Outcome:
@@ -105,7 +130,7 @@ def _read(kind: str, body: str) -> Mapping[str, str]:
     if kind != _JSON:
         raise HTTPException(415, f"send {_JSON}")
     try:
-        values = json.loads(body)
+        values = json.loads(body or "{}")
         return {str(name): str(value) for name, value in values.items()}
     except (ValueError, AttributeError):
         raise HTTPException(422, 'send an object such as {"subject": "1.2.3"}') from None

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from lightbox.console.sources import ConsoleSources, Record
+from lightbox.console.sources import ConsoleSources, Record, Show, StudyQuery
 from lightbox.domain.identity import is_uid
 from lightbox.metrics import CONTENT_TYPE
 
@@ -44,9 +44,11 @@ def api(sources: ConsoleSources) -> APIRouter:
     def studies(
         search: Annotated[str, Query(max_length=64, description="UID, finding or model.")] = "",
         limit: Annotated[int, Query(ge=1, le=1000, description="Most studies.")] = 100,
+        show: Annotated[Show, Query(description="Which: see the console's list.")] = "all",
+        page: Annotated[int, Query(ge=1, le=100_000, description="From 1.")] = 1,
     ) -> list[Record]:
         """List studies, newest first."""
-        return list(sources.studies(search, limit))
+        return list(sources.studies(StudyQuery(search, show, "", page, limit)).studies)
 
     @router.get("/api/studies/{uid}", tags=["studies"])
     def study(uid: str) -> Record:
@@ -55,11 +57,6 @@ def api(sources: ConsoleSources) -> APIRouter:
         if found is None:
             raise HTTPException(404, "no such study")
         return found
-
-    @router.get("/api/ledger", tags=["ledger"])
-    def ledger() -> Record:
-        """Account for every accepted instance: accepted = delivered + listed + in progress."""
-        return sources.ledger()
 
     @router.get(
         "/api/results/{uid}/preview.png",
@@ -74,4 +71,17 @@ def api(sources: ConsoleSources) -> APIRouter:
             raise HTTPException(404, "no such preview")
         return Response(data, media_type="image/png")
 
+    _add_ledger(router, sources)
     return router
+
+
+def _add_ledger(router: APIRouter, sources: ConsoleSources) -> None:
+    @router.get("/api/ledger", tags=["ledger"])
+    def ledger() -> Record:
+        """Account for every accepted instance: accepted = delivered + listed + in progress."""
+        return sources.ledger()
+
+    @router.get("/api/ledger/proof", tags=["ledger"])
+    def proof() -> Record:
+        """Say how far a proof has come that was begun here, or what the newest one found."""
+        return asdict(sources.proving())

@@ -15,6 +15,7 @@ from lightbox.version import __version__
 
 _MINUTE = 60
 _HOUR = 3600
+_DAY = 86400
 _LONGEST = 120  # characters of a value on a page; the JSON has all of it
 _NOTHING = "\N{EN DASH}"
 
@@ -30,7 +31,8 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._environment.filters.update(moment=moment, span=span, percent=percent, flat=flat)
-        self._environment.filters.update(words=words, paced=paced)
+        self._environment.filters.update(words=words, paced=paced, due=due, ago=ago, stamp=stamp)
+        self._environment.filters.update(size=as_gigabytes, number=number)
 
     def page(self, name: str, status: int = 200, **values: object) -> HTMLResponse:
         """Return the page ``name`` with these values."""
@@ -56,6 +58,40 @@ def span(seconds: object) -> str:
     return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
 
 
+def stamp(at: object) -> str:
+    """Write a moment for machines: ISO 8601, UTC."""
+    if not isinstance(at, int | float) or not at:
+        return ""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def ago(at: object, now: float) -> str:
+    """Write how long ago something was: 12 s ago, 3 min ago."""
+    if not isinstance(at, int | float) or not at:
+        return _NOTHING
+    return f"{_coarse(max(0.0, now - at))} ago"
+
+
+def due(deadline: object, now: float) -> str:
+    """Write what is left until a deadline, or by how much it has passed."""
+    if not isinstance(deadline, int | float) or not deadline:
+        return _NOTHING
+    left = deadline - now
+    return f"due in {_coarse(left)}" if left >= 0 else f"overdue by {_coarse(-left)}"
+
+
+def as_gigabytes(size_bytes: object) -> str:
+    """Write a size in gigabytes: 12.3 GB."""
+    return f"{size_bytes / 1e9:,.1f} GB" if isinstance(size_bytes, int | float) else _NOTHING
+
+
+def number(value: object) -> str:
+    """Write a number with three digits that count; a count with its thousands apart."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{value:.3g}" if isinstance(value, float) else _NOTHING
+
+
 def percent(share: object) -> str:
     """Write a share from 0 to 1 in per cent."""
     return as_percent(share) if isinstance(share, int | float) else _NOTHING
@@ -64,6 +100,14 @@ def percent(share: object) -> str:
 def words(name: object) -> str:
     """Write a name of ours, such as ``pituitary_tumour``, in words."""
     return str(name).replace("_", " ") if name else _NOTHING
+
+
+def _coarse(seconds: float) -> str:
+    if seconds < _HOUR:
+        return span(round(seconds) if seconds >= 1 else round(seconds, 1))
+    if seconds < 2 * _DAY:
+        return span(seconds)
+    return f"{seconds / _DAY:.0f} days"
 
 
 class Paced(NamedTuple):

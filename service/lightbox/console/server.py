@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.staticfiles import StaticFiles
 
 from lightbox.console.access import Access
 from lightbox.console.actions import actions
 from lightbox.console.api import api
-from lightbox.console.pages import pages
+from lightbox.console.notices import Notices
+from lightbox.console.pages import Shown, pages
+from lightbox.console.rules import rules
 from lightbox.console.sources import ConsoleSources
 from lightbox.domain.errors import ConfigurationError, LightboxError
 from lightbox.settings import Web
@@ -43,12 +47,16 @@ def create_app(sources: ConsoleSources, web: Web) -> FastAPI:
         docs_url=None,  # its pages load scripts from elsewhere; ours is /api/docs
         redoc_url=None,
     )
-    access = Access(web.token)
+    access, notices = Access(web.token, sources.now), Notices()
+    shown = Shown(sources, access, notices)
     app.add_middleware(BaseHTTPMiddleware, dispatch=access)
-    app.add_exception_handler(LightboxError, _plainly)
+    app.add_exception_handler(LightboxError, _in_words(shown))
+    app.add_exception_handler(HTTPException, _in_words(shown))
     app.include_router(api(sources))
-    app.include_router(actions(sources, access))
-    app.include_router(pages(sources, access))
+    app.include_router(actions(sources, access, notices))
+    app.include_router(rules(sources, access, shown))
+    app.include_router(pages(sources, shown, access))
+    app.state.entrance = access.entrance
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     return app
 
@@ -60,10 +68,13 @@ class RunningServer:
     ----------
     port : int
         The one that was asked for, or the free one that was taken for 0.
+    entrance : str
+        Path that lets in whoever opens it first, "" where there is none.
     """
 
     def __init__(self, server: uvicorn.Server, listening: socket.socket) -> None:
         self.port: int = listening.getsockname()[1]
+        self.entrance = ""
         self._server = server
         self._thread = threading.Thread(
             target=server.run, args=([listening],), name="console", daemon=True
@@ -109,6 +120,16 @@ def serve(app: FastAPI, host: str, port: int) -> RunningServer:
     return RunningServer(uvicorn.Server(config), listening)
 
 
-def _plainly(_request: Request, error: Exception) -> JSONResponse:
-    """Answer with the one line that the error has for people."""
-    return JSONResponse({"detail": str(error)}, 500)
+def _in_words(shown: Shown) -> Callable[[Request, Exception], Response]:
+    """Return what answers an error: a page for a person, one line for a program."""
+
+    def answer(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        words = str(error.detail) if isinstance(error, HTTPException) else str(error)
+        if request.url.path.startswith("/api/") and "text/html" not in request.headers.get(
+            "accept", ""
+        ):
+            return JSONResponse({"detail": words}, status)
+        return shown.page(request, "refused", status, words=words)
+
+    return answer

@@ -6,13 +6,21 @@ Each is called from several threads at once and must answer quickly: a page wait
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
 
+from lightbox.app.desk import DeadLetter, LastWord
 from lightbox.app.switch import Flag
+from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.operations import Outcome, Request
+from lightbox.domain.standing import JobStanding
 
 Record = Mapping[str, object]
 """A JSON object of the contract (DESIGN §3.2)."""
+
+Show: TypeAlias = Literal["all", "late", "open", "unanalysed", "failed"]
+"""Which studies: all; deadline missed; in progress; not analysed; failed or not delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,149 @@ class Setting:
     key: str
     value: str
     source: str
+    meaning: str = ""
+
+    @property
+    def section(self) -> str:
+        """Table of the file that it stands in."""
+        return self.key.rpartition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """Name in that table."""
+        return self.key.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Bytes of the data directory's disk; ``reserve`` is what must stay free."""
+
+    free: int = 0
+    total: int = 0
+    reserve: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StudyQuery:
+    """Which studies are wanted; ``page`` counts from 1."""
+
+    search: str = ""
+    show: Show = "all"
+    urgency: str = ""
+    page: int = 1
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPage:
+    """Studies as in ``studies --json``, newest first, and whether older ones match."""
+
+    studies: Sequence[Record] = ()
+    has_more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Punctuality:
+    """Studies of one urgency that arrived in the last day, by deadline."""
+
+    met: int = 0
+    missed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is open, and how punctual the last day was.
+
+    Attributes
+    ----------
+    jobs : tuple of JobStanding
+        Without an end, in the order in which they will run.
+    dead : tuple of DeadLetter
+        Newest first.
+    punctuality : mapping of str to Punctuality
+        By urgency.
+    """
+
+    jobs: tuple[JobStanding, ...] = ()
+    dead: tuple[DeadLetter, ...] = ()
+    punctuality: Mapping[str, Punctuality] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that is served, or one that is not and why.
+
+    Attributes
+    ----------
+    card : str
+        Text of ``CARD.md`` (Markdown), or "".
+    overrides : mapping of str to object
+        What the site's ``[models.NAME]`` changes.
+    """
+
+    package: ModelPackage
+    card: str = ""
+    folder: str = ""
+    stopped: Flag | None = None
+    overrides: Record = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationState:
+    """A destination: who it is, what waits for it, what it said last."""
+
+    name: str
+    address: str
+    kinds: tuple[str, ...] = ()
+    commitment: bool = False
+    waiting: int = 0
+    dead: int = 0
+    last: LastWord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proving:
+    """A proof of the ledger: running, done, or neither.
+
+    Attributes
+    ----------
+    rows, of : int
+        Rows recomputed so far, and about how many there are.
+    at : float
+        When it was begun, seconds since 1970; 0: never since the start.
+    seconds : float
+        How long it took or has taken.
+    proof : Record or None
+        As in ``ledger prove --json``, when it is done.
+    trouble : str
+        Why there is none although it ended, or "".
+    """
+
+    is_running: bool = False
+    rows: int = 0
+    of: int = 0
+    at: float = 0.0
+    seconds: float = 0.0
+    proof: Record | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A file and how it would be sent: what the rules are asked about."""
+
+    path: Path
+    called: str = "LIGHTBOX"
+    calling: str = "MODALITY"
+    priority: str = "medium"
+
+
+def _no_rules(_trial: Trial) -> Record:
+    return {"refused": "this console has no rules to try"}
+
+
+def _no_echo(name: str) -> Outcome:
+    return Outcome(is_done=False, lines=(f"{name}: is not configured",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +224,8 @@ class ConsoleSources:
     queue : callable
         Jobs waiting, by urgency.
     studies : callable
-        (search text, most rows) → studies as in ``studies --json``, newest first. Where there is
-        ``listed`` (a list of ``reason, detail``), the pages say why nothing was analysed.
+        Query → a page of studies. Where there is ``listed`` (a list of ``reason, detail``), the
+        pages say why nothing was analysed.
     study : callable
         Study Instance UID → as in ``studies UID --json`` (with ``events``), or None.
     ledger : callable
@@ -89,12 +240,20 @@ class ConsoleSources:
         Does what a person asks; see ``app/operations.py``.
     models : tuple of str
         Names of the served models.
+    disk, work, cards, destinations : callable
+        What the pages of these names show.
+    proving, prove : callable
+        The newest proof of the ledger; begins one unless one runs.
+    echo : callable
+        Name of a destination → whether it answers.
+    try_rules : callable
+        A file → what ``lightbox rules test --json`` says of it.
     """
 
     metrics: Callable[[], bytes]
     ready: Callable[[], Readiness]
     queue: Callable[[], Mapping[str, int]]
-    studies: Callable[[str, int], Sequence[Record]]
+    studies: Callable[[StudyQuery], StudyPage]
     study: Callable[[str], Record | None]
     ledger: Callable[[], Record]
     preview: Callable[[str], bytes | None]
@@ -102,3 +261,11 @@ class ConsoleSources:
     now: Callable[[], float]
     operate: Callable[[Request], Outcome]
     models: tuple[str, ...] = ()
+    disk: Callable[[], Disk] = Disk
+    work: Callable[[], Work] = Work
+    cards: Callable[[], Sequence[ServedModel]] = tuple
+    destinations: Callable[[], Sequence[DestinationState]] = tuple
+    proving: Callable[[], Proving] = Proving
+    prove: Callable[[], None] = lambda: None
+    echo: Callable[[str], Outcome] = _no_echo
+    try_rules: Callable[[Trial], Record] = _no_rules

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-import re
+import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lightbox.app.control import Running
 from lightbox.app.process import is_ready
+from lightbox.app.reach import address_of, reach
+from lightbox.app.rules_trial import RulesTrial, arrival_of
+from lightbox.console.facts.configured import configured
+from lightbox.console.facts.proof import Prover
+from lightbox.console.facts.studies import page_of, punctuality
+from lightbox.console.facts.token import AUTO, token_of
 from lightbox.console.server import RunningServer, create_app, serve
-from lightbox.console.sources import Check, ConsoleSources, Readiness, Record, Setting
+from lightbox.console.sources import (
+    Check,
+    ConsoleSources,
+    DestinationState,
+    Disk,
+    Readiness,
+    Record,
+    ServedModel,
+    Setting,
+    StudyPage,
+    StudyQuery,
+    Trial,
+    Work,
+)
 from lightbox.domain.errors import LedgerError
-from lightbox.domain.standing import StudyStanding
+from lightbox.domain.jobs import priority
+from lightbox.domain.operations import Outcome
+from lightbox.domain.standing import JobStanding, StudyStanding
 from lightbox.ledger.prove import Proof, prove
-from lightbox.ledger.report import proof_json, study_json, timeline_json
-
-_SECRET = re.compile(r"token|password|secret|tls\.key")
+from lightbox.ledger.report import proof_json, timeline_json
+from lightbox.storage.files import Files
 
 
 class View:
     """Answers the console's questions from the account, under the control thread's lock."""
 
     def __init__(self, service: Running) -> None:
-        self._loaded = service.loaded
+        self._service = service
         self._root = service.root
         self._control = service.control
         self._ledger = service.ledger
@@ -30,7 +51,10 @@ class View:
         self._models = service.models
         self._clock = service.clock
         self._operations = service.operations
+        self._served = service.served
         self._proof: tuple[float, Proof] | None = None
+        names = tuple(each.name for each in self._service.loaded.settings.destinations)
+        self._prover = Prover(self._root / "ledger", names, self._clock)
 
     def sources(self) -> ConsoleSources:
         """Return the callables that the console is made from."""
@@ -46,11 +70,19 @@ class View:
             now=self._clock.now,
             operate=self._operations.perform,
             models=self._models,
+            disk=self.disk,
+            work=self.work,
+            cards=self.cards,
+            destinations=self.destinations,
+            proving=self._prover.state,
+            prove=self._prover.start,
+            echo=self.echo,
+            try_rules=self.try_rules,
         )
 
     def ready(self) -> Readiness:
         """Look at listener, ledger, models and disk."""
-        dicom = self._loaded.settings.dicom
+        dicom = self._service.loaded.settings.dicom
         listening, working = is_ready(self._root, "receive"), is_ready(self._root, "work")
         has_room = self._reserve.ok()
         gigabytes = self._reserve.free_bytes() / 1e9
@@ -82,57 +114,112 @@ class View:
             self._operations.stopped(),
         )
 
+    def disk(self) -> Disk:
+        """Return what the disk of the data directory has."""
+        total = shutil.disk_usage(self._root).total
+        return Disk(
+            self._reserve.free_bytes(), total, self._service.loaded.settings.storage.reserve
+        )
+
     def queue(self) -> Mapping[str, int]:
         """Return how many jobs wait, by urgency."""
         with self._control.lock:
             return self._queue.waiting()
 
-    def studies(self, search: str, limit: int) -> Sequence[Record]:
-        """Return studies, newest first, whose UID, finding, model or urgency has these letters."""
+    def work(self) -> Work:
+        """Return what is open and what was given up; how punctual the last day was."""
         with self._control.lock:
-            known = self._control.account.studies()
-        newest = sorted(known, key=lambda study: study.received_at, reverse=True)
-        wanted = (study for study in newest if _has(study, search.strip().lower()))
-        return [
-            study_json(study, self._root) for study, _ in zip(wanted, range(limit), strict=False)
-        ]
+            jobs, dead = self._control.desk.jobs(), self._control.desk.dead_letters()
+        ordered = sorted(jobs, key=_turn)
+        return Work(tuple(ordered), dead, punctuality(self._newest(), self._clock.now()))
+
+    def studies(self, query: StudyQuery) -> StudyPage:
+        """Return studies, newest first, that are what is asked for."""
+        return page_of(self._newest(), query, self._clock.now(), self._root)
 
     def study(self, uid: str) -> Record | None:
         """Return one study with each of its events."""
-        with self._control.lock:
-            standing = self._control.account.study(uid)
-        if not standing.instances:
-            return None
-        return timeline_json(standing, self._ledger.timeline(uid), self._root)
+        found = self._control.read_model.study(uid)
+        return None if found is None else timeline_json(found.standing, found.rows, self._root)
 
     def ledger(self) -> Record:
         """Prove the ledger; within ten seconds the same answer is given again."""
         now = self._clock.monotonic()
         if self._proof is None or now - self._proof[0] > 10.0:
-            names = tuple(each.name for each in self._loaded.settings.destinations)
+            names = tuple(each.name for each in self._service.loaded.settings.destinations)
             self._proof = (now, prove(self._root / "ledger", names))
         return proof_json(self._proof[1])
 
     def preview(self, uid: str) -> bytes | None:
         """Return the picture of a result, by the result's own UID."""
-        with self._control.lock:
-            result = self._control.results.get(uid)
-        if result is None or not result.preview:
+        preview = self._control.read_model.preview(uid)
+        if not preview:
             return None
         try:
-            return (self._root / result.preview).read_bytes()
+            return (self._root / preview).read_bytes()
         except OSError:
             return None
 
     def settings(self) -> Sequence[Setting]:
         """Return every key that is in force and where it came from; secrets are left out."""
-        flat: dict[str, object] = {}
-        _flatten("", self._loaded.settings.model_dump(mode="json"), flat)
+        return configured(self._service.loaded)
+
+    def cards(self) -> Sequence[ServedModel]:
+        """Return the models that are served, with what the site has changed and stopped."""
+        stopped = {flag.model: flag for flag in self._operations.stopped()}
+        own = self._service.loaded.settings.models.__pydantic_extra__
         return [
-            Setting(key, str(value), self._loaded.sources.get(key, "default"))
-            for key, value in flat.items()
-            if not _SECRET.search(key)
+            ServedModel(
+                each.package,
+                each.card,
+                str(each.folder),
+                stopped.get(each.package.name) or stopped.get("all"),
+                own[each.package.name].model_dump(exclude_defaults=True)
+                if each.package.name in own
+                else {},
+            )
+            for each in self._served
         ]
+
+    def destinations(self) -> Sequence[DestinationState]:
+        """Return where results go, and how that goes."""
+        desk = self._control.desk
+        with self._control.lock:
+            dead = Counter(letter.destination for letter in desk.dead_letters())
+            last = {name: desk.last_word(name) for name in self._service.sends}
+        return [
+            DestinationState(
+                each.name,
+                address_of(each),
+                tuple(each.kinds),
+                each.commitment,
+                self._service.sends[each.name].waiting() if each.name in self._service.sends else 0,
+                dead[each.name],
+                last.get(each.name),
+            )
+            for each in self._service.loaded.settings.destinations
+        ]
+
+    def echo(self, name: str) -> Outcome:
+        """Ask a destination whether it answers."""
+        settings = self._service.loaded.settings
+        for each in settings.destinations:
+            if each.name == name:
+                said = reach(each, settings, self._clock)
+                return Outcome(bool(said["ok"]), (str(said["answer"]),))
+        return Outcome(is_done=False, lines=(f"{name}: is not configured",))
+
+    def try_rules(self, trial: Trial) -> Record:
+        """Say what the rules make of a file; nothing is kept."""
+        arrival = arrival_of(trial.called, trial.calling, trial.priority)
+        packages = [each.package for each in self._served]
+        trying = RulesTrial(self._service.loaded.settings, packages)
+        return trying.answer(trial.path, arrival)
+
+    def _newest(self) -> list[StudyStanding]:
+        with self._control.lock:
+            known = self._control.account.studies()
+        return sorted(known, key=lambda study: study.received_at, reverse=True)
 
     def _writable(self) -> bool:
         try:
@@ -142,20 +229,17 @@ class View:
         return True
 
 
-def _has(study: StudyStanding, search: str) -> bool:
-    words = (study.study_instance_uid, study.finding, study.model, study.urgency, study.modality)
-    return not search or any(search in word.lower() for word in words)
-
-
-def _flatten(prefix: str, value: object, into: dict[str, object]) -> None:
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            _flatten(f"{prefix}.{key}" if prefix else str(key), inner, into)
-    else:
-        into[prefix] = value
+def _turn(standing: JobStanding) -> tuple[bool, int]:
+    """Order jobs as they run: those that run now, then by the engine's priority."""
+    return (standing.state == "placed", priority(standing.job))
 
 
 def open_console(service: Running) -> RunningServer:
     """Serve console, API, health and metrics of a running service."""
     web = service.loaded.settings.web
-    return serve(create_app(View(service).sources(), web), web.host, web.port)
+    token = token_of(web.token, service.root, Files())
+    app = create_app(View(service).sources(), web.model_copy(update={"token": token}))
+    server = serve(app, web.host, web.port)
+    if web.token == AUTO:  # nobody has chosen it, so the start says how to come in
+        server.entrance = app.state.entrance()
+    return server

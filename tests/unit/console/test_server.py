@@ -14,7 +14,7 @@ import pytest
 from builders import NOON, a_uid
 from lightbox.app.switch import Flag
 from lightbox.console.server import create_app, serve
-from lightbox.console.sources import Check, ConsoleSources, Readiness, Setting
+from lightbox.console.sources import Check, ConsoleSources, Proving, Readiness, Setting, StudyPage
 from lightbox.domain.errors import ConfigurationError, LedgerError, OperationError
 from lightbox.domain.operations import Outcome, Request
 from lightbox.settings import Web
@@ -49,30 +49,34 @@ STUDY: Mapping[str, object] = {
             "at": NOON,
             "step": "receive",
             "kind": "instance_stored",
+            "chain": "receive",
+            "sequence": 1,
             "values": {"arrival": {"calling_ae": "<script>alert(1)</script>"}},
         }
     ],
+}
+PROOF: Mapping[str, object] = {
+    "accepted": 3,
+    "delivered": 1,
+    "listed": 1,
+    "in_progress": 1,
+    "ok": True,
+    "problems": [],
+    "chains": {"receive": 3},
 }
 SOURCES = ConsoleSources(
     metrics=lambda: b"lightbox_dead_letters 0.0\n",
     ready=lambda: Readiness((Check("DICOM listener", is_ok=True, words="on port 11112"),)),
     queue=lambda: {"STAT": 3},
-    studies=lambda search, _limit: [STUDY] if search in ("", "glioma") else [],
+    studies=lambda query: StudyPage([STUDY] if query.search in ("", "glioma") else []),
     study=lambda uid: STUDY if uid == STUDY["study_instance_uid"] else None,
-    ledger=lambda: {
-        "accepted": 3,
-        "delivered": 1,
-        "listed": 1,
-        "in_progress": 1,
-        "ok": True,
-        "problems": [],
-        "chains": {"receive": 3},
-    },
+    ledger=lambda: PROOF,
     preview=lambda uid: PNG if uid == a_uid("result") else None,
     settings=lambda: [Setting("dicom.port", "11112", "default")],
     now=lambda: NOON,
     operate=lambda request: Outcome(True, (f"{request.action} {request.subject}",)),
     models=("brain_tumour_mri",),
+    proving=lambda: Proving(at=NOON, seconds=1.0, proof=PROOF),
 )
 
 
@@ -109,7 +113,9 @@ def test_what_is_not_ready_is_said_with_503() -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"][0]["words"] == checks[0].words
-    assert "not ready" in client.get("/").text
+    page = client.get("/").text
+    assert "<title>Not ready" in page
+    assert checks[0].words in page
 
 
 def test_the_api_lists_studies_shows_one_and_accounts_for_all() -> None:
@@ -149,9 +155,11 @@ def test_the_study_page_tells_the_story_and_escapes_what_strangers_sent() -> Non
 
 def test_a_study_that_was_not_analysed_says_why() -> None:
     listed = {**STUDY, "model": "", "met": None, "listed": [{"reason": "no_model", "detail": "CT"}]}
-    client = a_client(replace(SOURCES, studies=lambda _s, _n: [listed], study=lambda _uid: listed))
+    page = StudyPage([listed])
+    client = a_client(replace(SOURCES, studies=lambda _query: page, study=lambda _uid: listed))
     assert "not analysed" in client.get("/").text
-    assert "no model: CT" in client.get(f"/studies/{a_uid('study')}").text
+    text = client.get(f"/studies/{a_uid('study')}").text
+    assert "Not analysed: no model.</strong> <bdi>CT</bdi>" in text
 
 
 def test_the_ledger_page_states_the_sum() -> None:
@@ -162,7 +170,8 @@ def test_the_ledger_page_states_the_sum() -> None:
 
 def test_settings_show_where_each_value_comes_from() -> None:
     text = a_client().get("/settings").text
-    assert "dicom.port" in text
+    assert "<code>[dicom]</code>" in text
+    assert "<code>port</code>" in text
     assert "default" in text
 
 
@@ -270,7 +279,8 @@ def test_what_is_stopped_is_said_and_the_service_stays_ready() -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json()["stopped"] == [{"model": "all", "by": "anna", "at": NOON}]
-    assert "All models</strong> <span>by anna" in client.get("/").text
+    for path in ("/", "/studies", "/models"):
+        assert "All models are stopped</strong> by <bdi>anna</bdi>" in client.get(path).text
 
 
 def csrf_of(page: str) -> str:

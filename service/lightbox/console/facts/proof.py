@@ -1,0 +1,100 @@
+"""A proof of the ledger in a process of its own: it may take minutes and must slow nobody.
+
+The process is started afresh (not forked), has the lowest priority, and ends with the service.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from lightbox.console.sources import Proving
+from lightbox.domain.errors import LightboxError
+from lightbox.ledger.prove import prove
+from lightbox.ledger.report import proof_json
+from lightbox.ledger.timeline import LedgerReader
+from lightbox.ports import Clock
+
+_NICE = 19
+_START = multiprocessing.get_context("spawn")
+
+
+class Prover:
+    """Runs one proof at a time and remembers the newest.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the chains.
+    destinations : tuple of str
+        Names of those that get results.
+    """
+
+    def __init__(self, folder: Path, destinations: tuple[str, ...], clock: Clock) -> None:
+        self._folder = folder
+        self._destinations = destinations
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._now = Proving()
+        self._began = 0.0
+
+    def state(self) -> Proving:
+        """Return how far the proof has come, or the newest one."""
+        with self._lock:
+            if self._now.is_running:
+                return replace(self._now, seconds=self._clock.monotonic() - self._began)
+            return self._now
+
+    def start(self) -> None:
+        """Begin, unless one runs."""
+        with self._lock:
+            if self._now.is_running:
+                return
+            self._now = Proving(is_running=True, of=_rows(self._folder), at=self._clock.now())
+            self._began = self._clock.monotonic()
+        ours, theirs = _START.Pipe(duplex=False)
+        process = _START.Process(
+            target=_prove, args=(self._folder, self._destinations, theirs), daemon=True
+        )
+        process.start()
+        theirs.close()
+        threading.Thread(target=self._follow, args=(ours,), name="proof", daemon=True).start()
+
+    def _follow(self, ours: Connection) -> None:
+        """Take in what the process says until it has said all or has died."""
+        with ours:
+            try:
+                while isinstance(said := ours.recv(), int):
+                    with self._lock:
+                        self._now = replace(self._now, rows=said)
+            except EOFError:
+                said = "the process that proved was ended from outside; start the proof again"
+        with self._lock:
+            took = self._clock.monotonic() - self._began
+            done = replace(self._now, is_running=False, seconds=took)
+            if isinstance(said, Mapping):
+                self._now = replace(done, proof=said)
+            else:
+                self._now = replace(done, trouble=str(said))
+
+
+def _rows(folder: Path) -> int:
+    reader = LedgerReader(folder)
+    try:
+        return sum(reader.stated_head(chain)[0] for chain in reader.chains())
+    finally:
+        reader.close()
+
+
+def _prove(folder: Path, destinations: tuple[str, ...], told: Connection) -> None:
+    """Prove in this process; say the rows on the way, at the end the proof or what is wrong."""
+    os.nice(_NICE)
+    try:
+        told.send(proof_json(prove(folder, destinations, told.send)))
+    except LightboxError as error:
+        told.send(str(error))
