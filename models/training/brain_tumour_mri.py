@@ -1,10 +1,11 @@
 """Train the reference model ``brain_tumour_mri``: the program that made its weights.
 
-    python models/training/brain_tumour_mri.py DATA --out RUN [--epochs 60] [--seed 0] [--resume]
+    python models/training/brain_tumour_mri.py DATA --out RUN [--epochs 60] [--seed 0] [--resume] [--permute]
 
 DATA is the folder with ``labels.csv``, ``images/`` and ``masks/`` (Cheng, figshare 1512427).
 Writes ``RUN/weights.pt`` (moving average of the weights), ``RUN/log.csv`` and a checkpoint after
-each epoch. Export and the card's figures: ``export_brain_tumour_mri.py`` beside this file.
+each epoch. Export and the card's figures: ``package_brain_tumour_mri.py`` beside this file.
+``--permute`` trains the control of the card's data randomisation instead.
 
 What is unusual, and why:
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -145,11 +146,25 @@ def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
     return float(torch.stack(recalls).mean())
 
 
-def train(data: Path, out: Path, epochs: int, seed: int, *, resume: bool) -> None:
+def permuted(images: Images, seed: int) -> Images:
+    """Give each image the label and the mask of another: what a network then learns is by rote.
+
+    Maps of a network that was taught so must not look like those of the real one (data
+    randomisation, Adebayo et al. 2018, arXiv 1810.03292).
+    """
+    other = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(seed))
+    return replace(images, masks=images.masks[other], labels=images.labels[other])
+
+
+def train(
+    data: Path, out: Path, epochs: int, seed: int, *, resume: bool, permute: bool = False
+) -> None:
     """Run the whole training; one line per epoch goes to ``log.csv``."""
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     learn, check = load(data, "train"), load(data, "val")
+    if permute:
+        learn = permuted(learn, seed)
     share = torch.bincount(learn.labels, minlength=len(CLASSES)) / len(learn.labels)
     weight = (1 / share) / (1 / share).mean()
     net = GatedResNet(len(CLASSES))
@@ -258,5 +273,13 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--permute", action="store_true", help="labels and masks of other images")
     given = parser.parse_args()
-    train(given.data, given.out, given.epochs, given.seed, resume=given.resume)
+    train(
+        given.data,
+        given.out,
+        given.epochs,
+        given.seed,
+        resume=given.resume,
+        permute=given.permute,
+    )

@@ -56,6 +56,33 @@ class RuntimeContract:
             np.testing.assert_allclose(alone.logits[0], together.logits[i], atol=1e-5)
             np.testing.assert_allclose(alone.cam[0], together.cam[i], atol=1e-5)
 
+    def test_the_layer_and_its_gradient_come_with_the_same_logits(self) -> None:
+        runtime, images = self.runtime(), some_images(3)
+        bare = runtime.predict(images)
+
+        output = runtime.layers(images)
+
+        np.testing.assert_allclose(output.logits, bare.logits, atol=1e-5)
+        assert output.activation is not None
+        assert output.gradient is not None
+        assert output.activation.shape == output.gradient.shape
+        weight = output.gradient.mean(axis=(2, 3), keepdims=True)
+        cam = np.maximum((weight * output.activation).sum(axis=1), 0.0)
+        assert bare.cam is not None
+        assert cam.shape == bare.cam.shape
+
+    def test_the_gradient_is_of_the_class_that_is_asked_for(self) -> None:
+        runtime, images = self.runtime(), some_images(2)
+        winners = runtime.predict(images).logits.argmax(axis=1)
+
+        winning = runtime.layers(images)
+        asked = runtime.layers(images, tuple(int(winner) for winner in winners))
+        other = runtime.layers(images, tuple(int(1 - min(winner, 1)) for winner in winners))
+
+        assert asked.targets == tuple(winners)
+        np.testing.assert_array_equal(winning.gradient, asked.gradient)
+        assert not np.array_equal(winning.gradient, other.gradient)
+
     def test_masking_is_what_the_port_says(self) -> None:
         runtime = self.runtime()
         image, baseline = some_images(2, seed=2)

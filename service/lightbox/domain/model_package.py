@@ -6,7 +6,7 @@ line that names the key, what was found and what was expected.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -92,11 +92,66 @@ class Calibration(Table):
     """Calibrated confidence under which the audit is asked for."""
 
 
+FastMethod = Literal["grad_cam", "grad_cam_plus_plus", "xgrad_cam", "layer_cam", "hires_cam"]
+"""Class-activation maps that can be part of a network's graph, so that they cost nothing."""
+
+FAST_METHODS: tuple[FastMethod, ...] = get_args(FastMethod)
+
+RANDOMISATION_LIMIT = 0.5
+"""Rank correlation above which a map is said not to depend on what the network learned."""
+
+
+class Measured(Table):
+    """What ``models check --measure`` found of one map; the card says on which images."""
+
+    method: str
+    """As ``lightbox methods`` names it."""
+    images: int = Field(ge=1)
+    """On how many images."""
+    pointing_game: float | None = None
+    """Share of maxima inside the mask; absent where there are no masks."""
+    mass: float | None = None
+    """Mean share of the positive map inside the mask; absent where there are no masks."""
+    insertion: float
+    """Mean of v while the highest regions come first, minus the same for random orders."""
+    deletion: float
+    """Mean of v while the highest regions go first, minus the same for random orders."""
+    randomisation: float
+    """Rank correlation of the map with that of the same network with random weights."""
+
+    @property
+    def unfit(self) -> str:
+        """Why it must not be the default; "" where nothing speaks against it."""
+        if self.randomisation > RANDOMISATION_LIMIT:
+            return (
+                f"its map does not depend on what the network learned: it is still like that of "
+                f"random weights (rank correlation {self.randomisation:.2f}, "
+                f"at most {RANDOMISATION_LIMIT})"
+            )
+        if self.insertion <= self.deletion:
+            return "its order of the regions is no more faithful than chance"
+        return ""
+
+    @property
+    def merit(self) -> float:
+        """Overlap and faithfulness in one number: what the default is chosen by.
+
+        Mean of pointing game and mass (where there are masks), plus insertion minus deletion.
+        """
+        overlap = [value for value in (self.pointing_game, self.mass) if value is not None]
+        return (sum(overlap) / len(overlap) if overlap else 0.0) + self.insertion - self.deletion
+
+
 class Explanation(Table):
     """How the model is explained."""
 
+    method: FastMethod = "grad_cam"
+    """The fast map: part of the network's graph, sent with every prediction."""
     target_layer: str = ""
     """Tensor name in the graph; empty: the last one with spatial extent."""
+    layer_layout: Literal["map", "tokens", "volume"] = "map"
+    """How the target layer is read: channels x rows x columns; tokens of a transformer; channels
+    x depth x rows x columns of a 3-D network, whose map is the highest value along the depth."""
     baseline: Literal["blur", "mean", "zero"] = "blur"
     """What stands where a region is absent."""
     baseline_cells: int = Field(default=6, ge=1)
@@ -107,6 +162,8 @@ class Explanation(Table):
     """Rows and columns of the grid; the product is the number of players."""
     link: Literal["probability", "log_odds"] = "probability"
     """Scale of v(S)."""
+    measured: tuple[Measured, ...] = ()
+    """What the choice of ``method`` rests on; written by ``models check --measure --write``."""
 
 
 class Metric(Table):
@@ -151,6 +208,10 @@ class ModelPackage(Table):
                 raise ValueError(
                     f"preprocessing.{key}: expected 1 or {channels} numbers, found {found}"
                 )
+        chosen = self.explanation.method
+        for measured in self.explanation.measured:
+            if measured.method == chosen and measured.unfit:
+                raise ValueError(f"explanation.method: {chosen} is unfit: {measured.unfit}")
         return self
 
     def finding(self, index: int) -> Finding:

@@ -46,7 +46,11 @@ class Attribute:
         self._settings = settings
         self._clock = clock
 
-    def fast(self, subject: Subject, output: Output, method: str = "grad_cam") -> Attribution:
+    def configure(self, settings: AuditSettings) -> None:
+        """Go by other tolerances from now on; an audit that has begun keeps its own."""
+        self._settings = settings
+
+    def fast(self, subject: Subject, output: Output, method: str = "") -> Attribution:
         """Bring the map of a forward pass into source pixels and measure it.
 
         Parameters
@@ -54,9 +58,10 @@ class Attribute:
         subject : Subject
             Frame and prediction that ``output`` belongs to.
         output : Output
-            Of the key frame alone (one row).
+            Of the key frame alone (one row), of ``Runtime.layers`` for any method and class, of
+            ``Runtime.predict`` for the package's own and the winning class.
         method : str
-            A map method of the catalogue.
+            A map method of the catalogue; empty: the package's.
 
         Returns
         -------
@@ -69,16 +74,11 @@ class Attribute:
             If there is no such method, no map, a map of another class, or one that says nothing.
         """
         started = self._clock.monotonic()
+        method = method or subject.package.explanation.method
         chosen = self._methods.get(method)
         if not isinstance(chosen, MapMethod):
             raise self._unknown(method, MapMethod)
-        winner = int(np.argmax(output.logits[0]))
-        if winner != subject.prediction.target:
-            raise ExplanationError(
-                f"{method} of output {subject.prediction.target}",
-                f"the graph gives the map of the winning output {winner} only",
-                "use the method shapley for another finding",
-            )
+        _check_source(subject, output, method)
         estimate = chosen.cells(output)
         cells = estimate.cells
         if cells is None:
@@ -149,13 +149,31 @@ class Attribute:
 
     def _budget(self, subject: Subject, plan: AuditPlan) -> Budget:
         return Budget(
-            interactions=self._settings.interactions,
             tolerance=self._settings.tolerance,
             max_evaluations=self._settings.max_evaluations,
             chunk=plan.chunk,
             resolution=RESOLUTION[subject.package.explanation.link],
+            interactions=self._settings.interactions,
         )
 
     def _unknown(self, method: str, kind: type[Method]) -> ExplanationError:
         names = sorted(name for name, found in self._methods.items() if isinstance(found, kind))
         return ExplanationError(f"method {method}", "not one of this path", f"use {names}")
+
+
+def _check_source(subject: Subject, output: Output, method: str) -> None:
+    """Refuse a map of another class or method than was asked for."""
+    own, target = subject.package.explanation.method, subject.prediction.target
+    if output.activation is None and method != own:
+        raise ExplanationError(
+            method,
+            f"the graph gives the map of {own} only",
+            f'name it under [explanation] method, or use lightbox explain --method "{method}"',
+        )
+    shown = output.targets[0] if output.targets else int(np.argmax(output.logits[0]))
+    if shown != target:
+        raise ExplanationError(
+            f"{method} of output {target}",
+            f"the graph gives the map of the winning output {shown} only",
+            "use the method shapley for another finding",
+        )

@@ -12,8 +12,6 @@ from lightbox.domain.result import ListedReason
 from lightbox.domain.urgency import Deadlines, Urged, Urgency
 from lightbox.ports import Clock, Ledger, Queue
 
-_FAST_METHOD = "grad_cam"
-
 
 class Place:
     """Makes jobs.
@@ -46,6 +44,10 @@ class Place:
         self._packages = packages
         self._clock = clock
 
+    def configure(self, deadlines: Deadlines) -> None:
+        """Go by other deadlines from now on; jobs that are placed keep theirs."""
+        self._deadlines = deadlines
+
     def place(self, ready: StudyReady) -> JobPlaced | None:
         """Place the fast job of a ready unit; asked twice, the first job is returned.
 
@@ -67,16 +69,16 @@ class Place:
                 )
             )
             return None
-        urgency = Urgency(ready.urgency)
+        urgency, method = Urgency(ready.urgency), package.explanation.method
         job = Job(
-            job_id=job_identity(JobPath.FAST, ready.instances, package.sha256, _FAST_METHOD),
+            job_id=job_identity(JobPath.FAST, ready.instances, package.sha256, method),
             path=JobPath.FAST,
             study_instance_uid=ready.study_instance_uid,
             series_instance_uid=ready.series_instance_uid,
             instances=ready.instances,
             model=ready.model,
             model_sha256=package.sha256,
-            method=_FAST_METHOD,
+            method=method,
             urgency=urgency,
             rule=ready.rule,
             received_at=ready.received_at,

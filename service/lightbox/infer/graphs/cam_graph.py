@@ -1,8 +1,9 @@
-"""Grad-CAM inside of a classifier's own graph, so that it comes out of the prediction's pass.
+"""The fast map inside of a classifier's own graph, so that it comes out of the prediction's pass.
 
 Selvaraju et al. 2017 (arXiv 1610.02391): with A the activation of the target layer, shape
 (B, K, h, w), and z_c the logit of the winning class, alpha_k is the mean over the cells of
-dz_c / dA_k, and the map is relu(sum_k alpha_k A_k).
+dz_c / dA_k, and the map is relu(sum_k alpha_k A_k). The package may name another method of the
+family (``weighting.py``): the same activation and gradient, weighed otherwise.
 
 Where the head is global average -> linear, dz_c / dA_kij = W_ck / (h w): a closed form (Zhou et
 al. 2016, arXiv 1512.04150). For any other head the vector-Jacobian product is written into the
@@ -17,9 +18,17 @@ from typing import Literal
 import numpy as np
 from onnx import NodeProto
 
-from lightbox.domain.errors import ModelPackageError
-from lightbox.infer.graphs.network import LOGITS, Network, spatial
+from lightbox.domain.model_package import FastMethod
+from lightbox.infer.graphs.network import LOGITS, Network
+from lightbox.infer.graphs.target_layer import (
+    Layout,
+    TargetLayer,
+    chosen_class,
+    positive_map,
+    target_layer,
+)
 from lightbox.infer.graphs.vjp.gradient import gradient
+from lightbox.infer.graphs.weighting import WEIGHTING, Weighing
 
 CAM = "cam"
 """Name of the output, shape (B, h, w)."""
@@ -47,8 +56,14 @@ class CamGraph:
     way: Literal["closed form", "vjp"]
 
 
-def cam_graph(weights: bytes, thing: str, target_layer: str = "") -> CamGraph:
-    """Add Grad-CAM of each sample's winning class to a model file.
+def cam_graph(
+    weights: bytes,
+    thing: str,
+    name: str = "",
+    layout: Layout = "map",
+    method: FastMethod = "grad_cam",
+) -> CamGraph:
+    """Add a class-activation map of each sample's winning class to a model file.
 
     Parameters
     ----------
@@ -56,8 +71,12 @@ def cam_graph(weights: bytes, thing: str, target_layer: str = "") -> CamGraph:
         The ONNX file.
     thing : str
         Its name in errors.
-    target_layer : str
+    name : str
         Tensor name in the graph; empty: the last one with spatial extent.
+    layout : str
+        How that tensor is to be read (``target_layer.py``).
+    method : str
+        How its channels are weighed.
 
     Raises
     ------
@@ -65,53 +84,19 @@ def cam_graph(weights: bytes, thing: str, target_layer: str = "") -> CamGraph:
         If there is no such layer, or an operator behind it has no derivative here.
     """
     network = Network.read(weights, thing)
-    layer = target_layer or find_target(network)
-    shape = network.shapes.get(layer)
-    if shape is None or not spatial(shape):
-        raise _no_layer(network, layer)
-    rows, columns = int(shape[2] or 0), int(shape[3] or 0)
-    matrix = _pooled_linear(network, layer)
-    if matrix is not None:
-        cam = _closed_form(network, layer, matrix, (rows, columns))
+    layer = target_layer(network, name, layout)
+    matrix = _pooled_linear(network, layer.name) if layout == "map" else None
+    if matrix is not None and method == "grad_cam":
+        cam = _closed_form(network, layer.name, matrix, layer.cells)
+    elif matrix is not None:
+        cam = _weighed(network, layer, _even_gradient(network, layer, matrix), method)
     else:
-        cam = _by_gradient(network, layer)
+        slope = layer.view(network, gradient(network, layer.name, chosen_class(network)))
+        cam = _weighed(network, layer, slope, method)
     network.add("Identity", cam, name=CAM)
-    data = network.finish({LOGITS: ("batch", network.classes), CAM: ("batch", rows, columns)})
-    return CamGraph(data, layer, (rows, columns), "vjp" if matrix is None else "closed form")
-
-
-def find_target(network: Network) -> str:
-    """Return the last tensor with spatial extent: walk back from the logits, nearest first.
-
-    Raises
-    ------
-    ModelPackageError
-        If none is found.
-    """
-    waiting, seen = [network.logits], set[str]()
-    while waiting:
-        name = waiting.pop(0)
-        node = network.producers.get(name)
-        if node is None or name in seen:
-            continue
-        seen.add(name)
-        if spatial(network.shapes.get(node.output[0])):
-            return str(node.output[0])
-        waiting += [source for source in node.input if source]
-    raise ModelPackageError(
-        network.thing,
-        "no layer with a spatial extent was found between image and logits",
-        "name one in explanation.target_layer",
-    )
-
-
-def _no_layer(network: Network, layer: str) -> ModelPackageError:
-    layers = [name for name, shape in network.shapes.items() if spatial(shape)]
-    return ModelPackageError(
-        network.thing,
-        f"explanation.target_layer {layer!r} is not a tensor of shape (batch, K, h, w) in it",
-        f"the last ones are {', '.join(layers[-4:])}; leave it empty for {find_target(network)}",
-    )
+    data = network.finish({LOGITS: ("batch", network.classes), CAM: ("batch", *layer.cells)})
+    way: Literal["closed form", "vjp"] = "vjp" if matrix is None else "closed form"
+    return CamGraph(data, layer.name, layer.cells, way)
 
 
 def _pooled_linear(network: Network, layer: str) -> np.ndarray | None:
@@ -156,7 +141,7 @@ def _global_mean(network: Network, node: NodeProto) -> bool:
 
 def _closed_form(network: Network, layer: str, matrix: np.ndarray, cells: tuple[int, int]) -> str:
     rows, columns = cells
-    winner = network.add("ArgMax", network.logits, axis=1, keepdims=0)
+    winner = chosen_class(network)
     scaled = network.constant(matrix / (rows * columns), np.float32)
     alpha = network.add("Gather", scaled, winner, axis=0)
     row = network.add("Unsqueeze", alpha, network.ints(1))
@@ -165,8 +150,16 @@ def _closed_form(network: Network, layer: str, matrix: np.ndarray, cells: tuple[
     return network.add("Reshape", cam, network.ints(0, rows, columns))
 
 
-def _by_gradient(network: Network, layer: str) -> str:
-    slope = gradient(network, layer)
-    alpha = network.add("ReduceMean", slope, network.ints(2, 3), keepdims=1)
-    weighted = network.add("Mul", layer, alpha)
-    return network.add("Relu", network.add("ReduceSum", weighted, network.ints(1), keepdims=0))
+def _even_gradient(network: Network, layer: TargetLayer, matrix: np.ndarray) -> str:
+    """Add dz_c / dA of a pooled linear head: the same in every cell."""
+    rows, columns = layer.cells
+    scaled = network.constant(matrix / (rows * columns), np.float32)
+    row = network.add("Gather", scaled, chosen_class(network), axis=0)
+    cell = network.add("Unsqueeze", row, network.ints(2, 3))
+    return network.add("Expand", cell, network.add("Shape", layer.name))
+
+
+def _weighed(network: Network, layer: TargetLayer, slope: str, method: FastMethod) -> str:
+    activation = layer.view(network, layer.name)
+    weighted = WEIGHTING[method](Weighing(network, layer, activation, slope))
+    return positive_map(network, layer, weighted)

@@ -167,17 +167,6 @@ class Network:
         return f"lightbox_{what}_{self._made}"
 
 
-def spatial(shape: Shape | None) -> bool:
-    """Say whether a tensor is (B, K, h, w) with more than one cell."""
-    return (
-        shape is not None
-        and len(shape) == 4
-        and shape[2] is not None
-        and shape[3] is not None
-        and shape[2] * shape[3] > 1
-    )
-
-
 def _peeled(output: str, producers: dict[str, NodeProto]) -> str:
     """Walk back over a final Softmax, LogSoftmax or Sigmoid: gradients are of the logits."""
     node = producers.get(output)

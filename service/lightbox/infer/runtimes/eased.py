@@ -49,6 +49,10 @@ class Engine(Protocol):
         """Run images."""
         ...
 
+    def layers(self, images: ImageTensor, targets: Sequence[int] = ()) -> Output:
+        """Run images; give the target layer and its gradient too."""
+        ...
+
     def value(
         self, image: FloatMap, baseline: FloatMap, regions: LabelMap, coalitions: CoalitionMatrix
     ) -> FloatMap:
@@ -121,14 +125,14 @@ class EasedRuntime:
         """Most images that may share a pass of :meth:`predict` and keep their bits."""
         return min(self._now.together, self._now.batch)
 
-    def warm(self) -> None:
-        """Run once, with less where there is too little memory from the start."""
-        self._with_less(lambda engine: engine.warm())
-
     @property
     def arithmetic(self) -> Mapping[str, str]:
         """What decides the last bits of :meth:`value` now."""
         return self._now.arithmetic
+
+    def warm(self) -> None:
+        """Run once, with less where there is too little memory from the start."""
+        self._with_less(lambda engine: engine.warm())
 
     def predict(self, images: ImageTensor) -> Output:
         """Run images, shape (B, C, H, W), in parts where all at once are too many.
@@ -151,6 +155,17 @@ class EasedRuntime:
             )
 
         return self._with_less(run)
+
+    def layers(self, images: ImageTensor, targets: Sequence[int] = ()) -> Output:
+        """Run images; give the target layer and its gradient too.
+
+        Raises
+        ------
+        OutOfMemoryError
+            As :meth:`predict`.
+        """
+        self._try_again()
+        return self._with_less(lambda engine: engine.layers(images, targets))
 
     def value(
         self, image: FloatMap, baseline: FloatMap, regions: LabelMap, coalitions: CoalitionMatrix

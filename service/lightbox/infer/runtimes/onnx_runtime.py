@@ -25,6 +25,7 @@ import onnxruntime as ort
 from lightbox.domain.arrays import CoalitionMatrix, FloatMap, ImageTensor, LabelMap
 from lightbox.domain.errors import DeviceLostError, ModelPackageError, OutOfMemoryError
 from lightbox.infer.graphs.cam_graph import CAM, cam_graph
+from lightbox.infer.graphs.layer_graph import ACTIVATION, GRADIENT, TARGET, layer_graph
 from lightbox.infer.graphs.mask_graph import (
     BASELINE,
     COALITIONS,
@@ -93,22 +94,21 @@ class OnnxRuntime:
     ) -> None:
         self._thing = str(loaded.folder / WEIGHTS)
         self._threads = threads or _cores()
-        with_cam = cam_graph(loaded.weights, self._thing, loaded.package.explanation.target_layer)
+        self._weights, spec = loaded.weights, loaded.package.explanation
+        self._spec = spec
+        with_cam = cam_graph(
+            loaded.weights, self._thing, spec.target_layer, spec.layer_layout, spec.method
+        )
         self.target_layer = with_cam.target_layer
         self.way = with_cam.way
         self._network, self.device, self.note = self._open_on(with_cam.data, device)
+        self._layers: ort.InferenceSession | None = None
         self._masked = self._open(mask_graph(loaded.weights, self._thing), self.device)
         self._input = self._network.get_inputs()[0].name
         channels, height, width = self._network.get_inputs()[0].shape[1:]
         self.image_shape: tuple[int, int, int] = (channels, height, width)
         self.together = 1
         self.batch = min(max_batch, _CPU_BATCH) if self.device == "cpu" else max_batch
-
-    def warm(self) -> None:
-        """Run both sessions once, so that the first patient does not wait for it.
-
-        Sees, too, whether an image has the same bits in company as alone: how an engine adds may
-        depend on the batch, and a result must not depend on who came with it.
 
     @property
     def arithmetic(self) -> Mapping[str, str]:
@@ -120,6 +120,12 @@ class OnnxRuntime:
             "batch": str(self.batch),
             "precision": "fp32",
         }
+
+    def warm(self) -> None:
+        """Run both sessions once, so that the first patient does not wait for it.
+
+        Sees, too, whether an image has the same bits in company as alone: how an engine adds may
+        depend on the batch, and a result must not depend on who came with it.
 
         Raises
         ------
@@ -150,6 +156,26 @@ class OnnxRuntime:
         """
         logits, cam = self._run(self._network, [LOGITS, CAM], {self._input: images})
         return Output(logits, cam)
+
+    def layers(self, images: ImageTensor, targets: Sequence[int] = ()) -> Output:
+        """Run images; give logits, the target layer and the gradient of one class's logit too.
+
+        A third session, opened when it is first asked for: the fast path does not need it.
+
+        Raises
+        ------
+        OutOfMemoryError, DeviceLostError
+            As :meth:`predict`.
+        """
+        if self._layers is None:
+            spec = self._spec
+            made = layer_graph(self._weights, self._thing, spec.target_layer, spec.layer_layout)
+            self._layers = self._open(made.data, self.device)
+        asked = np.array(targets or [-1] * len(images), dtype=np.int64)
+        logits, activation, gradient = self._run(
+            self._layers, [LOGITS, ACTIVATION, GRADIENT], {self._input: images, TARGET: asked}
+        )
+        return Output(logits, None, activation, gradient, tuple(targets))
 
     def value(
         self,

@@ -1,4 +1,4 @@
-"""Differentiate each sample's largest logit by the target layer.
+"""Differentiate one logit of each sample by the target layer.
 
 Only the part between the two is differentiated: it is small, and with frozen weights it needs a
 few dozen operators. Samples do not mix in a network at rest, so one seed serves the batch.
@@ -13,14 +13,24 @@ from lightbox.domain.errors import ModelPackageError
 from lightbox.infer.graphs.network import Network
 from lightbox.infer.graphs.vjp.algebra import ALGEBRA
 from lightbox.infer.graphs.vjp.curves import CURVES
+from lightbox.infer.graphs.vjp.selection import SELECTION
 from lightbox.infer.graphs.vjp.step import Rule, Step
 from lightbox.infer.graphs.vjp.windows import WINDOWS
 
-RULES: dict[str, Rule] = {**ALGEBRA, **CURVES, **WINDOWS}
+RULES: dict[str, Rule] = {**ALGEBRA, **CURVES, **SELECTION, **WINDOWS}
 
 
-def gradient(network: Network, layer: str) -> str:
+def gradient(network: Network, layer: str, chosen: str) -> str:
     """Add the nodes of the vector-Jacobian product; return a tensor with the shape of ``layer``.
+
+    Parameters
+    ----------
+    network : Network
+        Open for surgery.
+    layer : str
+        Tensor to differentiate by.
+    chosen : str
+        Tensor of shape (B,), int64: the class whose logit is differentiated.
 
     Raises
     ------
@@ -28,18 +38,18 @@ def gradient(network: Network, layer: str) -> str:
         If the layer does not reach the logits, or an operator has no rule.
     """
     below, path = _between(network, layer)
-    slopes = {network.logits: _seed(network)}
+    slopes = {network.logits: _seed(network, chosen)}
     for node in reversed(path):
-        slope = slopes.get(node.output[0])
-        if slope is None:
+        known = [slopes[name] for name in node.output if name in slopes]
+        if not known:
             continue
-        step = Step(network, node, slope, below)
+        step = Step(network, node, known[0], below, slopes)
         rule = RULES.get(node.op_type)
         if rule is None:
             raise step.unsupported("has no derivative here")
         for source, outgoing in rule(step):
-            known = slopes.get(source)
-            slopes[source] = network.add("Add", known, outgoing) if known else outgoing
+            before = slopes.get(source)
+            slopes[source] = network.add("Add", before, outgoing) if before else outgoing
     return slopes[layer]
 
 
@@ -59,7 +69,6 @@ def _between(network: Network, layer: str) -> tuple[frozenset[str], list[NodePro
     return frozenset(below), path
 
 
-def _seed(network: Network) -> str:
-    winner = network.add("ArgMax", network.logits, axis=1, keepdims=0)
+def _seed(network: Network, chosen: str) -> str:
     classes = network.constant(np.array(network.classes), np.int64)
-    return network.add("OneHot", winner, classes, network.constant([0, 1], np.float32), axis=-1)
+    return network.add("OneHot", chosen, classes, network.constant([0, 1], np.float32), axis=-1)

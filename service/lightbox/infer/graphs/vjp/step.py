@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -27,12 +27,15 @@ class Step:
         Tensor with the gradient of the node's output, of the same shape.
     below : set of str
         Tensors that depend on the target layer: only these need a gradient.
+    slopes : mapping of str to str
+        Gradients known so far, for nodes with several outputs.
     """
 
     network: Network
     node: NodeProto
     slope: str
     below: frozenset[str]
+    slopes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def x(self) -> str:

@@ -15,6 +15,7 @@ from torch.nn import functional
 from lightbox.domain.arrays import FloatMap
 from lightbox.domain.errors import ModelPackageError
 from lightbox.infer.graphs.network import LOGITS, Network
+from lightbox.infer.graphs.target_layer import chosen_class
 from lightbox.infer.graphs.vjp.gradient import RULES, gradient
 from networks import a_graph, run
 
@@ -36,6 +37,10 @@ def node(op: str, inputs: str, y: str = "y", **attributes: object) -> NodeProto:
     made = helper.make_node(op, inputs.split(), [y])
     made.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
     return made
+
+
+def splitting(inputs: str, parts: str) -> NodeProto:
+    return helper.make_node("Split", inputs.split(), parts.split(), axis=-1)
 
 
 def one(op: str, function: Callable[[Tensor], Tensor], **attributes: object) -> Case:
@@ -201,6 +206,30 @@ CASES = [
         lambda x: 0.5 * x.flatten(1) @ torch.tensor(SQUARE).T,
         {"w": SQUARE},
     ),
+    Case(
+        "Gather of one row",
+        [node("Gather", "layer at", "y", axis=2)],
+        lambda x: x[:, :, 4],
+        {"at": np.array(-2)},
+    ),
+    Case(
+        "Gather that keeps its axis",
+        [node("Gather", "layer at", "y", axis=3)],
+        lambda x: x[..., 1:2],
+        {"at": ints(1)},
+    ),
+    Case(
+        "Slice from the middle",
+        [node("Slice", "layer first last axis", "y")],
+        lambda x: x[:, :, 1:-2],
+        {"first": ints(1), "last": ints(-2), "axis": ints(-2)},
+    ),
+    Case(
+        "Split of which one part is not read",
+        [splitting("layer sizes", "one two three"), node("Mul", "one three")],
+        lambda x: x[..., :1] * x[..., 4:],
+        {"sizes": ints(1, 3, 1)},
+    ),
 ]
 
 
@@ -225,7 +254,7 @@ def assert_agrees(case: Case, opset: int = 18) -> None:
     images = torch.tensor(drawn(4, *IMAGE))
     data, expected = a_head(case, images, opset)
     network = Network.read(data, "test.onnx")
-    network.add("Identity", gradient(network, "layer"), name="slope")
+    network.add("Identity", gradient(network, "layer", chosen_class(network)), name="slope")
     file = network.finish({LOGITS: ("batch", 3), "slope": ("batch", *IMAGE)})
     pixels = images.detach().numpy()
 
@@ -249,6 +278,30 @@ def test_gelu_of_opset_20_agrees_with_autograd() -> None:
     assert_agrees(one("Gelu", functional.gelu), opset=20)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "constants", "why"),
+    [
+        ([node("Gather", "layer at", "y", axis=2)], {"at": ints(0, 1)}, "more than one constant"),
+        (
+            [node("Slice", "layer first last axis step", "y")],
+            {"first": ints(0), "last": ints(6), "axis": ints(2), "step": ints(2)},
+            "every second one",
+        ),
+    ],
+)
+def test_a_part_that_cannot_be_put_back_is_said(
+    nodes: list[NodeProto], constants: dict[str, FloatMap], why: str
+) -> None:
+    case = Case(
+        "", nodes, lambda x: x[:, :, ::2] if "step" in constants else x[:, :, :2], constants
+    )
+    data, _ = a_head(case, torch.tensor(drawn(2, *IMAGE)), 18)
+    network = Network.read(data, "test.onnx")
+
+    with pytest.raises(ModelPackageError, match=why):
+        gradient(network, "layer", chosen_class(network))
+
+
 def test_an_operator_without_a_rule_is_named() -> None:
     nodes = [
         node("Identity", "image", "layer"),
@@ -259,7 +312,7 @@ def test_an_operator_without_a_rule_is_named() -> None:
     network = Network.read(a_graph(nodes, {"matrix": drawn(60, 3)}), "test.onnx")
 
     with pytest.raises(ModelPackageError, match=r"operator Sin .* has no derivative here"):
-        gradient(network, "layer")
+        gradient(network, "layer", chosen_class(network))
 
 
 def test_a_layer_that_leads_nowhere_is_refused() -> None:
@@ -271,4 +324,4 @@ def test_a_layer_that_leads_nowhere_is_refused() -> None:
     network = Network.read(a_graph(nodes, {"matrix": drawn(60, 3)}), "test.onnx")
 
     with pytest.raises(ModelPackageError, match="'aside' does not lead to the logits"):
-        gradient(network, "aside")
+        gradient(network, "aside", chosen_class(network))
