@@ -40,6 +40,7 @@ from lightbox.domain.jobs import Job, JobPath, moved
 from lightbox.domain.levels import Levels
 from lightbox.domain.result import ListedReason, ResultKind
 from lightbox.domain.urgency import Urgency
+from lightbox.domain.webhooks import NotificationEvent
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of :meth:`Metrics.exposition`."""
@@ -127,30 +128,23 @@ class Metrics:
         )
         self.received_bytes = counter("received_bytes_total", "Bytes of instances stored.")
         self.associations_active = gauge("associations_active", "Open incoming associations.")
-        self.receive_seconds = histogram(
-            "receive_seconds", "Last byte read to durable, one instance.", _SHORT
-        )
+        self.receive_seconds = histogram("receive_seconds", "Last byte read to durable.", _SHORT)
         self.jobs_waiting = gauge("jobs_waiting", "Jobs placed and not started.", "urgency")
         self.jobs_running = gauge("jobs_running", "Jobs that a worker holds.", "path")
         self.stage_seconds = histogram(
             "stage_seconds", "Time of a job in one stage.", _SECONDS, "stage", "urgency"
         )
         self.turnaround_seconds = histogram(
-            "turnaround_seconds",
-            "Last instance received to all results stored at their destinations.",
-            _SECONDS,
-            "path",
-            "urgency",
+            "turnaround_seconds", "Last byte received to all stored.", _SECONDS, "path", "urgency"
         )
         self.deadlines = counter(
             "deadlines_total", "Jobs by whether they met their deadline.", "urgency", "outcome"
         )
         self.results = counter(
-            "results_total",
-            "Result objects by what became of them.",
-            "kind",
-            "destination",
-            "outcome",
+            "results_total", "Results by what became of them.", "kind", "destination", "outcome"
+        )
+        self.notifications = counter(
+            "notifications_total", "Notifications by what became of them.", "webhook", "outcome"
         )
         self.delivery_retries = counter("delivery_retries_total", "Deliveries put off.")
         self.dead_letters = gauge("dead_letters", "Results given up and not revived.")
@@ -163,9 +157,7 @@ class Metrics:
         self.worker_condition = gauge(
             "worker_condition", "1 while something is not as it should be.", "model", "what"
         )
-        self.worker_replacements = gauge(
-            "worker_replacements", "Workers replaced because their device was lost."
-        )
+        self.worker_replacements = gauge("worker_replacements", "Workers that lost their device.")
         self.model_evaluations = counter(
             "model_evaluations_total", "Images that a network was run on.", "model", "path"
         )
@@ -219,6 +211,11 @@ class Metrics:
         """Go by other destinations from now on; series of those that are gone stay as they are."""
         self._destinations = tuple(names)
         self._begin_results()
+
+    def know_webhook(self, name: str) -> None:
+        """Start the series of a webhook."""
+        for outcome in ("sent", "delayed", "dropped"):
+            self.notifications.labels(name, outcome)
 
     def know_model(self, name: str, version: str, sha256: str) -> None:
         """Show a model that is served, and start its series."""
@@ -292,6 +289,8 @@ class Metrics:
             arrival = event.arrival
             delay = at - arrival.received_at
             self.count_received(arrival.calling_ae, 0, delay, event.instance.size_bytes)
+        elif isinstance(event, NotificationEvent):
+            self.notifications.labels(event.webhook, event.outcome).inc()
         elif isinstance(event, DeliveryDelayed):
             self.delivery_retries.inc(int(event.is_tried))
         elif isinstance(event, JobPlaced):

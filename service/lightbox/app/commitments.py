@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from lightbox.deliver.association import Peer
+from lightbox.deliver.association import peer_of
 from lightbox.deliver.commitment.ask import Commitment
 from lightbox.deliver.commitment.report import Reporter
 from lightbox.deliver.commitment.wire import CommitmentAsker, send_report
@@ -27,6 +28,9 @@ from lightbox.ports import Clock
 from lightbox.receive.commitment import JudgeHere, Judgement
 from lightbox.receive.stored_file import holds
 from lightbox.settings import DestinationSettings, Settings
+
+_PATIENCE = 60.0
+"""Seconds that a question on the wire may take before its asker is left behind."""
 
 
 class Commitments:
@@ -59,43 +63,79 @@ class Commitments:
     ) -> None:
         self._clock = clock
         ours = settings.dicom.ae_title
-        self._asking = tuple(
-            _asking(each, ours, ledger, sends[each.name], clock, woke)
+        self._ask = partial(_asking, calling_ae=ours, ledger=ledger, clock=clock, woke=woke)
+        self._asking = {
+            each: self._ask(each, send=sends[each.name])
             for each in settings.destinations
             if asks(each)
-        )
+        }
         self._reporter = Reporter(
-            {each.ae_title: each for each in settings.destinations if not each.stow},
+            _peers(settings),
             judge=partial(judge, root, ledger.instances_of),
             send=partial(_report, ours),
             ledger=ledger,
             clock=clock,
         )
 
+    def configure(
+        self,
+        settings: Settings,
+        sends: Mapping[str, Send],
+        history: Callable[[], Sequence[Recorded]],
+    ) -> None:
+        """Ask and answer other destinations from now on.
+
+        Parameters
+        ----------
+        sends : mapping of str to Send
+            The outboxes, those of changed destinations already in place.
+        history : callable
+            Returns the rows that matter, as at a start; called where a destination is new.
+        """
+        before, wanted = self._asking, [each for each in settings.destinations if asks(each)]
+        fresh = {
+            each: self._ask(each, send=sends[each.name]) for each in wanted if each not in before
+        }
+        rows = history() if fresh else ()
+        for asking in fresh.values():
+            asking.resume(rows)
+        self._asking = {each: fresh.get(each) or before[each] for each in wanted}
+        self._reporter.configure(_peers(settings))
+        for given, asking in before.items():
+            if given not in self._asking:
+                # It may be on the wire; nobody waits for that here.
+                threading.Thread(target=asking.close, args=(_PATIENCE,), daemon=True).start()
+        for asking in fresh.values():
+            asking.start()
+
     def resume(self, history: Sequence[Recorded]) -> None:
         """Take in what was recorded before this start."""
-        for each in self._asking:
+        for each in self._asking.values():
             each.resume(history)
         for row in history:
             self._reporter.follow(row)
 
     def follow(self, row: Recorded) -> None:
         """Take in one more row."""
-        for each in self._asking:
+        for each in self._asking.values():
             each.follow(row)
         self._reporter.follow(row)
 
     def start(self) -> None:
         """Start asking and answering."""
-        for each in self._asking:
+        for each in self._asking.values():
             each.start()
         self._reporter.start()
 
     def close(self, seconds: float) -> None:
         """Stop within so many seconds; what is open stays in the ledger."""
         until = self._clock.monotonic() + seconds
-        for close in (*(each.close for each in self._asking), self._reporter.close):
+        for close in (*(each.close for each in self._asking.values()), self._reporter.close):
             close(max(until - self._clock.monotonic(), 0.0))
+
+
+def _peers(settings: Settings) -> dict[str, DestinationSettings]:
+    return {each.ae_title: each for each in settings.destinations if not each.stow}
 
 
 def asks(given: DestinationSettings) -> bool:
@@ -135,6 +175,7 @@ def judge_here(settings: Settings, root: Path, ledger: SqliteLedger) -> JudgeHer
 
 def _asking(
     given: DestinationSettings,
+    *,
     calling_ae: str,
     ledger: SqliteLedger,
     send: Send,
@@ -145,7 +186,7 @@ def _asking(
         ledger.record(report)
         woke()
 
-    asker = CommitmentAsker(_peer(given, calling_ae), reported)
+    asker = CommitmentAsker(peer_of(given, calling_ae), reported)
     return Commitment(
         given,
         ask=asker.ask,
@@ -163,8 +204,4 @@ def _report(
     kept: Sequence[Reference],
     failed: Sequence[Failure],
 ) -> None:
-    send_report(_peer(to, calling_ae), transaction, kept, failed)
-
-
-def _peer(given: DestinationSettings, calling_ae: str) -> Peer:
-    return Peer(given.name, given.ae_title, given.host, given.port, calling_ae)
+    send_report(peer_of(to, calling_ae), transaction, kept, failed)

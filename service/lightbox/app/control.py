@@ -80,21 +80,23 @@ class Control:
         self._bell = Doorbell(root, "control")
         self.lock = threading.RLock()
         self.desk = Desk(account)
+        self.watchers: list[Callable[[Sequence[Recorded]], None]] = []
         self._associations = 0
         self._running: dict[str, Job] = {}
         self._dead: set[tuple[str, str]] = set()
         self._live = Live(ledger, account, self.lock, clock, arrived_within)
         self.read_model = ReadModel(ledger.folder, account.expected)
 
-    def resume(self) -> None:
-        """Take in what is live, then lead on what the last run left behind."""
+    def resume(self) -> tuple[Recorded, ...]:
+        """Take in what is live, lead on what the last run left behind; return its rows."""
         history = self._live.resume()
         for recorded in history:
             self._keep_count(recorded, self._job_of(recorded))
         for given in self._settings.destinations:
             for parcel in still_to_send(history, given):
-                self._sends[given.name].resume(parcel)
+                self._road.send_on(parcel, given.name, self.account.placed_job(parcel.job_id))
         self._road.resume(self.account, history, self._live.arrived_since)
+        return history
 
     def run(self, stopping: threading.Event, *errands: Callable[[], None]) -> None:
         """Follow the ledger until told to stop; run the errands after each look at it."""
@@ -134,6 +136,8 @@ class Control:
         for recorded, job in zip(rows, jobs, strict=True):
             self._log(recorded, job)
             self._road.follow(recorded, job)
+        for watch in self.watchers:
+            watch(rows)
 
     def _job_of(self, recorded: Recorded) -> Job | None:
         job_id = getattr(recorded.event, "job_id", None)

@@ -9,19 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import assert_never
+from typing import Protocol, TypeAlias
 
 from lightbox.app.catalogue import methods
 from lightbox.app.letterbox import Letterbox
+from lightbox.app.reload.renewal import Renewal
 from lightbox.app.switch import Flag, Switch
 from lightbox.deliver.outbox import Parcel, dead_letters
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account
-from lightbox.domain.errors import LedgerError, OperationError
+from lightbox.domain.errors import ConfigurationError, LedgerError, OperationError
 from lightbox.domain.events import (
     DeliveryRevived,
     JobFailed,
@@ -30,7 +31,7 @@ from lightbox.domain.events import (
     StudyUrged,
 )
 from lightbox.domain.jobs import JobPath, job_identity
-from lightbox.domain.operations import ALL, Outcome, Request, resume_words, stop_words
+from lightbox.domain.operations import ALL, Action, Outcome, Request, resume_words, stop_words
 from lightbox.domain.result import ListedReason
 from lightbox.domain.standing import DeliveryState, JobStanding, JobState
 from lightbox.domain.urgency import Urged, Urgency
@@ -42,6 +43,9 @@ from lightbox.storage.files import Files
 
 _log = logging.getLogger(__name__)
 
+Destinations: TypeAlias = Mapping[str, tuple[DestinationSettings, Send]]
+"""By name."""
+
 _LOOKS = 2
 """Looks after a resume in which what waited is placed again: another thread may just have placed
 a job that the first look does not know of yet. Placing twice is placing once."""
@@ -50,13 +54,31 @@ _CAN_CANCEL = frozenset(
 )
 
 
+class Records(Protocol):
+    """All that was ever accepted, a study at a time (``ledger/read_model/read.py``)."""
+
+    def study_of(self, uid: str) -> str:
+        """Return the study that a UID of a study, an instance or a result belongs to, or ""."""
+        ...
+
+    def account_of(self, studies: Collection[str]) -> Account:
+        """Return the account of some studies."""
+        ...
+
+    def needing_person(self) -> tuple[str, ...]:
+        """Return studies with something that failed."""
+        ...
+
+
 class Operations:
     """Does what a person asks, and follows the stop switch.
 
     Parameters
     ----------
     account : Account
-        Where everything stands; read under ``lock``.
+        Where everything stands that is open; read under ``lock``.
+    read_model : Records
+        Where anything stands that ever was.
     destinations : mapping of str to (DestinationSettings, Send)
         By name.
     """
@@ -67,19 +89,22 @@ class Operations:
         root: Path,
         ledger: Ledger,
         account: Account,
+        read_model: Records,
         lock: AbstractContextManager[object],
         place: Place,
         queue: Queue,
-        destinations: Mapping[str, tuple[DestinationSettings, Send]],
+        destinations: Destinations,
         switch: Switch,
         clock: Clock,
     ) -> None:
         self._ledger = ledger
         self._account = account
+        self._records = read_model
         self._lock = lock
         self._place = place
         self._queue = queue
         self._destinations = destinations
+        self._renewal: Renewal | None = None
         self._switch = switch
         self._letterbox = Letterbox(root, Files(), clock)
         self._one_at_a_time = threading.Lock()
@@ -88,6 +113,14 @@ class Operations:
         self._go_on_for = 0
         switch.prepare()
         self._letterbox.prepare()
+
+    def configure(self, destinations: Destinations) -> None:
+        """Know other destinations from now on."""
+        self._destinations = destinations
+
+    def reload_with(self, renewal: Renewal) -> None:
+        """Have this take up another configuration when a person asks for it."""
+        self._renewal = renewal
 
     def perform(self, request: Request) -> Outcome:
         """Do what is asked.
@@ -99,22 +132,17 @@ class Operations:
         LedgerError
             If it could not be written down. The stop switch works all the same.
         """
+        do: dict[Action, Callable[[Request], Outcome]] = {
+            "retry": self._retry,
+            "cancel": self._cancel,
+            "audit": self._audit,
+            "urgency": self._urge,
+            "reload": self._reload,
+            "stop": self._stop,
+            "resume": self._resume,
+        }
         with self._one_at_a_time:
-            match request.action:
-                case "retry":
-                    return self._retry(request)
-                case "cancel":
-                    return self._cancel(request)
-                case "audit":
-                    return self._audit(request)
-                case "urgency":
-                    return self._urge(request)
-                case "stop":
-                    return self._stop(request)
-                case "resume":
-                    return self._resume(request)
-                case _:
-                    assert_never(request.action)
+            return do[request.action](request)
 
     def look(self) -> None:
         """Answer the commands and follow the switch; control calls this several times a second."""
@@ -222,8 +250,7 @@ class Operations:
     def _audit_of(self, fast: JobStanding, method: str, by: str) -> tuple[bool, str]:
         job = fast.job
         name = job_identity(JobPath.AUDIT, job.instances, job.model_sha256, method)
-        with self._lock:
-            known = self._account.job(name)
+        known = self._records.account_of((job.study_instance_uid,)).job(name)
         if known is not None:
             mend = "; try it again: lightbox retry" if known.state is JobState.FAILED else ""
             return False, f"{_words(known)}: is there already ({known.state}){mend}"
@@ -240,8 +267,7 @@ class Operations:
                 f"one of {', '.join(allowed)}",
             )
         urgency, study = Urgency(request.urgency), self._study_of(request.subject)
-        with self._lock:
-            jobs = tuple(self._account.of(study).jobs_of())
+        jobs = self._records.account_of((study,)).jobs_of()
         rule = f"{urgency} by {request.by}"
         urged = Urged(urgency, rule, request.at, is_floor=False)
         acted = OperatorActed(
@@ -254,12 +280,20 @@ class Operations:
         return Outcome(is_done=True, lines=(*lines, rest))
 
     def _study_of(self, uid: str) -> str:
-        with self._lock:
-            jobs = self._account.jobs_of(uid)
-            is_study = bool(self._account.study(uid).instances)
-        if not (jobs or is_study):
+        study = self._records.study_of(uid)
+        if not study:
             raise OperationError(uid, "is not known here", "see: lightbox studies")
-        return jobs[0].job.study_instance_uid if jobs else uid
+        return study
+
+    def _reload(self, request: Request) -> Outcome:
+        if self._renewal is None:
+            raise OperationError("configuration", "cannot be taken up yet", "ask again in a moment")
+        self._ledger.record(OperatorActed("reload", ALL, request.by, request.at))
+        try:
+            return self._renewal.reload(request)
+        except ConfigurationError as error:
+            old = "the old configuration stays in force"
+            raise OperationError(error.thing, f"{error.reason}; {old}", error.mend) from None
 
     # ------------------------------------------------------------------------------- stop switch
     def _stop(self, request: Request) -> Outcome:
@@ -292,13 +326,12 @@ class Operations:
             send.release()
 
     def _jobs(self, uid: str) -> tuple[JobStanding, ...]:
-        with self._lock:
-            jobs = self._account.jobs_of(uid)
-            study = self._account.study(uid) if uid else None
+        studies = (self._study_of(uid),) if uid else self._records.needing_person()
+        account = self._records.account_of(studies)
+        jobs = account.jobs_of(uid)
         if jobs or not uid:
             return jobs
-        if study is None or not study.instances:
-            raise OperationError(uid, "is not known here", "see: lightbox studies")
+        study = account.study(studies[0])
         reasons = sorted({s.verdict.detail or s.verdict.reason for s in study.instances} - {""})
         raise OperationError(
             uid, f"has no job: {'; '.join(reasons) or 'it is not complete yet'}", "see the timeline"

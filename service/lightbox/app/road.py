@@ -26,10 +26,13 @@ each study goes on from its last event, by the same table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from lightbox.app.commitments import Commitments
 from lightbox.app.predecessor import is_before
+from lightbox.app.senders import senders
+from lightbox.deliver.outbox import Parcel
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account
 from lightbox.domain.audit import AuditPolicy, critical, why_audit
@@ -57,8 +60,8 @@ from lightbox.ports import Ledger
 from lightbox.schedule.place import Place
 from lightbox.studies.assemble import Assemble
 
-Wants = Callable[[Job, Result, str], bool]
-"""Whether a destination (by name) is to get this result of this job."""
+Wants = Callable[[Job, Result, str, Callable[[], frozenset[str]]], bool]
+"""Whether a destination (by name) is to get this result of this job, that these AE titles sent."""
 
 Unfinished = Callable[[str], Iterable[Job]]
 """Study Instance UID → its jobs without an end, as they are now."""
@@ -96,6 +99,13 @@ class Road:
         self._unfinished = unfinished
         self._successors: dict[str, str] = {}
 
+    def configure(
+        self, describe: Describe, wants: Wants, audits: AuditPolicy, sends: Mapping[str, Send]
+    ) -> None:
+        """Lead by other rules and to other destinations from now on."""
+        self._describe, self._wants = describe, wants
+        self._audits, self._sends = audits, sends
+
     def follow(self, recorded: Recorded, job: Job | None) -> None:
         """Lead one event to its next door; ``job`` is the one that the event belongs to."""
         self._commitments.follow(recorded)
@@ -119,6 +129,17 @@ class Road:
                 self._send(recorded, event, job)
             case _:
                 pass
+
+    def is_meant(self, job: Job, result: Result, destination: str) -> bool:
+        """Say whether the configuration sends this result of this job there."""
+        return self._wants(job, result, destination, partial(senders, self._ledger, job))
+
+    def send_on(self, parcel: Parcel, destination: str, job: Job | None) -> None:
+        """After a start: send what has not arrived, where it is still meant to go there."""
+        if job is None or self.is_meant(job, parcel.result, destination):
+            self._sends[destination].resume(parcel)
+        else:
+            self._record((_not_meant(job, parcel.result, destination),))
 
     def tick(self) -> float | None:
         """Close the series that are due; return when the next one will be (or None)."""
@@ -166,17 +187,16 @@ class Road:
         )
 
     def _send(self, recorded: Recorded, event: ResultsWritten, job: Job) -> None:
+        self._settle_without(event)
         if self._came_too_late(recorded, event):
             self._withdraw(event)
             return
         for name, send in self._sends.items():
             for result in event.results:
-                if self._wants(job, result, name):
+                if self.is_meant(job, result, name):
                     send.take(event.job_id, event.study, result, job.urgency)
                 else:
-                    why = "the configuration does not send this here"
-                    uid = result.sop_instance_uid
-                    self._record((NotTaken(event.study, event.job_id, uid, name, why),))
+                    self._record((_not_meant(job, result, name),))
 
     def recall(self, history: Sequence[Recorded]) -> None:
         """Remember what the doors knew in the last run."""
@@ -227,6 +247,18 @@ class Road:
             urged = Urged(Urgency.HIGH, rule, recorded.at, is_floor=True)
             self._record((StudyUrged(event.study, urged),))
 
+    def _settle_without(self, event: ResultsWritten) -> None:
+        """Settle what was written for a destination that the configuration has no more."""
+        why = "the configuration has no destination of this name any more"
+        gone = [name for name in event.destinations if name not in self._sends]
+        self._record(
+            tuple(
+                NotTaken(event.study, event.job_id, result.sop_instance_uid, name, why)
+                for result in event.results
+                for name in gone
+            )
+        )
+
     def _audit_where_due(self, event: Predicted, job: Job) -> None:
         package = self._packages.get(job.model)
         if package is None:
@@ -238,3 +270,8 @@ class Road:
     def _record(self, events: Sequence[Event]) -> None:
         if events:
             self._ledger.record(*events)
+
+
+def _not_meant(job: Job, result: Result, destination: str) -> NotTaken:
+    why = "the configuration does not send this here"
+    return NotTaken(job.study_instance_uid, job.job_id, result.sop_instance_uid, destination, why)

@@ -7,6 +7,7 @@ goes on there.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -51,6 +52,8 @@ from lightbox.storage.folder import FolderStorage
 _DRAIN = 6.0
 _LOOK_AT_SWITCH = 0.25
 
+_log = logging.getLogger(__name__)
+
 
 def work(settings: Settings) -> None:
     """Run jobs until told to stop; what is unfinished then goes on at the next start."""
@@ -73,7 +76,9 @@ def work(settings: Settings) -> None:
         chances=Chances(brake.check, brake.defer, place.breakers.asking),
         predict=Predict(
             {
-                name: Passes(runtime, clock, lambda images, name=name: tell(batch=images, model=name))
+                name: Passes(
+                    runtime, clock, lambda images, name=name: tell(batch=images, model=name)
+                )
                 for name, runtime in place.runtimes.items()
             },
             place.served.by_name,
@@ -171,6 +176,13 @@ def _warm(settings: Settings, at: Layout, notices: Notices, clock: SystemClock) 
         chunks[name] = pace.chunk if chunk == "auto" else chunk
         notices.say("devices", name, f"{runtime.device}. {runtime.note}".rstrip(". "))
         notices.say("bounds", name, bound)
+        _log.info(
+            "model %s: %s of layer %s, %s",
+            name,
+            loaded.package.explanation.method,
+            runtime.target_layer,
+            runtime.way,
+        )
         if chunk == "auto" and not pace.holds:
             words = f"{pace.chunk} evaluations take {pace.seconds:.2f} s, urgent images may wait"
             notices.say("slow", name, f"{words} {bound:g} s for an audit: lower worker.max_batch")

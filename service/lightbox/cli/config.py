@@ -1,21 +1,34 @@
-"""``lightbox config``: check, describe or print the configuration."""
+"""``lightbox config``: check, describe, print or take up the configuration."""
 
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from lightbox.app.clock import SystemClock
+from lightbox.app.doorbell import Doorbell
+from lightbox.app.layout import layout
+from lightbox.app.letterbox import PATIENCE, ask
+from lightbox.app.reload.accepted import Accepted, kept
 from lightbox.app.site_check import check as site_check
+from lightbox.cli.asking import request, say
 from lightbox.cli.display import show_json, show_table
 from lightbox.cli.invocation import Invocation
+from lightbox.domain.errors import ConfigurationError
+from lightbox.domain.events import ConfigurationTaken
 from lightbox.domain.keys import leaves, model_at, spelled
+from lightbox.domain.operations import ALL
 from lightbox.domain.quantities import READS_SIZE, READS_TIME, as_size, as_time
+from lightbox.ledger.timeline import LedgerReader
 from lightbox.settings import Settings
+from lightbox.storage.files import Files
 
 _WIDTH = 96
 _SECRETS = frozenset({"web.token", "database.url"})
@@ -35,7 +48,7 @@ _SAMPLES: dict[str, dict[str, object]] = {
 
 @click.group(epilog="Example: lightbox -c /etc/lightbox.toml config check")
 def config() -> None:
-    """Check, describe or print the configuration."""
+    """Check, describe, print or take up the configuration."""
 
 
 @config.command()
@@ -72,6 +85,51 @@ def schema() -> None:
 def example() -> None:
     """Print a file with every key, its default and what it does."""
     click.echo(example_text(), nl=False)
+
+
+@config.command("reload")
+@click.pass_obj
+def reload_(invocation: Invocation) -> int:
+    """Have the running service take up rules, destinations and limits as the file has them now.
+
+    No association is dropped and nothing waits. A file with an error in it is refused, and all
+    stays as it was. What cannot change while the service runs (ports, AE title, data directory,
+    models …) is named: it needs a restart. SIGHUP does the same.
+    """
+    try:
+        settings = invocation.settings()
+        site_check(settings)
+    except ConfigurationError as error:
+        old = "the old configuration stays in force"
+        raise ConfigurationError(error.thing, f"{error.reason}; {old}", error.mend) from None
+    root = layout(settings).root
+    asked = request("reload", ALL)
+    outcome = ask(root, asked, Files(), SystemClock())
+    code = say(outcome)
+    accepted = kept(root)
+    if code or accepted is None or accepted.at != asked.at:
+        return code
+    late = [role for role in ("receive", "work") if not _has_taken(root, role, accepted)]
+    for role in late:
+        click.echo(f"{role}: has not taken it up yet (see its log)", err=True)
+    return 1 if late else 0
+
+
+def _has_taken(root: Path, role: str, accepted: Accepted) -> bool:
+    """Wait until a process has written down that it took the configuration up."""
+    clock = SystemClock()
+    event = ConfigurationTaken(role, accepted.digest, accepted.by, accepted.at)
+    give_up = clock.monotonic() + PATIENCE
+    reader, nap = LedgerReader(root / "ledger"), Doorbell(root, f"reload-{os.getpid()}")
+    try:
+        while reader.find(event.key) is None:
+            if clock.monotonic() > give_up:
+                return False
+            nap.wait(0.05)
+    finally:
+        nap.close()
+        reader.close()
+    return True
 
 
 def in_force(settings: Settings) -> dict[str, object]:

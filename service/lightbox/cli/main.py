@@ -39,7 +39,7 @@ COMMANDS = {
     "bench": "Measure speed on this machine, side by side with peers.",
     "methods": "List the explanation methods.",
     "rules": "Say what an instance would meet, and why.",
-    "config": "Check, describe or print the configuration.",
+    "config": "Check, describe, print or take up the configuration.",
 }
 """Name → one line of help; ``NAME`` lives in ``lightbox.cli.NAME`` as an object ``NAME``."""
 

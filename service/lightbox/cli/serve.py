@@ -53,14 +53,15 @@ def _in_force(invocation: Invocation) -> Loaded:
 
 
 def _role(role: str, loaded: Loaded) -> None:
-    from lightbox.app import roles
-
     if role == "receive":
-        roles.receive(loaded.settings)
+        from lightbox.app.roles import receive
+
+        receive(loaded.settings)
     elif role == "control":
+        from lightbox.app.controlling import control
         from lightbox.console.view import open_console
 
-        roles.control(loaded, open_console)
+        control(loaded, open_console)
     else:
         from lightbox.app.working import work
 

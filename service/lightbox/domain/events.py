@@ -27,6 +27,7 @@ from lightbox.domain.prediction import Prediction
 from lightbox.domain.result import ListedReason, Result
 from lightbox.domain.study import Arrival, Instance
 from lightbox.domain.urgency import Urged, Urgency
+from lightbox.domain.webhooks import NotificationEvent, WebhookKnown
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +395,44 @@ class ServiceMarked:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationTaken:
+    """app.reload: a process has taken up another configuration while it ran.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 of what is in force now.
+    by : str
+        Who asked for it; ``at`` is when, seconds since 1970.
+    file : str
+        Where it was read, "" for none.
+    changed : tuple of str
+        Keys that changed in this process's settings.
+    restart : tuple of str
+        Keys that the file changes and that wait for a restart.
+    """
+
+    role: str
+    digest: str
+    by: str
+    at: float
+    file: str = ""
+    changed: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    kind: Literal["configuration_taken"] = "configuration_taken"
+
+    @property
+    def study(self) -> str:
+        """None in particular."""
+        return ""
+
+    @property
+    def key(self) -> str:
+        """One per process and request."""
+        return f"{self.kind}:{self.role}:{self.digest}:{self.at}"
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorActed:
     """app.operations: a person asked for something; what came of it are events of its own.
 
@@ -409,7 +448,7 @@ class OperatorActed:
         What else was asked for: the urgency.
     """
 
-    action: Literal["retry", "cancel", "audit", "urgency", "stop", "resume", "reload"]
+    action: Literal["retry", "cancel", "audit", "urgency", "stop", "resume", "reload", "drill"]
     subject: str
     by: str
     at: float
@@ -459,7 +498,10 @@ Event: TypeAlias = (
     | CommitmentRequested
     | CommitmentAnswered
     | ServiceMarked
+    | ConfigurationTaken
     | OperatorActed
+    | WebhookKnown
+    | NotificationEvent
 )
 
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Discriminator("kind")])

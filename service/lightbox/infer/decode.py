@@ -58,12 +58,17 @@ class DecodePool:
         self, processes: int = 2, limits: Limits | None = None, grace: float = 10.0
     ) -> None:
         self._limits = limits or Limits()
-        self._patience = 2 * self._limits.decode_time + grace
+        self._grace = grace
         self._idle: queue.Queue[_Child | None] = queue.Queue()
         self._children: set[_Child] = set()
         self._closed = False
         for _ in range(processes):
             self._idle.put(self._started())
+
+    def configure(self, limits: Limits) -> None:
+        """Keep other limits from now on: each child is replaced before its next file."""
+        if limits != self._limits:
+            self._limits = limits
 
     def frames(self, request: FramesRequest) -> Generator[Frame]:
         """Decode frames, one after the other; whoever stops early costs the pool a child.
@@ -96,7 +101,7 @@ class DecodePool:
         if child is None or self._closed:
             self._idle.put(None)  # for whoever waits beside us
             raise ClosedError
-        if child.is_alive():
+        if child.is_alive() and child.limits is self._limits:
             return child
         self._discard(child)
         return self._started()
@@ -110,7 +115,8 @@ class DecodePool:
         self._idle.put(child)
 
     def _started(self) -> _Child:
-        child = _Child(self._limits, self._patience)
+        limits = self._limits
+        child = _Child(limits, 2 * limits.decode_time + self._grace)
         self._children.add(child)
         return child
 
@@ -145,7 +151,7 @@ class _Child:
     """One process and the two pipes to it."""
 
     def __init__(self, limits: Limits, patience: float) -> None:
-        self._limits = limits
+        self.limits = limits
         self._patience = patience
         self._ready = False
         program = [sys.executable, "-m", "lightbox.infer.decode_child"]
@@ -211,7 +217,7 @@ class _Child:
         rank = len(header.picture)
         if header.tensor != (1, spec.channels, *spec.size) or rank not in {2, 3}:
             raise _LostError("the decoder answered with another shape")
-        if min(header.picture) < 1 or np.prod(header.picture) > self._limits.pixels:
+        if min(header.picture) < 1 or np.prod(header.picture) > self.limits.pixels:
             raise _LostError("the decoder answered with another size")
         tensor = self._array(header.tensor, np.dtype(np.float32))
         picture = self._array(header.picture, np.dtype(np.uint8))
@@ -255,7 +261,7 @@ class _Child:
         """Say how the process ended."""
         code = self._process.wait()
         if code == -signal.SIGXCPU:
-            return f"it took more than {self._limits.decode_time:.0f} s of CPU time"
+            return f"it took more than {self.limits.decode_time:.0f} s of CPU time"
         if code < 0:
             return f"the decoder crashed ({signal.Signals(-code).name})"
         return f"the decoder gave up (exit {code})"  # a panic of a decoder written in Rust

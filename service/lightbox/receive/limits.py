@@ -28,6 +28,11 @@ class Admission:
         self._active = 0
         self._lock = threading.Lock()
 
+    def configure(self, overall: int, per_peer: int) -> None:
+        """Keep other limits from now on; nobody who is in is sent away."""
+        with self._lock:
+            self._overall, self._per_peer = overall, per_peer
+
     @property
     def active(self) -> int:
         """How many are established now."""
@@ -64,6 +69,11 @@ class Memory:
         self._limit = limit
         self._held = 0
         self._lock = threading.Lock()
+
+    def configure(self, limit: int) -> None:
+        """Keep another limit from now on."""
+        with self._lock:
+            self._limit = limit
 
     @property
     def held(self) -> int:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from lightbox.domain.errors import ConfigurationError
 from lightbox.ports import Clock, Ledger
@@ -72,6 +73,18 @@ class Listener:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._listening: list[tuple[socket.socket, threading.Thread]] = []
+
+    def configure(self, settings: Dicom, judge_here: JudgeHere) -> None:
+        """Go by other limits and AE titles from now on; open associations keep theirs.
+
+        Address and port are those that were bound.
+        """
+        self._shared.admission.configure(
+            settings.max_associations, settings.limits.associations_per_peer
+        )
+        self._shared.memory.configure(settings.limits.memory)
+        self._shared = replace(self._shared, settings=settings, judge_here=judge_here)
+        self._settings = settings
 
     @property
     def port(self) -> int:

@@ -24,6 +24,10 @@ class Reserve:
         self._root = root
         self._reserve_bytes = reserve_bytes
 
+    def configure(self, reserve_bytes: int) -> None:
+        """Keep another reserve from now on."""
+        self._reserve_bytes = reserve_bytes
+
     def free_bytes(self) -> int:
         """Return what an ordinary user can still write."""
         disk = os.statvfs(self._root)

@@ -33,6 +33,7 @@ from lightbox.domain.commitment import (
 from lightbox.domain.events import (
     AssociationReleased,
     Attributed,
+    ConfigurationTaken,
     DeadLettered,
     Delivered,
     DeliveryDelayed,
@@ -53,6 +54,13 @@ from lightbox.domain.events import (
 )
 from lightbox.domain.result import ListedReason
 from lightbox.domain.urgency import Urged, Urgency
+from lightbox.domain.webhooks import (
+    Happening,
+    NotificationDelayed,
+    NotificationDropped,
+    NotificationSent,
+    WebhookKnown,
+)
 
 JOB = a_job()
 STUDY, NAME = JOB.study_instance_uid, JOB.job_id
@@ -78,6 +86,7 @@ EVENTS: list[Event] = [
     StudyUrged(STUDY, Urged(Urgency.STAT, "STAT by anna", NOON, is_floor=False)),
     DeliveryRevived(STUDY, NAME, UID, "pacs", 11, "anna"),
     OperatorActed("stop", "all", "anna", NOON),
+    ConfigurationTaken("work", "ab", "anna", NOON, "/etc/lightbox.toml", ("rules",), ("web.port",)),
     CommitmentAsked(STUDY, "pacs", "2.25.7", (ResultReference(NAME, "1.2", UID),)),
     CommitmentReported("2.25.7", "PACS", (), (Failure("1.2", UID, 0x0112),)),
     CommitmentFailed(STUDY, NAME, UID, "pacs", "2.25.7", 0x0112, "it does not hold this object"),
@@ -85,6 +94,10 @@ EVENTS: list[Event] = [
     CommitmentRequested("1.2.3", "CT1", "127.0.0.1", (Reference("1.2", "1.2.3.4"),)),
     CommitmentAnswered("1.2.3", "a-request", "CT1", 0, (Failure("1.2", "1.2.3.4", 0x0112),)),
     ServiceMarked("work", "started", "0.1.0", NOON, {"receive": "ab" * 32}),
+    WebhookKnown("ris", NOON),
+    NotificationDelayed(STUDY, "a-name", Happening.FAILURE, "ris", 1, "refused", NOON + 30),
+    NotificationSent(STUDY, "a-name", Happening.RESULT, "ris", 1),
+    NotificationDropped(STUDY, "a-name", Happening.RESULT, "ris", 11, "refused"),
 ]
 
 

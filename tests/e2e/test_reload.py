@@ -1,0 +1,182 @@
+"""A running service takes up rules, limits and destinations; nothing is restarted or dropped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification
+
+from lightbox.domain.account import Account
+from lightbox.domain.events import ConfigurationTaken, JobPlaced, ResultsWritten
+from lightbox.domain.standing import JobState
+from lightbox.ledger.timeline import LedgerReader
+from lightbox.tools.archive import Archive
+from lightbox.tools.orthanc import free_port
+from site_of_tests import SAMPLES, Site, answered
+
+ROLES = ("receive", "control", "work")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A running site with an archive of ours; nothing is audited."""
+    folder: Path = tmp_path_factory.mktemp("site")
+    with Archive(folder / "archive") as archive:
+        site = Site(folder, archive, "[audit]\nmodalities = []\nsample = 0\nbelow_confidence = 0\n")
+        site.start()
+        yield site
+        site.service.stop()
+
+
+def lightbox(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lightbox", "-c", str(site.config), *arguments],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def edit(site: Site, change: Callable[[str], str]) -> None:
+    site.config.write_text(change(site.config.read_text()))
+
+
+def taken(site: Site) -> list[ConfigurationTaken]:
+    rows = LedgerReader(site.data / "ledger").since({})
+    return [row.event for row in rows if isinstance(row.event, ConfigurationTaken)]
+
+
+def study_of(file: Path) -> str:
+    return str(pydicom.dcmread(file, stop_before_pixels=True).StudyInstanceUID)
+
+
+def placed(site: Site, file: Path) -> JobPlaced:
+    rows = LedgerReader(site.data / "ledger").timeline(study_of(file))
+    return next(row.event for row in rows if isinstance(row.event, JobPlaced))
+
+
+def test_every_process_takes_up_its_part_while_an_association_stays_open(site: Site) -> None:
+    pids = [site.child(role) for role in ROLES]
+    caller = AE("STRANGER")
+    caller.add_requested_context(Verification)
+    open_since_before = caller.associate("127.0.0.1", site.dicom_port, ae_title="LIGHTBOX")
+    assert open_since_before.is_established
+    with Archive(site.folder / "second") as second:
+        rule = '[[rules]]\nname = "wards"\nwhen = { calling_ae = "^PACS$" }\nurgency = "HIGH"\n'
+        other = f'[[destinations]]\nname = "second"\nae_title = "{second.ae_title}"\n'
+        other += f"port = {second.dicom_port}\n"
+        edit(
+            site,
+            lambda text: (
+                text.replace("[dicom]\n", '[dicom]\naccept_calling = ["PACS"]\n') + rule + other
+            ),
+        )
+        done = lightbox(site, "config", "reload")
+        assert done.returncode == 0, done.stderr
+        assert "rules" in done.stdout
+        assert "destinations" in done.stdout
+        events = taken(site)
+        assert sorted(event.role for event in events) == sorted(ROLES)
+        assert len({(event.digest, event.by, event.at) for event in events}) == 1
+        assert open_since_before.send_c_echo().Status == 0
+        open_since_before.release()
+        refused = caller.associate("127.0.0.1", site.dicom_port, ae_title="LIGHTBOX")
+        assert refused.is_rejected
+        assert site.send(SAMPLES[0]).returncode == 0
+        site.until(answered(1))
+        assert placed(site, SAMPLES[0]).job.rule == "rule wards"
+        rows = LedgerReader(site.data / "ledger").timeline(study_of(SAMPLES[0]))
+        (written,) = [row.event for row in rows if isinstance(row.event, ResultsWritten)]
+        assert written.destinations == ("archive", "second")
+        site.until(lambda _: len(second.instances()) == len(site.held()) > 0)
+        edit(site, lambda text: text.replace(other, ""))
+        assert lightbox(site, "config", "reload").returncode == 0
+    assert [site.child(role) for role in ROLES] == pids
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("[audit]\n[audit]\n", "twice"),
+        ('[[rules]]\nname = "x"\nwhen = { Modalitty = "MR" }\nurgency = "STAT"\n', "Modality"),
+        ('[[destinations]]\nname = "archive"\nae_title = "A"\n', "twice"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line_and_the_old_one_stays(
+    site: Site, wrong: str, words: str
+) -> None:
+    before, right = taken(site), site.config.read_text()
+    edit(site, lambda text: text + wrong)
+    try:
+        done = lightbox(site, "config", "reload")
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert words in done.stderr
+        assert "stays in force" in done.stderr
+        control = site.child("control")
+        os.kill(site.service.process.pid, signal.SIGHUP)
+        site.until(lambda _: "configuration was not taken up" in site.log.read_text())
+    finally:
+        site.config.write_text(right)
+    assert taken(site) == before
+    assert site.child("control") == control
+    assert site.send(SAMPLES[0]).returncode == 0
+
+
+def test_what_needs_a_restart_is_named_and_stays(site: Site) -> None:
+    right = site.config.read_text()
+    port = free_port()
+    edit(site, lambda text: text.replace(f"port = {site.dicom_port}\n", f"port = {port}\n"))
+    edit(site, lambda text: text + '[deadlines]\nHIGH = "15s"\n')
+    try:
+        done = lightbox(site, "config", "reload")
+        assert done.returncode == 0, done.stderr
+        assert "in force now: deadlines.HIGH" in done.stdout
+        assert "after a restart only: dicom.port" in done.stdout
+        os.kill(site.child("receive"), signal.SIGKILL)
+        site.until(lambda _: site.send(SAMPLES[1]).returncode == 0)
+    finally:
+        site.config.write_text(right)
+    site.until(answered(2))
+    job = placed(site, SAMPLES[1]).job
+    assert job.deadline - job.received_at == pytest.approx(15.0)
+
+
+def test_sighup_takes_the_file_up_and_the_ledger_says_so(site: Site) -> None:
+    edit(site, lambda text: text + '[deadlines]\nHIGH = "20s"\n')
+    os.kill(site.service.process.pid, signal.SIGHUP)
+    site.until(lambda _: [e.role for e in taken(site) if e.by == "SIGHUP"].count("work") == 1)
+    assert {e.role for e in taken(site) if e.by == "SIGHUP"} == set(ROLES)
+    assert all("deadlines.HIGH" in e.changed for e in taken(site) if e.by == "SIGHUP")
+
+
+def test_results_that_wait_for_an_address_that_was_wrong_go_to_the_right_one(site: Site) -> None:
+    archive = site.archive
+    assert isinstance(archive, Archive)
+    right = f"port = {archive.dicom_port}\n"
+    wrong = f"port = {free_port()}\n"
+    edit(site, lambda text: text.replace(right, wrong))
+    assert lightbox(site, "config", "reload").returncode == 0
+    held = len(site.held())
+    assert site.send(SAMPLES[2]).returncode == 0
+    uid = study_of(SAMPLES[2])
+
+    def is_delayed(account: Account) -> bool:
+        return any(
+            delivery.attempt > 0 and job.state is JobState.WRITTEN
+            for job in account.study(uid).jobs
+            for delivery in job.deliveries
+        )
+
+    site.until(is_delayed)
+    assert len(site.held()) == held
+    edit(site, lambda text: text.replace(wrong, right))
+    assert lightbox(site, "config", "reload").returncode == 0
+    site.until(answered(3))
+    proof = site.prove()
+    assert proof.ok, proof.problems
