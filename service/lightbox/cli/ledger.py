@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
 
 import click
 
 from lightbox.cli.display import moment, show_json, show_table
 from lightbox.cli.invocation import Invocation
-from lightbox.domain.account import Account
 from lightbox.domain.result import Disposition
-from lightbox.domain.standing import InstanceStanding
+from lightbox.domain.study_account import Expectations
 from lightbox.ledger.prove import Proof
 from lightbox.ledger.prove import check as check_files
 from lightbox.ledger.prove import prove as prove_chains
-from lightbox.ledger.report import instances_json, proof_json
-from lightbox.ledger.timeline import LedgerReader
+from lightbox.ledger.read_model.read import ReadModel
+from lightbox.ledger.report import proof_json
 
 
 @click.group(epilog="Example: lightbox ledger prove && echo 'nothing is lost'")
@@ -29,15 +30,13 @@ def ledger() -> None:
 def list_(invocation: Invocation, *, as_json: bool) -> None:
     """List every accepted instance and what became of it."""
     settings = invocation.settings()
-    reader = LedgerReader(invocation.ledger_folder())
-    account = Account(given.name for given in settings.destinations)
-    for recorded in reader.stream():
-        account.apply(recorded)
-    if as_json:
-        show_json(instances_json(account.instances(), Path(settings.data_dir)))
-        return
-    columns = ("Received", "Instance", "From", "Disposition", "Because")
-    show_table(columns, [_row(standing) for standing in account.instances()])
+    expected = Expectations(tuple(given.name for given in settings.destinations))
+    with closing(ReadModel(invocation.ledger_folder(), expected)) as model:
+        if as_json:
+            show_json({"instances": list(model.instances())})
+            return
+        columns = ("Received", "Instance", "From", "Disposition", "Because")
+        show_table(columns, map(_row, model.instances()))
 
 
 @ledger.command()
@@ -85,16 +84,15 @@ def _show(proof: Proof, *, as_json: bool) -> int:
     return 0 if proof.ok else 1
 
 
-def _row(standing: InstanceStanding) -> tuple[object, ...]:
-    verdict = standing.verdict
-    if verdict.disposition is Disposition.IN_PROGRESS:
-        because = f"with {verdict.owner}, until {moment(verdict.deadline)}"
+def _row(instance: Mapping[str, Any]) -> tuple[object, ...]:
+    if instance["disposition"] == Disposition.IN_PROGRESS:
+        because = f"with {instance['owner']}, until {moment(instance['deadline'])}"
     else:
-        because = f"{verdict.reason}: {verdict.detail}" if verdict.reason else ""
+        because = f"{instance['reason']}: {instance['detail']}" if instance["reason"] else ""
     return (
-        moment(standing.arrival.received_at),
-        standing.instance.sop_instance_uid,
-        standing.arrival.calling_ae,
-        verdict.disposition,
+        moment(instance["received_at"]),
+        instance["sop_instance_uid"],
+        instance["calling_ae"],
+        instance["disposition"],
         because,
     )

@@ -7,7 +7,7 @@ We ask (SCU): ``CommitmentAsked``, then ``CommitmentReported``, then for each re
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from lightbox.domain.identity import derived_id
 
@@ -204,7 +204,7 @@ class CommitmentAnswered:
         return f"{self.kind}:{self.request}"
 
 
-CommitmentEvent = (
+CommitmentEvent: TypeAlias = (
     CommitmentAsked
     | CommitmentReported
     | Committed

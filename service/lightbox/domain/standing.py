@@ -61,6 +61,16 @@ class DeliveryState(StrEnum):
         return self not in {DeliveryState.PENDING, DeliveryState.DELAYED}
 
 
+class StudyState(StrEnum):
+    """A study in one word: the first of these that holds, audits left aside."""
+
+    IN_PROGRESS = "in_progress"
+    DEAD_LETTER = "dead_letter"
+    FAILED = "failed"
+    DELIVERED = "delivered"
+    LISTED = "listed"
+
+
 class AuditState(StrEnum):
     """What became of a study's audit."""
 
@@ -151,6 +161,11 @@ class Verdict:
     owner: str = ""
     deadline: float = 0.0
 
+    @property
+    def is_open(self) -> bool:
+        """True where a step has yet to act."""
+        return self.disposition is Disposition.IN_PROGRESS
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceStanding:
@@ -232,6 +247,18 @@ class StudyStanding:
     audit: AuditStanding = AuditStanding()
     results: tuple[ResultStanding, ...] = ()
     jobs: tuple[JobStanding, ...] = ()
+
+    @property
+    def state(self) -> StudyState:
+        """The study in one word."""
+        fast = {job.state for job in self.jobs if job.job.path is JobPath.FAST}
+        if any(instance.verdict.is_open for instance in self.instances) or any(
+            not state.is_end for state in fast
+        ):
+            return StudyState.IN_PROGRESS
+        ends = (JobState.DEAD_LETTER, JobState.FAILED, JobState.DELIVERED)
+        found = next((StudyState(end) for end in ends if end in fast), None)
+        return found or StudyState.LISTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ _STEPS = {
     "commitment_answered": "deliver",
     "service_marked": "app",
     "operator_acted": "operator",
+    "configuration_taken": "operator",
 }
 
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from lightbox import ports
-from lightbox.domain.account import Account
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import Event, Recorded
 from lightbox.domain.study import Instance
 from lightbox.ledger.chain import follows, genesis
-from lightbox.ledger.checkpoint import Checkpoint, checkpoint_text, resume
 from lightbox.ledger.record import Writer
-from lightbox.ledger.tables import CHECKPOINT, HEAD, ROWS, chain_file, row_of, writing_engine
+from lightbox.ledger.tables import HEAD, ROWS, chain_file, row_of, writing_engine
 from lightbox.ledger.timeline import LedgerReader, unreadable
 
 _CHECKED_ROWS = 100
@@ -47,6 +45,7 @@ class SqliteLedger:
 
     def __init__(self, folder: Path, chain: str, clock: ports.Clock) -> None:
         path = chain_file(folder, chain)
+        self.folder = folder
         self._chain = chain
         self._lock = _lock(path)
         try:
@@ -88,33 +87,13 @@ class SqliteLedger:
         """Return what was accepted under a SOP Instance UID: one for each content that came."""
         return self._reader.instances_of(sop_instance_uid)
 
-    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Note where a restart may begin; see ``checkpoint.py``. Failing to costs time only.
+    def timelines(self, studies: Collection[str]) -> tuple[Recorded, ...]:
+        """Return the events of several studies from all chains, by time."""
+        return self._reader.timelines(studies)
 
-        Raises
-        ------
-        LedgerError
-            If it could not be written.
-        """
-        body = checkpoint_text(checkpoint)
-        values = {"chain": self._chain, "body": body}
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(delete(CHECKPOINT))
-                connection.execute(insert(CHECKPOINT), values)
-        except SQLAlchemyError as error:
-            raise unreadable(self._chain, error) from error
-
-    def resume(self, account: Account, arrived_since: float) -> tuple[Recorded, ...]:
-        """Bring an empty account up to now, from this chain's checkpoint where there is one.
-
-        Returns the rows that were applied: all, or those of unsettled and recent studies.
-        """
-        return resume(self._reader, self._chain, account, arrived_since)
-
-    def rows(self) -> int:
-        """Return how many rows all chains have."""
-        return sum(self._reader.stated_head(chain)[0] for chain in self._reader.chains())
+    def without_study(self, since: float) -> tuple[Recorded, ...]:
+        """Return the rows of no study (associations, starts and stops) from this time on."""
+        return self._reader.without_study(since)
 
     def heads(self) -> Mapping[str, str]:
         """Return the digest of each chain's newest row, to anchor them (``ServiceMarked``)."""

@@ -60,15 +60,6 @@ HEAD = Table(
     Column("digest", String, nullable=False),
 )
 
-# Where a restart may begin: all before these positions is settled but for these studies. It saves
-# time only; without it, or where it does not fit, everything is read.
-CHECKPOINT = Table(
-    "checkpoint",
-    METADATA,
-    Column("chain", String, primary_key=True),
-    Column("body", String, nullable=False),
-)
-
 
 def row_of(found: Sequence[Any]) -> Row:
     """Return what a query for all columns of the table found, by place: names cost time."""
@@ -111,6 +102,11 @@ def writing_engine(path: Path) -> Engine:
 def reading_engine(path: Path) -> Engine:
     """Open for reading only; the connection can neither write nor block the writer."""
     return _engine(lambda: _connect(path, "ro"), begin="BEGIN")
+
+
+def read_only(path: Path) -> sqlite3.Connection:
+    """Open a chain's file for reading, without SQLAlchemy: for a million rows, names cost time."""
+    return _connect(path, "ro")
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

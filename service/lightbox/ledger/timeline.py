@@ -21,7 +21,7 @@ from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import InstanceStored, Recorded, from_json
 from lightbox.domain.study import Instance
 from lightbox.ledger.chain import Row
-from lightbox.ledger.tables import CHECKPOINT, HEAD, ROWS, chain_files, reading_engine, row_of
+from lightbox.ledger.tables import HEAD, ROWS, chain_files, reading_engine, row_of
 
 _PAGE = 2000
 _MOST_FOUND = 5
@@ -88,17 +88,26 @@ class LedgerReader:
         rows = self._all(select(ROWS).where(wanted))
         return tuple(row.event.instance for row in rows if isinstance(row.event, InstanceStored))
 
-    def checkpoint(self, chain: str) -> str:
-        """Return what the chain's writer noted for its next start, or ""."""
+    def row(self, chain: str, sequence: int) -> Row | None:
+        """Return the row at a place, None where there is none."""
         if chain not in self.chains():
-            return ""
-        with self._connection(chain) as connection:
-            return next((found.body for found in _execute(connection, select(CHECKPOINT))), "")
+            return None
+        return next(iter(self._query(chain, select(ROWS).where(ROWS.c.sequence == sequence))), None)
 
-    def last_sequences(self) -> Mapping[str, int]:
-        """Return the sequence of each chain's newest row."""
+    def newest(self) -> Mapping[str, Row]:
+        """Return each chain's newest row; chains without rows are left out."""
         last = select(ROWS).order_by(ROWS.c.sequence.desc()).limit(1)
-        return {chain: row.sequence for chain in self.chains() for row in self._query(chain, last)}
+        return {chain: row for chain in self.chains() for row in self._query(chain, last)}
+
+    def studies_after(self, positions: Mapping[str, int]) -> frozenset[str]:
+        """Return the studies that have rows after these positions (chain → sequence)."""
+        found: set[str] = set()
+        for chain in self.chains():
+            after = ROWS.c.sequence > positions.get(chain, 0)
+            wanted = select(ROWS.c.study).distinct().where(after, ROWS.c.study > "")
+            with self._connection(chain) as connection:
+                found.update(row[0] for row in _execute(connection, wanted))
+        return frozenset(found)
 
     def find(self, key: str) -> Recorded | None:
         """Return the row with this key from any chain; the earliest where several have it."""
@@ -110,8 +119,7 @@ class LedgerReader:
 
     def heads(self) -> Mapping[str, str]:
         """Return the digest of each chain's newest row (chain → digest)."""
-        last = select(ROWS).order_by(ROWS.c.sequence.desc()).limit(1)
-        return {chain: row.digest for chain in self.chains() for row in self._query(chain, last)}
+        return {chain: row.digest for chain, row in self.newest().items()}
 
     def rows(self, chain: str, after: int = 0) -> Iterator[Row]:
         """Yield the raw rows of a chain by sequence, without reading their events.
@@ -223,7 +231,7 @@ def unreadable(chain: str, error: Exception) -> LedgerError:
     )
 
 
-def _execute(connection: Connection, statement: _Rows) -> list[SqlRow[tuple[Any, ...]]]:
+def _execute(connection: Connection, statement: _Rows) -> list[SqlRow[Any]]:
     try:
         return list(connection.execute(statement))
     except OperationalError as error:

@@ -8,7 +8,7 @@ again, units that were ready are recalled, and the same units become ready.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from lightbox.domain.events import (
@@ -94,6 +94,10 @@ class Assemble:
                 events[event.key] = event
         return tuple(events.values())
 
+    def configure(self, settings: StudySettings, rules: Sequence[Rule]) -> None:
+        """Go by other periods and rules from now on; what was decided stays."""
+        self._settings, self._rules = settings, tuple(rules)
+
     def released(self, event: AssociationReleased) -> tuple[Event, ...]:
         """Note that an association has ended; return what that makes ready."""
         self._closed.setdefault(event.association, self._clock.now())
@@ -121,6 +125,12 @@ class Assemble:
             unit = self._unit(event.instances[0], package)
             unit.recall(event)
             self._note(unit)
+
+    def forget(self, studies: Collection[str]) -> None:
+        """Drop what is collected of settled studies; :meth:`recall` brings it back."""
+        for key in [key for key in self._units if key.study_instance_uid in studies]:
+            if key not in self._open:
+                del self._units[key]
 
     def due(self) -> tuple[Event, ...]:
         """Return the series that are ready by now, the longest overdue first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,6 +59,28 @@ class SpyQueue(MemoryQueue):
         self.cancelled.append(job_id)
 
 
+class Books:
+    """Everything that ever was, folded from a ledger in memory each time."""
+
+    def __init__(self, ledger: FakeLedger) -> None:
+        self._ledger = ledger
+
+    def account_of(self, studies: Collection[str]) -> Account:
+        account = Account(("pacs",))
+        for row in self._ledger.since({}):
+            if row.event.study in studies:
+                account.apply(row)
+        return account
+
+    def study_of(self, uid: str) -> str:
+        account = self.account_of(self.needing_person())
+        named = [job.job.study_instance_uid for job in account.jobs_of(uid)]
+        return named[0] if named else uid if account.study(uid).instances else ""
+
+    def needing_person(self) -> tuple[str, ...]:
+        return tuple({event.study: None for event in self._ledger.events if event.study})
+
+
 class Bench:
     """Operations over a ledger in memory; ``ask`` reads the ledger first, as control does."""
 
@@ -75,6 +98,7 @@ class Bench:
             root=root,
             ledger=self.ledger,
             account=self.account,
+            read_model=Books(self.ledger),
             lock=threading.RLock(),
             place=Place(self.ledger, switched, Deadlines(), {}, self.clock),
             queue=switched,

@@ -523,17 +523,25 @@ def test_delivery_states_end_or_wait() -> None:
 
 
 # ---------------------------------------------------------------------------------- what is settled
-def unsettled(*events: Event, arrived_since: float = NOON + 1) -> bool:
-    return account(*events).unsettled_studies(arrived_since) == {ONE.study_instance_uid}
+def is_open(*events: Event) -> bool:
+    return account(*events).of(ONE.study_instance_uid).is_open()
 
 
 DONE = (STORED, JobPlaced(JOB), a_written(JOB), sent(JOB))
 
 
-def test_a_study_is_settled_when_nobody_has_anything_to_do() -> None:
-    assert not unsettled(*DONE)
-    assert not unsettled(STORED, listed(ONE))
-    assert not unsettled(STORED, JobPlaced(JOB), a_written(JOB, withheld="two patients"))
+@pytest.mark.parametrize(
+    "events",
+    [
+        DONE,
+        [STORED, listed(ONE)],
+        [STORED, JobPlaced(JOB), a_written(JOB, withheld="two patients")],
+        [STORED, JobPlaced(JOB), failed(JOB)],
+        [STORED, JobPlaced(JOB), a_written(JOB), dead(JOB)],
+    ],
+)
+def test_a_study_is_settled_when_nothing_more_happens_by_itself(events: list[Event]) -> None:
+    assert not is_open(*events)
 
 
 @pytest.mark.parametrize(
@@ -541,26 +549,24 @@ def test_a_study_is_settled_when_nobody_has_anything_to_do() -> None:
     [
         [STORED],
         [STORED, JobPlaced(JOB)],
-        [STORED, JobPlaced(JOB), failed(JOB)],
-        [STORED, JobPlaced(JOB), a_written(JOB), dead(JOB)],
         [*DONE, JobPlaced(AUDIT)],
         [*DONE, a_ready_study(ONE, model="bone_age")],
+        [*DONE, a_stored(LATE)],
     ],
 )
-def test_a_study_that_waits_for_us_or_for_a_person_is_not_settled(events: list[Event]) -> None:
-    assert unsettled(*events)
+def test_a_study_that_waits_for_us_is_open(events: list[Event]) -> None:
+    assert is_open(*events)
 
 
-def test_a_recent_study_is_not_settled_yet() -> None:
-    assert unsettled(*DONE, arrived_since=NOON)
-
-
-def test_a_settled_study_is_looked_at_again_after_an_event() -> None:
+def test_what_is_forgotten_comes_back_with_its_rows_as_if_it_had_never_left() -> None:
     made = account(*DONE)
-    assert made.unsettled_studies() == frozenset()
+    made.forget(ONE.study_instance_uid)
+    assert (made.instances(), made.placed_job(JOB.job_id)) == ((), None)
+    assert not made.holds(ONE.study_instance_uid)
     for row in rows(*DONE, a_stored(LATE)):
         made.apply(row)
-    assert made.unsettled_studies() == {ONE.study_instance_uid}
+    assert made.instances() == account(*DONE, a_stored(LATE)).instances()
+    assert made.placed_job(JOB.job_id) == JOB
 
 
 def test_an_older_revision_that_is_read_last_changes_nothing() -> None:
@@ -628,15 +634,28 @@ def test_a_study_is_settled_when_its_results_are_committed_where_that_is_asked_f
         found = Account(("pacs",), commits=commits)
         for row in rows(*events, *more):
             found.apply(row)
-        assert (study in found.unsettled_studies()) is unsettled
+        assert found.of(study).is_open() is unsettled
+
+
+def test_a_destination_that_was_never_asked_is_waited_for_only_so_long() -> None:
+    job, uid, events = stored_once()
+    for more, since, expected in (
+        ((), NOON - 10, True),
+        ((), NOON + 1000, False),
+        ((asked(job, uid),), NOON + 1000, True),
+    ):
+        found = Account(("pacs",), commits=("pacs",))
+        for row in rows(*events, *more):
+            found.apply(row)
+        assert found.of(job.study_instance_uid).is_open(since) is expected
 
 
 def test_a_request_for_commitment_is_unsettled_until_it_is_answered() -> None:
     request = CommitmentRequested("2.25.1", "CT1", "10.0.0.1", (Reference("1.2", "1.2.3"),))
     answer = CommitmentAnswered("2.25.1", request.name, "CT1", 1)
-    assert account(request).unsettled_studies() == {"2.25.1"}
-    assert account(request, answer).unsettled_studies() == frozenset()
-    assert account(answer, request).unsettled_studies() == frozenset()
+    assert account(request).of("2.25.1").is_open()
+    assert not account(request, answer).of("2.25.1").is_open()
+    assert not account(answer, request).of("2.25.1").is_open()
 
 
 def test_a_failed_job_that_a_person_retries_is_in_progress_again_until_its_new_end() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,10 +9,10 @@ from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
-from lightbox.domain.account import Account
 from lightbox.domain.standing import DeliveryState
+from lightbox.domain.study_account import Expectations
 from lightbox.ledger.chain import Row, follows, genesis
-from lightbox.ledger.checkpoint import resume
+from lightbox.ledger.read_model.read import ReadModel
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.ports import Clock
 from lightbox.settings import Settings
@@ -69,11 +68,10 @@ def clock(folder: Path, ours: Clock) -> Iterator[Finding]:
 
 def dead_letters(settings: Settings, folder: Path) -> Iterator[Finding]:
     """Count the results that were given up, and those that wait for another try."""
-    names = [given.name for given in settings.destinations]
-    account = Account(names)
-    with closing(LedgerReader(folder)) as reader:
-        resume(reader, "control", account, math.inf)
+    expected = Expectations(tuple(given.name for given in settings.destinations))
     counts: dict[DeliveryState, Counter[str]] = {state: Counter() for state in DeliveryState}
+    with closing(ReadModel(folder, expected)) as read_model:
+        account = read_model.account_of(read_model.undelivered())
     for study in account.studies():
         for delivery in (each for job in study.jobs for each in job.deliveries):
             counts[delivery.state][f"{delivery.destination}: {delivery.reason}"] += 1
