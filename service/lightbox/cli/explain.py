@@ -20,7 +20,9 @@ from lightbox.tools.explain import Offline, Wish, files_of, loaded, read_mask
 @click.command(epilog="Example: lightbox explain slice.dcm --model brain_tumour_mri --out pictures")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--model", required=True, help="Name of a model package.")
-@click.option("--method", default="grad_cam", show_default=True, help="See lightbox methods.")
+@click.option(
+    "--method", default="", help="See lightbox methods; else the model's fast map (grad_cam)."
+)
 @click.option("--target", default="", help="Finding to explain; else the winning one.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and objects.")
 @click.option(

@@ -44,6 +44,8 @@ class Wish:
 
     Attributes
     ----------
+    method : str
+        Of the catalogue; "": the package's fast map.
     target : str
         Finding to explain; "": the winning one.
     out : Path or None
@@ -54,7 +56,7 @@ class Wish:
         Where the finding is, in source pixels.
     """
 
-    method: str = "grad_cam"
+    method: str = ""
     target: str = ""
     out: Path | None = None
     evaluate: bool = False
@@ -107,6 +109,7 @@ class Offline:
 
     def explain(self, file: Path, wish: Wish) -> dict[str, Any]:
         """Explain one file; what cannot be explained comes back refused, with the reason."""
+        wish = replace(wish, method=wish.method or self._package.explanation.method)
         answer: dict[str, Any] = {
             "file": str(file.resolve()),
             "sop_instance_uid": None,
@@ -191,7 +194,7 @@ class Offline:
         """Return the attribution asked for, and the fast one where it is something else."""
         doors = self._doors
         if isinstance(self._method(wish.method), MapMethod):
-            fast = doors.attribute.fast(doors.subject(looked), looked.output, wish.method)
+            fast = doors.fast(looked, wish.method)
             if wish.evaluate:
                 audit = doors.audit(looked, fast, "shapley")
                 extra = {f"audit_{key}": value for key, value in audit.quality.items()}

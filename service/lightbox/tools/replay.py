@@ -268,7 +268,7 @@ class _Again:
     def _explain(self, looked: Looked, values: Path) -> tuple[Attribution, Attribution | None]:
         doors, method = self._doors, self._past.record.method
         if self._past.job.path is JobPath.FAST:
-            return doors.attribute.fast(doors.subject(looked), looked.output, method), None
+            return doors.fast(looked, method), None
         fast = doors.map_to_compare(looked)
         return doors.audit(looked, fast, method, values), fast
 
