@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lightbox.app.catalogue import writer
+from lightbox.app.senders import titles
 from lightbox.deliver.cstore import CStore
 from lightbox.domain.audit import AuditPolicy
 from lightbox.domain.errors import ConfigurationError, ModelPackageError
@@ -17,6 +18,9 @@ from lightbox.domain.urgency import Deadlines, Rule, Urgency
 from lightbox.infer.packages import LoadedPackage, find
 from lightbox.ports import Destination, ResultWriter
 from lightbox.settings import DestinationSettings, ResultSettings, Settings
+
+Senders = Callable[[], frozenset[str]]
+"""Returns the AE titles that sent what a job is about."""
 
 
 def rules(settings: Settings) -> tuple[Rule, ...]:
@@ -146,6 +150,9 @@ class Routing:
             if kind.value in each.kinds and (not only or each.name in only)
         )
 
-    def wants(self, job: Job, result: Result, destination: str) -> bool:
-        """Say whether this destination is to get this result."""
-        return destination in self.goes_to(job.model, result.kind)
+    def wants(self, job: Job, result: Result, destination: str, senders: Senders) -> bool:
+        """Say whether this destination is to get this result; ``senders`` are asked if need be."""
+        if destination not in self.goes_to(job.model, result.kind):
+            return False
+        given = next(each for each in self.settings.destinations if each.name == destination)
+        return given.to == "all" or not senders().isdisjoint(titles(given))

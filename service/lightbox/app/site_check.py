@@ -7,12 +7,12 @@ is none would stop the first study that meets it.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 
 from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 from pydicom.tag import BaseTag
 
+from lightbox.app.destination_check import destination_problems
 from lightbox.domain.errors import ConfigurationError
 from lightbox.domain.identity import ae_title
 from lightbox.domain.keys import nearest
@@ -39,7 +39,7 @@ def problems(settings: Settings) -> Iterator[ConfigurationError]:
     """Yield everything that is wrong, in the order of the file."""
     yield from _engines(settings)
     yield from _titles(settings)
-    yield from _destinations(settings)
+    yield from destination_problems(settings)
     for number, rule in enumerate(settings.rules):
         yield from _rule(f"rules[{number}] {rule.name}", rule)
     window = settings.audit.window
@@ -65,22 +65,15 @@ def _titles(settings: Settings) -> Iterator[ConfigurationError]:
     for number, each in enumerate(settings.destinations):
         if not each.stow and each.ae_title:
             given[f"destinations[{number}].ae_title"] = (each.ae_title,)
+        if each.calling_ae:
+            given[f"destinations[{number}].calling_ae"] = (each.calling_ae,)
+        given[f"destinations[{number}].sends_as"] = each.sends_as
     for key, titles in given.items():
         for title in titles:
             try:
                 ae_title(title)
             except ConfigurationError as error:
                 yield ConfigurationError(f"{key}: {error.thing}", error.reason, error.mend)
-
-
-def _destinations(settings: Settings) -> Iterator[ConfigurationError]:
-    names = Counter(each.name for each in settings.destinations)
-    for number, each in enumerate(settings.destinations):
-        key = f"destinations[{number}] {each.name}"
-        if not each.ae_title and not each.stow:
-            yield ConfigurationError(key, "has neither ae_title nor stow", "add one of the two")
-    for name in (name for name, count in names.items() if count > 1):
-        yield ConfigurationError(f"destinations {name}", "is there twice", "rename one")
 
 
 def _rule(key: str, rule: RuleSettings) -> Iterator[ConfigurationError]:
