@@ -11,7 +11,7 @@ TESTS_IN := OPENBLAS_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 ALONE := tests/integration tests/e2e tests/benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test campaign lint format system
+.PHONY: help install demo test campaign bench-peers lint format system
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,14 @@ test: system $(INSTALLED) $(TORCH_INSTALLED) lint  ## run all tests that this ma
 
 campaign: system $(INSTALLED) $(TORCH_INSTALLED)  ## the longer tests that make test leaves out
 	$(TESTS_IN) $(BIN)/python -m pytest -m slow
+
+bench-peers: .venv-bench/.installed  ## .venv-bench: packages that lightbox bench measures beside ours
+
+.venv-bench/.installed: pyproject.toml deploy/constraints.txt deploy/bench-peers.txt
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt -r deploy/bench-peers.txt -e .
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps grad-cam==1.5.7
+	@touch $@
 
 lint: $(INSTALLED)  ## ruff, mypy, import-linter, codespell
 	$(BIN)/ruff check --quiet .

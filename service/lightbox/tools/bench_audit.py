@@ -26,9 +26,9 @@ from lightbox.explain.shapley_values.pair_plan import pair_plan
 from lightbox.infer.packages import LoadedPackage
 from lightbox.settings import Settings
 from lightbox.tools.bench_fast import samples
-from lightbox.tools.bench_peers import Trace, installed_peers, trace_of
 from lightbox.tools.bench_report import BARE, OURS, Case, Measured, interleaved, seconds_of
 from lightbox.tools.doors import Doors
+from lightbox.tools.peers.shapley_estimators import Trace, installed_peers, trace_of
 
 GOALS = (0.02, 0.01)
 """Errors, as a share of the range of the exact values, that evaluations are counted to."""

@@ -1,11 +1,13 @@
 """``lightbox bench fast``: what the map costs on top of the prediction.
 
 Ours is the session that the service runs (logits and Grad-CAM out of one pass); ``bare`` is the
-package's graph as it came, in a session with the same options.
+package's graph as it came, in a session with the same options. Where captum and pytorch-grad-cam
+are installed they make the same map of the same weights in torch, beside torch's own forward pass.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,10 @@ from lightbox.infer.packages import SAMPLES, LoadedPackage
 from lightbox.settings import Settings
 from lightbox.tools.bench_report import BARE, OURS, Case, Measured, interleaved, seconds_of
 from lightbox.tools.doors import Doors
+from lightbox.tools.peers.class_activation import installed_maps, torch_forward
+
+TORCH = "torch forward"
+"""The peer that is torch's forward pass of the same weights, without a map."""
 
 _WARM_UP = 2
 
@@ -52,21 +58,47 @@ def bench_fast(settings: Settings, loaded: LoadedPackage, plan: FastPlan) -> lis
             [doors.frame(file).tensor for file in samples(loaded)[: max(plan.batches)]]
         )
         bare = doors.runtime.bare(loaded.weights)
+        peers = _peers(doors, loaded)
         for batch in plan.batches:
             rows: ImageTensor = images[np.arange(batch) % len(images)]
+            contestants: dict[str, Callable[[], object]] = {
+                OURS: partial(doors.runtime.predict, rows),
+                BARE: partial(bare, rows),
+                **{name: partial(peer, rows) for name, peer in peers.items()},
+            }
             for _ in range(_WARM_UP):
-                doors.runtime.predict(rows)
-                bare(rows)
+                for work in contestants.values():
+                    work()
             measured = interleaved(
-                {
-                    OURS: seconds_of(partial(doors.runtime.predict, rows), doors.clock),
-                    BARE: seconds_of(partial(bare, rows), doors.clock),
-                },
+                {name: seconds_of(work, doors.clock) for name, work in contestants.items()},
                 plan.rounds,
             )
             cases.append(_milliseconds(measured, batch, doors))
             cases.append(_bits(doors.runtime.predict(rows).logits, bare(rows), batch))
+            cases += _maps(doors.runtime.predict(rows).cam, peers, rows)
     return cases
+
+
+def _peers(doors: Doors, loaded: LoadedPackage) -> dict[str, Callable[[ImageTensor], FloatMap]]:
+    """Return other packages' ways to the same map, on the processor and as many threads as ours."""
+    runtime = doors.runtime
+    if runtime.device != "cpu":
+        return {}
+    threads = int(runtime.arithmetic["threads"])
+    found = installed_maps(loaded.weights, runtime.target_layer, threads)
+    forward = torch_forward(loaded.weights, runtime.target_layer) if found else None
+    return found if forward is None else {**found, TORCH: forward}
+
+
+def _maps(
+    ours: FloatMap | None, peers: Mapping[str, Callable[[ImageTensor], FloatMap]], rows: ImageTensor
+) -> Iterator[Case]:
+    """Compare maps with those who give one value per cell of the layer, as ours does."""
+    for name, peer in peers.items():
+        theirs = peer(rows)
+        if ours is not None and theirs.shape == ours.shape:
+            apart = float(np.abs(theirs - ours).max() / ours.max())
+            yield Case(f"Grad-CAM against {name}, batch {len(rows)}", apart, "share of the maximum")
 
 
 def samples(loaded: LoadedPackage) -> list[Path]:
