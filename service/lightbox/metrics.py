@@ -151,6 +151,7 @@ class Metrics:
         self.preemption_seconds = histogram(
             "preemption_seconds", "Wait of an urgent job for a running audit to yield.", _SHORT
         )
+        self.device_seconds = counter("device_seconds_total", "Time that jobs held it.", "path")
         self.preemption_bound = gauge(
             "preemption_bound_seconds", "Longest such wait that audits are cut for.", "model"
         )
@@ -198,6 +199,7 @@ class Metrics:
             for outcome in ("met", "missed"):
                 self.deadlines.labels(urgency, outcome)
         for path in JobPath:
+            self.device_seconds.labels(path)
             self.jobs_running.labels(path)
         self._begin_results()
 

@@ -33,6 +33,7 @@ from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.levels import Levels
 from lightbox.domain.result import ListedReason, ResultKind
 from lightbox.domain.urgency import Urgency
+from lightbox.domain.webhooks import Happening, NotificationDelayed, NotificationSent
 from lightbox.metrics import Metrics
 
 CONTRACT = {
@@ -48,8 +49,10 @@ CONTRACT = {
     "results": {"kind", "destination", "outcome"},
     "delivery_retries": set(),
     "dead_letters": set(),
+    "notifications": {"webhook", "outcome"},
     "preemption_seconds": set(),
     "preemption_bound_seconds": {"model"},
+    "device_seconds": {"path"},
     "worker_condition": {"model", "what"},
     "worker_replacements": set(),
     "model_evaluations": {"model", "path"},
@@ -286,3 +289,13 @@ def test_a_pass_is_counted_for_a_model_that_is_served_only() -> None:
     seen.metrics.count_pass("DOE^JANE", 1)
     assert seen.value("batch_size_sum", model="chest_xray") == 3
     assert "DOE" not in seen.metrics.exposition().decode()
+
+
+def test_notifications_are_counted_by_webhook_from_zero() -> None:
+    seen = Observed()
+    seen.metrics.know_webhook("ris")
+    assert seen.value("notifications_total", webhook="ris", outcome="dropped") == 0
+    told = ("1.2", "a-name", Happening.RESULT, "ris")
+    seen.see(NOON, NotificationDelayed(*told, 1, "HTTP 500", 1.0), NotificationSent(*told, 2))
+    assert seen.value("notifications_total", webhook="ris", outcome="delayed") == 1
+    assert seen.value("notifications_total", webhook="ris", outcome="sent") == 1

@@ -34,7 +34,7 @@ from lightbox.domain.events import (
     Recorded,
     ResultsWritten,
 )
-from lightbox.domain.jobs import Job
+from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.levels import Levels
 from lightbox.domain.urgency import Urgency
 from lightbox.infer.packages import LoadedPackage
@@ -165,6 +165,9 @@ class Control:
         images, model = said.get("batch"), said.get("model")
         if isinstance(images, int) and isinstance(model, str):
             self.metrics.count_pass(model, images)
+        held, path = said.get("held"), said.get("path")
+        if isinstance(held, int | float) and path in set(JobPath):
+            self.metrics.device_seconds.labels(path).inc(max(0.0, held))
         refused = isinstance(status, str) and status.startswith("0x") and status != "0x0000"
         if refused:
             self.metrics.count_received(str(said.get("calling_ae", "")), int(str(status), 16), 0, 0)

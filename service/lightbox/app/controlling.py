@@ -92,7 +92,6 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     mark(ledger, "control", "started", clock)
     webhooks = _webhooks(settings, ledger, control, clock)
     webhooks.resume(control.resume())
-    control.watchers.append(webhooks.follow)
     deliveries.start()
     commitments.start()
     parts = InControl(
@@ -137,9 +136,11 @@ def _webhooks(
         return Call(given, ledger, clock, partial(hashed, key=key), lambda _: ring(root, "control"))
 
     calls = {each.name: call(each) for each in settings.webhooks}
-    return Webhooks(
+    webhooks = Webhooks(
         calls=calls, ledger=ledger, account=control.account, lock=control.lock, clock=clock
     )
+    control.watchers.append(webhooks.follow)
+    return webhooks
 
 
 def _self_proof(loaded: Loaded, control: Control, clock: SystemClock) -> SelfProof:

@@ -102,3 +102,24 @@ def test_thresholds_that_would_be_ignored_are_refused() -> None:
     (line,) = said(models={"brain_tumour_mri": {"thresholds": {"glioma": 0.7}}})
     assert line.startswith("models.brain_tumour_mri.thresholds: ")
     assert "not applied yet" in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"url": "ris:8080/told"}, "is not an address of the web"),
+        ({"secret": "short"}, "has fewer than 16 characters"),
+        ({"secret": "env:NOBODY_SET_THIS"}, "is empty or not there"),
+    ],
+)
+def test_a_webhook_that_could_not_work_is_refused(changes: dict[str, str], words: str) -> None:
+    given = {"name": "ris", "url": "https://ris/told", "secret": "0123456789abcdef", **changes}
+    (line,) = said(webhooks=[given])
+    assert words in line
+    assert "0123456789abcdef" not in line
+
+
+def test_two_webhooks_have_two_names() -> None:
+    given = {"name": "ris", "url": "https://ris/told", "secret": "0123456789abcdef"}
+    assert said(webhooks=[given]) == []
+    assert said(webhooks=[given, given]) == ["webhooks ris: is there twice (rename one)"]

@@ -30,6 +30,7 @@ from lightbox.version import __version__
 _GONE = 410
 _NOTED_AFTER = 0.25
 """Seconds after which a notification that could not be tried yet is written down as waiting."""
+_CUT_SECONDS = 0.5
 _BREATHER = 5.0
 """Longest pause of a webhook after an attempt that failed, seconds: others are due meanwhile."""
 
@@ -165,7 +166,10 @@ class Call:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(seconds)
-        self._web.cut()
+            self._web.cut()
+            self._thread.join(_CUT_SECONDS)
+        if not self._thread.is_alive():
+            self._web.close()
 
     def tell_due(self) -> float | None:
         """Tell all that is due now; return the monotonic time of the next thing to do."""
