@@ -150,7 +150,42 @@ def test_a_warning_in_the_answer_is_a_note(web: Web, stow: Stow, tmp_path: Path)
     )
 
 
-@pytest.mark.parametrize("answer", ["text", [], [1], {"00081198": {}}, 7])
+def listed(*uids: str) -> dict[str, object]:
+    items = [{"00081155": {"vr": "UI", "Value": [uid]}} for uid in uids]
+    return {"00081199": {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}}
+
+
+def test_a_success_that_lists_the_instance_is_one(web: Web, stow: Stow, tmp_path: Path) -> None:
+    result = a_result_file(tmp_path)
+    web.answer = listed("1.2.3", result.sop_instance_uid)
+    assert stow.send(result) == ""
+
+
+@pytest.mark.parametrize("answer", [listed(), listed("1.2.3"), {"00081198": {"vr": "SQ"}}])
+def test_a_success_that_does_not_list_the_instance_is_not_believed(
+    web: Web, stow: Stow, tmp_path: Path, answer: object
+) -> None:
+    web.answer = answer
+    with pytest.raises(DestinationError, match="HTTP 200 but not listed as stored") as caught:
+        stow.send(a_result_file(tmp_path))
+    assert caught.value.action is Action.RETRY
+
+
+def test_of_several_failures_the_one_of_the_instance_counts(
+    web: Web, stow: Stow, tmp_path: Path
+) -> None:
+    result = a_result_file(tmp_path)
+    items = [
+        {"00081155": {"Value": [uid]}, "00081197": {"Value": [reason]}}
+        for uid, reason in (("1.2.3", 0xC000), (result.sop_instance_uid, 0xA700))
+    ]
+    web.code, web.answer = 202, {"00081198": {"vr": "SQ", "Value": items}}
+    with pytest.raises(DestinationError, match="0xA700") as caught:
+        stow.send(result)
+    assert caught.value.action is Action.RETRY
+
+
+@pytest.mark.parametrize("answer", ["text", [], [1], {}, 7])
 def test_an_answer_that_is_no_dicom_json_leaves_the_code_to_decide(
     web: Web, stow: Stow, tmp_path: Path, answer: object
 ) -> None:

@@ -37,6 +37,14 @@ _FAILED_SEQUENCE = "00081198"
 _REFERENCED_SEQUENCE = "00081199"
 _FAILURE_REASON = "00081197"
 _WARNING_REASON = "00081196"
+_INSTANCE = "00081155"
+
+_NOT_LISTED = Answer(
+    Action.RETRY,
+    "but not listed as stored",
+    "see the PACS's log of this minute: it answered success and stored nothing",
+)
+_PERHAPS_THE_SYNTAX = frozenset({Action.NOT_TAKEN, Action.RETRY, Action.DEAD_LETTER})
 
 
 _SENT = frozenset(offered(("rle", "jpeg_ls"), SECONDARY_CAPTURE)) - {IMPLICIT}
@@ -95,9 +103,9 @@ class Stow:
             if body is None:
                 continue
             try:
-                return self._stored(result, body, "" if is_plain(syntax) else syntax)
+                return self._stored(result, body)
             except DestinationError as error:
-                if error.action is not Action.NOT_TAKEN:
+                if is_plain(syntax) or error.action not in _PERHAPS_THE_SYNTAX:
                     raise
                 refusal = error
         assert refusal is not None  # the file itself was tried
@@ -116,12 +124,13 @@ class Stow:
         else:
             self._web.cut()
 
-    def _stored(self, result: Result, data: bytes, syntax: str) -> str:
+    def _stored(self, result: Result, data: bytes) -> str:
         # The boundary must not occur in the body: it is the hash of the file.
         boundary = f"lightbox-{result.sha256}"
-        part = "application/dicom" + (f"; transfer-syntax={syntax}" if syntax else "")
+        # The file says its transfer syntax; with a parameter that says it too, Orthanc's DICOMweb 1.7
+        # answers 200 and stores nothing.
         body = (
-            f"--{boundary}\r\nContent-Type: {part}\r\n\r\n".encode()
+            f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
             + data
             + f"\r\n--{boundary}--\r\n".encode()
         )
@@ -138,11 +147,14 @@ class Stow:
         """Read what became of the one instance; an answer 200 may still list it as failed."""
         answer, said = of_http(code), f"HTTP {code}"
         response = _json(text)
-        failed = _reason(response, _FAILED_SEQUENCE, _FAILURE_REASON)
-        warned = _reason(response, _REFERENCED_SEQUENCE, _WARNING_REASON)
+        uid = result.sop_instance_uid
+        failed = _reason(response, _FAILED_SEQUENCE, _FAILURE_REASON, uid)
+        warned = _reason(response, _REFERENCED_SEQUENCE, _WARNING_REASON, uid)
         if failed is not None:
             answer, said = _failure(of_status(failed)), f"{said}, failure reason 0x{failed:04X}"
-        elif warned is not None and answer.action is Action.SUCCESS:
+        elif answer.action is Action.SUCCESS and not _is_listed(response, uid):
+            answer = _NOT_LISTED
+        elif warned and answer.action is Action.SUCCESS:
             answer, said = of_status(warned), f"{said}, warning reason 0x{warned:04X}"
         if answer.action is Action.SUCCESS:
             return ""
@@ -174,15 +186,33 @@ def _json(text: bytes) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _reason(response: Mapping[str, Any], sequence: str, attribute: str) -> int | None:
-    """Return the reason of the first item of a sequence; 0 where an item states none."""
-    items = response.get(sequence, {}).get("Value", [])
-    if not items:
-        return None
-    values = items[0].get(attribute, {}).get("Value", [])
-    if not values:
-        return 0 if sequence == _FAILED_SEQUENCE else None
-    return int(values[0])
+def _items(response: Mapping[str, Any], sequence: str) -> list[Mapping[str, Any]]:
+    found = response.get(sequence)
+    values = found.get("Value") if isinstance(found, dict) else None
+    return [each for each in values or () if isinstance(each, dict)]
+
+
+def _first(item: Mapping[str, Any], attribute: str) -> object:
+    found = item.get(attribute)
+    values = found.get("Value") if isinstance(found, dict) else None
+    return values[0] if isinstance(values, list) and values else None
+
+
+def _is_listed(response: Mapping[str, Any], uid: str) -> bool:
+    """Say whether an answer counts this instance as stored; one without lists is believed."""
+    if not {_FAILED_SEQUENCE, _REFERENCED_SEQUENCE} & response.keys():
+        return True
+    names = [_first(item, _INSTANCE) for item in _items(response, _REFERENCED_SEQUENCE)]
+    return any(name in {uid, None} for name in names)
+
+
+def _reason(response: Mapping[str, Any], sequence: str, attribute: str, uid: str) -> int | None:
+    """Return the reason that a sequence gives for this instance: 0 for none, None: not in it."""
+    for item in _items(response, sequence):
+        if _first(item, _INSTANCE) in {uid, None}:
+            reason = _first(item, attribute)
+            return reason if isinstance(reason, int) else 0
+    return None
 
 
 def _compressed(file: Path, syntax: str) -> bytes | None:
