@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pydicom
@@ -14,9 +15,10 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
+from lightbox.app.clock import SystemClock
 from lightbox.domain.account import Account
 from lightbox.domain.events import ConfigurationTaken, JobPlaced, ResultsWritten
-from lightbox.domain.standing import JobState
+from lightbox.domain.standing import AuditState, JobState
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.archive import Archive
 from lightbox.tools.orthanc import free_port
@@ -50,6 +52,10 @@ def edit(site: Site, change: Callable[[str], str]) -> None:
 def taken(site: Site) -> list[ConfigurationTaken]:
     rows = LedgerReader(site.data / "ledger").since({})
     return [row.event for row in rows if isinstance(row.event, ConfigurationTaken)]
+
+
+def refused(site: Site) -> int:
+    return site.log.read_text().count("configuration was not taken up")
 
 
 def study_of(file: Path) -> str:
@@ -86,8 +92,8 @@ def test_every_process_takes_up_its_part_while_an_association_stays_open(site: S
         assert len({(event.digest, event.by, event.at) for event in events}) == 1
         assert open_since_before.send_c_echo().Status == 0
         open_since_before.release()
-        refused = caller.associate("127.0.0.1", site.dicom_port, ae_title="LIGHTBOX")
-        assert refused.is_rejected
+        another = caller.associate("127.0.0.1", site.dicom_port, ae_title="LIGHTBOX")
+        assert another.is_rejected
         assert site.send(SAMPLES[0]).returncode == 0
         site.until(answered(1))
         assert placed(site, SAMPLES[0]).job.rule == "rule wards"
@@ -118,9 +124,9 @@ def test_a_wrong_file_is_refused_in_one_line_and_the_old_one_stays(
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert words in done.stderr
         assert "stays in force" in done.stderr
-        control = site.child("control")
+        control, refusals = site.child("control"), refused(site)
         os.kill(site.service.process.pid, signal.SIGHUP)
-        site.until(lambda _: "configuration was not taken up" in site.log.read_text())
+        site.until(lambda _: refused(site) == refusals + 1)
     finally:
         site.config.write_text(right)
     assert taken(site) == before
@@ -180,3 +186,31 @@ def test_results_that_wait_for_an_address_that_was_wrong_go_to_the_right_one(sit
     site.until(answered(3))
     proof = site.prove()
     assert proof.ok, proof.problems
+
+
+def test_audits_wait_for_the_night_unless_somebody_asks(site: Site) -> None:
+    now = datetime.fromtimestamp(SystemClock().now(), UTC).astimezone()
+    night = f"{now + timedelta(hours=2):%H:%M}-{now + timedelta(hours=3):%H:%M}"
+    before = "[audit]\nmodalities = []\n"
+    after = f'[audit]\nmodalities = ["MR"]\nmax_evaluations = 300\nwindow = "{night}"\n'
+    edit(site, lambda text: text.replace(before, after))
+    assert lightbox(site, "config", "reload").returncode == 0
+    assert site.send(SAMPLES[3]).returncode == 0
+    uid = study_of(SAMPLES[3])
+    site.until(lambda a: a.study(uid).audit.state is AuditState.WAITING)
+    done = lightbox(site, "audit", uid, "--method", "occlusion")
+    assert done.returncode == 0, done.stderr
+
+    def is_done(account: Account, method: str) -> bool:
+        return any(
+            job.job.method == method and job.state is JobState.DELIVERED
+            for job in account.study(uid).jobs
+        )
+
+    account = site.until(lambda a: is_done(a, "occlusion"))
+    assert not is_done(account, "shapley")
+    (waiting,) = (job for job in account.study(uid).jobs if job.job.method == "shapley")
+    assert (waiting.state, waiting.job.rule) == (JobState.PLACED, "modality MR")
+    edit(site, lambda text: text.replace(f'window = "{night}"\n', ""))
+    assert lightbox(site, "config", "reload").returncode == 0
+    site.until(lambda a: is_done(a, "shapley"), 120)

@@ -12,6 +12,7 @@ from lightbox.app.commitments import Commitments, asks
 from lightbox.app.control import Control, OpenConsole, Running
 from lightbox.app.doorbell import ring
 from lightbox.app.layout import layout
+from lightbox.app.off_peak import OffPeak
 from lightbox.app.operations import Operations
 from lightbox.app.process import Process
 from lightbox.app.reload.deliveries import Deliveries
@@ -58,7 +59,8 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     deliveries = _deliveries(settings, ledger, account, switch, clock)
     sends = deliveries.sends
     commitments = _commitments(settings, ledger, sends, clock)
-    queue = SwitchedQueue(DbosQueueClient(at.queue), switch, account.unplaced_jobs)
+    off_peak = OffPeak(settings.audit.window, clock)
+    queue = SwitchedQueue(DbosQueueClient(at.queue), switch, account.unplaced_jobs, off_peak)
     place = Place(ledger, queue, build.deadlines(settings), served.by_name, clock)
     assemble = _assemble(settings, served, clock)
     road = _road(
@@ -96,7 +98,7 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     commitments.start()
     parts = InControl(
         at.root, account, assemble, place, road, deliveries, commitments, control, operations,
-        reserve, lambda: in_time_order(r for s in account.held() for r in ledger.timeline(s)),
+        reserve, off_peak, lambda: in_time_order(r for s in account.held() for r in ledger.timeline(s)),
     )  # fmt: skip
     renewal = Renewal(at.root, loaded, ledger, parts.take, clock)
     operations.reload_with(renewal)
@@ -104,8 +106,13 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     web = open_console(Running(renewal, at.root, *shown, served.loaded, deliveries))
     process.ready(web=f"http://{settings.web.host}:{web.port}{web.entrance}")
     proofs = _self_proof(loaded, control, clock)
-    hangups = Hangups(operations, clock)
-    control.run(process.stopping, operations.look, proofs.look, hangups.look, webhooks.look)
+    control.run(
+        process.stopping,
+        operations.look,
+        proofs.look,
+        Hangups(operations, clock).look,
+        webhooks.look,
+    )
     proofs.close()
     web.close()
     commitments.close(_DRAIN_DELIVERY)

@@ -35,7 +35,7 @@ from lightbox.app.senders import senders
 from lightbox.deliver.outbox import Parcel
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account
-from lightbox.domain.audit import AuditPolicy, critical, why_audit
+from lightbox.domain.audit import AuditPolicy, can_wait, critical, why_audit
 from lightbox.domain.errors import UnreadableError
 from lightbox.domain.events import (
     AssociationReleased,
@@ -265,7 +265,8 @@ class Road:
             return
         reason = why_audit(event.prediction, package, job, self._audits)
         if reason is not None:
-            self._place.audit(job, reason)
+            off_peak = can_wait(event.prediction, package, job)
+            self._place.audit(job, reason, off_peak=off_peak)
 
     def _record(self, events: Sequence[Event]) -> None:
         if events:

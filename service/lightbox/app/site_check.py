@@ -143,8 +143,6 @@ def not_yet(settings: Settings) -> Iterator[str]:
                 f"destinations.{given.name}.commitment: STOW-RS knows no storage commitment; a "
                 "result counts as delivered when the destination answered success"
             )
-    if settings.audit.window:
-        yield "audit.window: is not kept yet; audits run whenever the device is free"
     if settings.results.refused == "note":
         yield 'results.refused: "note" is not made yet; what is refused is listed'
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightbox.app.off_peak import OffPeak
 from lightbox.domain.errors import OperationError, UsageError
 from lightbox.domain.jobs import Job
 from lightbox.domain.operations import ALL
@@ -146,14 +147,21 @@ class SwitchedQueue:
     ----------
     unfinished : callable () → iterable of Job
         All jobs without an end, from the account.
+    off_peak : OffPeak or None
+        The hours of audits that nobody asked for; the worker holds them back.
     """
 
     def __init__(
-        self, queue: Queue, switch: Switch, unfinished: Callable[[], Iterable[Job]]
+        self,
+        queue: Queue,
+        switch: Switch,
+        unfinished: Callable[[], Iterable[Job]],
+        off_peak: OffPeak | None = None,
     ) -> None:
         self._queue = queue
         self._switch = switch
         self._unfinished = unfinished
+        self._off_peak = off_peak
 
     def place(self, job: Job) -> None:
         """Enqueue, unless its model is stopped."""
@@ -178,14 +186,21 @@ class SwitchedQueue:
         The account's lock must be held.
         """
         stopped = self._switch.stopped()
-        if not stopped:
+        closed = self._off_peak is not None and not self._off_peak.is_open()
+        if not (stopped or closed):
             return self._queue.waiting()
-        counts = Counter(
-            job.urgency.value for job in self._unfinished() if stopped & {ALL, job.model}
+        held = Counter(
+            job.urgency.value
+            for job in self._unfinished()
+            if stopped & {ALL, job.model} or (closed and job.off_peak)
         )
-        if ALL not in stopped:
-            counts.update(self._queue.waiting())
-        return {urgency.value: counts[urgency.value] for urgency in Urgency}
+        if ALL in stopped:
+            return {urgency.value: held[urgency.value] for urgency in Urgency}
+        waiting = self._queue.waiting()
+        if closed:  # what the worker has not looked at yet is in both
+            audits = Urgency.AUDIT.value
+            held[audits] = max(held[audits] - waiting[audits], 0)
+        return {urgency.value: held[urgency.value] + waiting[urgency.value] for urgency in Urgency}
 
     def close(self, seconds: float) -> None:
         """Stop taking jobs."""

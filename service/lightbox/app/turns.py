@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import TypeAlias
 
+from lightbox.app.off_peak import OFF_PEAK, OffPeak
 from lightbox.app.switch import Switch
 from lightbox.domain.errors import CancelledError, DeferredError, HeldError, StoppingError
 from lightbox.domain.jobs import Job, JobPath
@@ -49,6 +50,8 @@ class Brake:
         Tells when deferred audits may try again.
     deferred : callable (model, words) → None
         Is told why audits of a model wait, and "" when they may go on.
+    off_peak : OffPeak or None
+        The hours of audits that nobody asked for; None: always.
     """
 
     def __init__(
@@ -57,15 +60,19 @@ class Brake:
         root: Path,
         clock: Clock,
         deferred: Callable[[str, str], None] = lambda _model, _words: None,
+        off_peak: OffPeak | None = None,
     ) -> None:
         self._ledger = ledger
         self._switch = Switch(root, Files())
         self._clock = clock
         self._deferred = deferred
+        self._off_peak = off_peak or OffPeak("", clock)
         self._until: dict[str, tuple[float, str]] = {}
 
     def stops(self, held: str) -> bool:
         """Say whether this model, or the audits of one (``HeldError.model``), must not run now."""
+        if held == OFF_PEAK:
+            return not self._off_peak.is_open()
         until, model = self._until.get(held, (0.0, ""))
         if until > self._clock.monotonic():
             return True
@@ -74,9 +81,11 @@ class Brake:
         return self._switch.stops(model or held)
 
     def hold(self, job: Job) -> None:
-        """Raise HeldError where the model of this job is stopped, or its audits are deferred."""
+        """Raise HeldError where the model of this job is stopped, or its audit has to wait."""
         if self._switch.stops(job.model):
             raise HeldError(job.model)
+        if self._off_peak.holds(job):
+            raise HeldError(OFF_PEAK)
         if self._until and job.path is JobPath.AUDIT:
             deferred = DeferredError(job.model)
             if self.stops(deferred.model):

@@ -20,8 +20,10 @@ from lightbox.app.breakers import Breakers
 from lightbox.app.catalogue import methods
 from lightbox.app.clock import SystemClock
 from lightbox.app.doorbell import ring
+from lightbox.app.intact import check_intact
 from lightbox.app.layout import Layout, layout
 from lightbox.app.notices import Notices
+from lightbox.app.off_peak import OffPeak
 from lightbox.app.process import DEVICE_LOST, Process
 from lightbox.app.reload.accepted import Watch
 from lightbox.app.reload.renewal import FollowUp
@@ -29,6 +31,8 @@ from lightbox.app.roles import mark
 from lightbox.app.turns import Brake, until_stopped
 from lightbox.domain.breaker import FAILURES
 from lightbox.domain.errors import DeviceLostError, UnsoundError
+from lightbox.domain.jobs import JobPath
+from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
 from lightbox.infer.confidence import Repeats, probabilities
 from lightbox.infer.decode import DecodePool
@@ -65,8 +69,11 @@ def work(settings: Settings) -> None:
     with _replaced_where_lost(notices):
         place = _warm(settings, at, notices, clock)
     write.warm()
-    brake = Brake(ledger, at.root, clock, partial(notices.say, "deferred"))
-    gate = Gate(settings.audit.min_share, clock, partial(_tell_wait, tell))
+    off_peak = OffPeak(settings.audit.window, clock)
+    brake = Brake(ledger, at.root, clock, partial(notices.say, "deferred"), off_peak)
+    gate = Gate(
+        settings.audit.min_share, clock, partial(_tell_wait, tell), partial(_tell_use, tell)
+    )
     decode = DecodePool(2, settings.dicom.limits)
     attribute = Attribute(methods(), settings.audit, clock)
     at.values.mkdir(exist_ok=True, mode=0o700)
@@ -95,6 +102,7 @@ def work(settings: Settings) -> None:
         ),
         packages=place.served.by_name,
         runtimes=place.runtimes,
+        intact=partial(check_intact, at.root),
         headers=lambda path: header_of(at.root / path),
         values=at.values,
         chunks=place.chunks,
@@ -109,6 +117,7 @@ def work(settings: Settings) -> None:
 
     def take(new: Settings) -> None:
         gate.configure(new.audit.min_share)
+        off_peak.configure(new.audit.window)
         decode.configure(new.dicom.limits)
         attribute.configure(new.audit)
         analysis.configure(tuple(each.name for each in new.destinations))
@@ -131,6 +140,11 @@ def _tell(at: Layout, **said: object) -> None:
 def _tell_wait(tell: Callable[..., None], waited: Waited) -> None:
     if waited.behind_audit is not None:
         tell(behind_audit=waited.behind_audit, urgency=waited.urgency)
+
+
+def _tell_use(tell: Callable[..., None], urgency: Urgency, seconds: float) -> None:
+    path = JobPath.AUDIT if urgency is Urgency.AUDIT else JobPath.FAST
+    tell(held=seconds, path=path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,14 @@ def why_audit(
     return None
 
 
+def can_wait(prediction: Prediction, package: ModelPackage, job: Job) -> bool:
+    """Say whether the audit may wait for off-peak hours.
+
+    Not where a person or a rule asked for it, nor where something critical was found.
+    """
+    return not job.audit and critical(prediction, package) is None
+
+
 def draw(job: Job) -> float:
     """Return a number in [0, 1) that these instances and this model always give."""
     content = "\x1f".join([job.model, *sorted(i.sha256 for i in job.instances)])

@@ -45,6 +45,8 @@ class Job:
         A rule or the called AE asks for the audit.
     attempt : int
         1, and one more each time that a person has it tried again after it failed.
+    off_peak : bool
+        An audit that nobody asked for: it waits for the site's off-peak hours, if there are any.
     moves : int
         How often its urgency was changed after it was placed; see :func:`moved`.
     decided : str
@@ -71,6 +73,7 @@ class Job:
     modality: str = ""
     audit: bool = False
     attempt: int = 1
+    off_peak: bool = False
     moves: int = 0
     decided: str = ""
 

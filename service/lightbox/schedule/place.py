@@ -91,8 +91,13 @@ class Place:
         )
         return self._place(job)
 
-    def audit(self, job: Job, reason: str, method: str = "shapley") -> JobPlaced:
-        """Place the audit of a fast job; ``reason`` says why it was asked for."""
+    def audit(
+        self, job: Job, reason: str, method: str = "shapley", *, off_peak: bool = False
+    ) -> JobPlaced:
+        """Place the audit of a fast job; ``reason`` says why it was asked for.
+
+        ``off_peak`` is for one that may wait for the off-peak hours.
+        """
         audit = replace(
             job,
             job_id=job_identity(JobPath.AUDIT, job.instances, job.model_sha256, method),
@@ -104,6 +109,7 @@ class Place:
             deadline=job.received_at + self._deadlines.of(Urgency.AUDIT),
             supersedes="",
             attempt=1,
+            off_peak=off_peak,
             moves=0,
             decided="",
         )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from builders import a_digest, a_job, a_prediction, an_instance
-from lightbox.domain.audit import AuditPolicy, draw, why_audit
+from lightbox.domain.audit import AuditPolicy, can_wait, draw, why_audit
 from lightbox.domain.jobs import Job
 from lightbox.domain.model_package import (
     Accepts,
@@ -110,3 +110,14 @@ def test_the_draw_depends_on_bytes_and_model_only() -> None:
     assert draw(again) == draw(job)
     assert draw(a_job(an_instance("1", content="new"), an_instance("2"))) != draw(job)
     assert draw(a_job(an_instance("1"), an_instance("2"), model="other")) != draw(job)
+
+
+@pytest.mark.parametrize(
+    ("critical", "asked", "waits"),
+    [(False, False, True), (True, False, False), (False, True, False)],
+)
+def test_what_a_person_asked_for_or_what_is_critical_does_not_wait_for_the_night(
+    *, critical: bool, asked: bool, waits: bool
+) -> None:
+    job = a_fast_job(audit=asked)
+    assert can_wait(a_prediction(), a_package(critical=critical), job) is waits

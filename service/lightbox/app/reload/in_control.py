@@ -9,6 +9,7 @@ from pathlib import Path
 from lightbox.app import build
 from lightbox.app.commitments import Commitments, asks
 from lightbox.app.control import Control
+from lightbox.app.off_peak import OffPeak
 from lightbox.app.operations import Operations
 from lightbox.app.reload.deliveries import Deliveries
 from lightbox.app.road import Describe, Road
@@ -52,6 +53,7 @@ class InControl:
     control: Control
     operations: Operations
     reserve: Reserve
+    off_peak: OffPeak
     history: Callable[[], Sequence[Recorded]]
 
     def take(self, settings: Settings) -> None:
@@ -75,4 +77,5 @@ class InControl:
             self.operations.configure({e.name: (e, sends[e.name]) for e in settings.destinations})
             self.control.metrics.know_destinations([each.name for each in settings.destinations])
             self.reserve.configure(settings.storage.reserve)
+            self.off_peak.configure(settings.audit.window)
         self.commitments.configure(settings, sends, self.history)

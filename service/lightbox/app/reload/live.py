@@ -53,7 +53,8 @@ def differences(old: Tree, new: Tree) -> tuple[str, ...]:
 def _merged(old: object, new: object, at: Location) -> object:
     if at and is_live(at):
         return new
-    if at and not _has_live_below(at):
+    has_tables = isinstance(old, Mapping) or isinstance(new, Mapping)
+    if at and not (has_tables and _has_live_below(at)):
         return old
     before, now = _table(old), _table(new)
     both = {
