@@ -73,6 +73,7 @@ def examine(loaded: Loaded, clock: Clock, answer_seconds: float = ANSWER_SECONDS
         ("ledger", lambda: records.ledger(at.ledger)),
         ("clock", lambda: records.clock(at.ledger, clock)),
         ("dead letters", lambda: records.dead_letters(settings, at.ledger)),
+        ("refused classes", lambda: records.refused(settings, at.ledger)),
         ("models", lambda: models(settings)),
         ("validation", machine.validation),
     ]

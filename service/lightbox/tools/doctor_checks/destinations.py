@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from pydicom.uid import UID
 
-from lightbox.deliver.association import VERIFICATION
+from lightbox.deliver.association import VERIFICATION, peer_of
 from lightbox.deliver.status import NETWORK, DestinationError, Network
 from lightbox.deliver.stow import Stow
-from lightbox.deliver.transcode import EXPLICIT, IMPLICIT
+from lightbox.deliver.transcode import EXPLICIT, IMPLICIT, offered
 from lightbox.domain.commitment import PUSH_MODEL
 from lightbox.domain.errors import DeliveryError
 from lightbox.results import codes
@@ -22,11 +23,8 @@ from lightbox.tools.doctor_checks.call import (
     CALLED_WRONG,
     CALLING_NOT_KNOWN,
     echo,
-    peer_at,
 )
 from lightbox.tools.doctor_checks.finding import Finding, failed, note, well, wrong
-
-_SYNTAXES = (EXPLICIT, IMPLICIT)
 
 _CAUSES = {
     CALLED_WRONG: "the node at this address does not answer to the AE title {theirs}",
@@ -40,6 +38,12 @@ _CAUSES = {
     NETWORK[Network.NOT_DICOM].meaning: (
         "what listens there is no DICOM node, wants TLS, or drops callers it does not know"
     ),
+    NETWORK[Network.TLS_WANTED].meaning: "we call it in plain, it answers TLS only",
+    NETWORK[Network.TLS_NOT_SPOKEN].meaning: "we call it by TLS, what listens there is plain",
+    NETWORK[Network.TLS_OURS].meaning: "the two do not know the same authority",
+    NETWORK[Network.TLS_AUTHORITY].meaning: "the two do not know the same authority",
+    NETWORK[Network.TLS_NAME].meaning: "we asked for {name}; another node, or one that was renamed",
+    NETWORK[Network.TLS_NOTHING_IN_COMMON].meaning: "its software knows old ciphers only",
     NETWORK[Network.NO_ANSWER].meaning: "something listens there, but does not speak DICOM with us",
     NETWORK[Network.NO_CONTEXTS].meaning: "it offers neither C-ECHO nor storage of our results",
 }
@@ -92,12 +96,12 @@ def _accepted(
 ) -> frozenset[tuple[str, str]]:
     """Return the contexts that it accepts, after a C-ECHO over the same association."""
     asked: list[tuple[str, str]] = [
-        (c, s) for c in _classes(given, settings).values() for s in _SYNTAXES
+        (c, s) for c in _classes(given, settings).values() for s in offered(given.syntaxes, c)
     ]
     if given.commitment:
-        asked.append((PUSH_MODEL, IMPLICIT))
-    address = (given.host, given.port)
-    return echo(peer_at(address, given.ae_title, settings.dicom.ae_title, seconds), asked)
+        asked += [(PUSH_MODEL, EXPLICIT), (PUSH_MODEL, IMPLICIT)]
+    patient = replace(peer_of(given, settings.dicom.ae_title), answer_seconds=seconds)
+    return echo(patient, asked)
 
 
 def _classes(given: DestinationSettings, settings: Settings) -> dict[str, UID]:
@@ -138,7 +142,9 @@ def _explained(
     name: str, error: DestinationError, given: DestinationSettings, settings: Settings
 ) -> Finding:
     cause = _CAUSES.get(error.reason, "").format(
-        theirs=given.ae_title, ours=settings.dicom.ae_title
+        theirs=given.ae_title,
+        ours=given.calling_ae or settings.dicom.ae_title,
+        name=given.tls.name or given.host,
     )
     said = f"{given.ae_title}@{given.host}:{given.port}: {error.reason}"
     return wrong(name, f"{said}: {cause}" if cause else said, error.mend)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
+from lightbox.domain.events import NotTaken
 from lightbox.domain.standing import DeliveryState
 from lightbox.domain.study_account import Expectations
 from lightbox.ledger.chain import Row, follows, genesis
@@ -19,6 +22,9 @@ from lightbox.settings import Settings
 from lightbox.tools.doctor_checks.finding import Finding, note, well, wrong
 
 _ROWS = 200
+_LATELY = 5000
+"""Rows of each chain that are looked at for what was not taken."""
+_CLASS = re.compile(r"does not take ([^:(]+[^:( ])")
 _STEP = 2.0
 """Seconds that a clock may differ: NTP steps that much without anybody's fault."""
 
@@ -70,11 +76,13 @@ def dead_letters(settings: Settings, folder: Path) -> Iterator[Finding]:
     """Count the results that were given up, and those that wait for another try."""
     expected = Expectations(tuple(given.name for given in settings.destinations))
     counts: dict[DeliveryState, Counter[str]] = {state: Counter() for state in DeliveryState}
+    due: list[float] = []
     with closing(ReadModel(folder, expected)) as read_model:
         account = read_model.account_of(read_model.undelivered())
     for study in account.studies():
         for delivery in (each for job in study.jobs for each in job.deliveries):
             counts[delivery.state][f"{delivery.destination}: {delivery.reason}"] += 1
+            due += [delivery.retry_at] if delivery.state is DeliveryState.DELAYED else []
     given_up = counts[DeliveryState.DEAD_LETTER]
     delayed = counts[DeliveryState.DELAYED]
     if given_up:
@@ -88,11 +96,37 @@ def dead_letters(settings: Settings, folder: Path) -> Iterator[Finding]:
         why, _ = delayed.most_common(1)[0]
         yield note(
             "dead letters",
-            f"none; {delayed.total()} results wait for another try, most often: {why}",
-            "nothing: they go out when the destination takes them",
+            f"none; {delayed.total()} results wait, the next until {_hour(min(due))}, "
+            f"most often: {why}",
+            "nothing: they go out by themselves",
         )
     else:
         yield well("dead letters", "none")
+
+
+def refused(settings: Settings, folder: Path) -> Iterator[Finding]:
+    """Tell of the classes that a destination did not take lately: no error, but to be known."""
+    with closing(LedgerReader(folder)) as reader:
+        heads = {chain: reader.stated_head(chain)[0] for chain in reader.chains()}
+        rows = reader.since({chain: max(head - _LATELY, 0) for chain, head in heads.items()})
+    found: Counter[tuple[str, str]] = Counter()
+    for event in (row.event for row in rows):
+        if isinstance(event, NotTaken) and (said := _CLASS.search(event.reason)):
+            found[event.destination, said[1]] += 1
+    for given in settings.destinations:
+        classes = {name: n for (to, name), n in found.items() if to == given.name}
+        if classes:
+            counted = ", ".join(f"{name} ({n} lately)" for name, n in classes.items())
+            yield note(
+                f"destination {given.name}",
+                f"did not take {counted}; its other results went out",
+                "switch it on at the PACS for our AE title, or leave the kind out of `kinds`",
+            )
+
+
+def _hour(at: float) -> str:
+    """Write a time as people at the place do."""
+    return f"{datetime.fromtimestamp(at, UTC).astimezone():%Y-%m-%d %H:%M}"
 
 
 def _newest(reader: LedgerReader, chain: str) -> tuple[Sequence[Row], str]:

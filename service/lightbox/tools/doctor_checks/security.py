@@ -5,7 +5,7 @@ On loopback the listener and the console are open to this machine alone: that is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,7 +36,7 @@ def weak_settings(loaded: Loaded) -> Iterator[Finding]:
             'set "hashed"',
         )
     yield from _data_dir(Path(settings.data_dir))
-    yield from _config_file(loaded.file, loaded.sources)
+    yield from _config_file(loaded.file, _secrets(loaded))
     yield from _models(Path(settings.models.path))
 
 
@@ -121,12 +121,27 @@ def _destination(given: DestinationSettings) -> Iterator[Finding]:
             yield wrong(
                 name, f"{given.stow} is not encrypted: results travel readable", "use https://"
             )
-    elif not _stays_here(given.host):
+    elif not given.tls.ca and not _stays_here(given.host):
         yield wrong(
             name,
             f"C-STORE to {given.host} is not encrypted: results travel readable",
-            "use stow = https://…, or a tunnel (VPN, stunnel) to the PACS",
+            "set tls.ca, use stow = https://…, or a tunnel (VPN) to the PACS",
         )
+    tls = given.tls
+    if not tls.check_name:
+        yield wrong(
+            f"{name}.tls.check_name",
+            "any certificate of tls.ca will do: another node may take its place",
+            "remove it, and set tls.name to the name in its certificate",
+        )
+    key = Path(tls.key)
+    if tls.key and key.exists() and key.stat().st_mode & OTHERS:
+        yield wrong(f"{name}.tls.key", f"{key} {_open_to_others(key)}", f"chmod 600 {key}")
+    for what, secret in (("token", given.token), ("password", given.password)):
+        kind, _, where = secret.get_secret_value().partition(":")
+        file = Path(where)
+        if kind == "file" and _seen(file) and file.stat().st_mode & OTHERS:
+            yield wrong(f"{name}.{what}", f"{file} {_open_to_others(file)}", f"chmod 600 {file}")
 
 
 def _stays_here(host: str) -> bool:
@@ -153,7 +168,20 @@ def _data_dir(root: Path) -> Iterator[Finding]:
         )
 
 
-def _config_file(file: str, sources: Mapping[str, str]) -> Iterator[Finding]:
+def _secrets(loaded: Loaded) -> list[str]:
+    """Name the keys whose secrets stand in the file itself."""
+    plain = [key for key in _SECRETS if loaded.sources.get(key) == loaded.file]
+    if loaded.sources.get("destinations") != loaded.file:
+        return plain
+    for given in loaded.settings.destinations:
+        for name, secret in (("token", given.token), ("password", given.password)):
+            text = secret.get_secret_value()
+            if text and not text.startswith(("file:", "env:")):
+                plain.append(f"destinations.{given.name}.{name}")
+    return plain
+
+
+def _config_file(file: str, secret: Sequence[str]) -> Iterator[Finding]:
     path = Path(file)
     if not file or not path.exists():
         return
@@ -162,7 +190,6 @@ def _config_file(file: str, sources: Mapping[str, str]) -> Iterator[Finding]:
         yield wrong(
             "configuration", f"other users can change {file} (mode {mode & 0o777:04o})", "chmod 640"
         )
-    secret = [key for key in _SECRETS if sources.get(key) == file]
     if secret and mode & 0o004:
         yield wrong(
             "configuration",
