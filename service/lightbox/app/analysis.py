@@ -31,7 +31,8 @@ from lightbox.domain.model_package import FAST_METHODS, ModelPackage
 from lightbox.domain.prediction import Prediction
 from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
-from lightbox.explain.audit import AuditPlan, Subject, finished
+from lightbox.explain.audit import AuditPlan, finished
+from lightbox.explain.subject import Subject
 from lightbox.infer.looked import Looked
 from lightbox.infer.predict import Predict
 from lightbox.ports import Ledger, Runtime, Step
@@ -71,6 +72,7 @@ class Analysis:
         write: Write,
         packages: Mapping[str, ModelPackage],
         runtimes: Mapping[str, Runtime],
+        intact: Callable[[Job], None],
         headers: Callable[[str], bytes],
         values: Path,
         chunks: Mapping[str, int],
@@ -85,6 +87,7 @@ class Analysis:
         self._write = write
         self._packages = packages
         self._runtimes = runtimes
+        self._intact = intact
         self._headers = headers
         self._values = values
         self._chunks = chunks
@@ -104,6 +107,7 @@ class Analysis:
                 "is not served any more with the weights that this job names",
                 "put the package back, or cancel the job",
             )
+        self._intact(job)
         if job.path is JobPath.FAST:
             self._fast(job, package)
         else:
@@ -134,7 +138,7 @@ class Analysis:
         subject = Subject(package, looked.frame, looked.prediction)
         attribution = self._attribute.fast(subject, looked.output, job.method)
         self._ledger.record(Attributed(study, job_id, AttributionRecord.of(attribution)))
-        self._finish(job, package, looked, attribution, None)
+        self._finish(job, package, looked, attribution, None, turn)
 
     def _audit(self, job: Job, package: ModelPackage) -> None:
         prediction = self._prediction_of(job)
@@ -150,7 +154,7 @@ class Analysis:
         attribution = finished(chunks, partial(self._device, job))
         record = AttributionRecord.of(attribution)
         self._ledger.record(Attributed(job.study_instance_uid, job.job_id, record))
-        self._finish(job, package, looked, attribution, fast)
+        self._finish(job, package, looked, attribution, fast, partial(self._device, job))
 
     def _fast_map(self, subject: Subject, looked: Looked) -> Attribution | None:
         """Return the map to compare with; None where the fast path had to withhold it."""
@@ -183,6 +187,7 @@ class Analysis:
         looked: Looked,
         attribution: Attribution,
         fast: Attribution | None,
+        turn: Callable[[], AbstractContextManager[object]],
     ) -> None:
         explained = Explained(
             job=job,
@@ -195,7 +200,7 @@ class Analysis:
             replaces=replaced_by(self._ledger.find, job),
         )
         self._chances.check(job)
-        results = self._write.write(explained)
+        results = self._write.write(explained, turn)
         self._ledger.record(
             ResultsWritten(
                 job.study_instance_uid, job.job_id, results, destinations=self._destinations

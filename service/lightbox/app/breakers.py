@@ -51,8 +51,8 @@ class Breakers:
             self._of[model] = breaker.asked()
         try:
             yield
-        except UnsoundError:
-            self._change(model, lambda b: b.unsound(self._clock.monotonic(), error.reason))
+        except UnsoundError as error:
+            self.unsound(model, error.reason)
             raise
         except BaseException:
             self._change(model, lambda b: b.neither(self._clock.monotonic()))
@@ -60,8 +60,8 @@ class Breakers:
         else:
             self._change(model, Breaker.sound)
 
-    def unsound(self, model: str, reason: str, times: int) -> None:
-        """Take in unsound outputs that no job asked for, as at the start."""
+    def unsound(self, model: str, reason: str, times: int = 1) -> None:
+        """Take in unsound outputs, those too that no job asked for, as at the start."""
         for _ in range(times):
             self._change(model, lambda b: b.unsound(self._clock.monotonic(), reason))
 

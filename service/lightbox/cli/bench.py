@@ -12,6 +12,7 @@ import click
 from lightbox.app.clock import SystemClock
 from lightbox.cli.display import show_table
 from lightbox.cli.invocation import Invocation
+from lightbox.domain.urgency import Urgency
 from lightbox.tools.bench_report import Case, as_json
 
 _Decorated = Callable[..., Any]
@@ -62,7 +63,30 @@ def fast(invocation: Invocation, model: str, rounds: int, json_file: Path | None
 @click.option("--images", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--seeds", type=click.IntRange(1), default=10, show_default=True)
 @click.option(
-    "--grid", type=(int, int), default=(0, 0), help="Rows and columns of regions; else the model's."
+    "--grid",
+    "grids",
+    type=(int, int),
+    multiple=True,
+    help="Rows and columns of regions, may be given again; else the model's.",
+)
+@click.option(
+    "--largest",
+    type=click.IntRange(64),
+    default=4096,
+    show_default=True,
+    help="Largest budget of an estimator.",
+)
+@click.option(
+    "--games",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Random games that intervals are held against.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the evaluations of images in this folder, and take them from there.",
 )
 @_answer
 @click.pass_obj
@@ -72,37 +96,87 @@ def audit(
     rounds: int,
     images: int,
     seeds: int,
-    grid: tuple[int, int],
+    grids: tuple[tuple[int, int], ...],
+    largest: int,
+    games: int,
+    keep: Path | None,
     json_file: Path | None,
 ) -> None:
     """Measure the cost of an evaluation, and how many an estimate needs.
 
-    Every coalition of every image is evaluated once: 2^n evaluations each. captum, shap and
-    shapiq take part where they are installed.
+    Every coalition of every image is evaluated once: 2^n evaluations each, up to 20 regions; more
+    regions have a long estimate as their reference. captum, shap and shapiq take part where they
+    are installed: make bench-peers, then .venv-bench/bin/lightbox bench audit.
     """
     from lightbox.tools.bench_audit import AuditBenchPlan, bench_audit
     from lightbox.tools.explain import loaded
 
     settings = invocation.settings()
-    plan = AuditBenchPlan(rounds, images, seeds, grid)
+    plan = AuditBenchPlan(
+        rounds=rounds,
+        images=images,
+        seeds=seeds,
+        grids=grids,
+        largest=largest,
+        random_games=games,
+        folder=keep,
+    )
     _finish(bench_audit(settings, loaded(settings, model), plan), json_file)
 
 
 @bench.command()
-@click.option("--arrivals", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--backlog", type=click.IntRange(0), default=6, show_default=True)
+@click.argument("log_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("json_files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+def log(log_file: Path, json_files: tuple[Path, ...]) -> None:
+    """Append what --json wrote to a log in Markdown: machine, date, load and every case."""
+    from lightbox.tools.bench_report import as_markdown
+
+    with log_file.open("a", encoding="utf-8") as file:
+        for json_file in json_files:
+            answer = json.loads(json_file.read_text(encoding="utf-8"))
+            file.write(as_markdown(json_file.stem, answer))
+    click.echo(f"{log_file}: {len(json_files)} added")
+
+
+@bench.command()
+@click.option("--minutes", type=click.FloatRange(0.05), default=0.5, show_default=True)
+@click.option(
+    "--peer-minutes",
+    type=click.FloatRange(0.0),
+    default=0.5,
+    show_default=True,
+    help="Length of the others' day; 0: without them.",
+)
+@click.option("--stat", default=6.0, show_default=True, help="STAT studies per minute.")
+@click.option("--high", default=6.0, show_default=True, help="HIGH studies per minute.")
+@click.option("--routine", default=12.0, show_default=True, help="ROUTINE studies per minute.")
+@click.option("--backlog", type=click.IntRange(0), default=8, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @_answer
 @click.pass_obj
-def turnaround(invocation: Invocation, arrivals: int, backlog: int, json_file: Path | None) -> None:
-    """Measure emergencies from their last byte to the archive, while audits run.
+def turnaround(
+    invocation: Invocation,
+    minutes: float,
+    peer_minutes: float,
+    stat: float,
+    high: float,
+    routine: float,
+    backlog: int,
+    seed: int,
+    json_file: Path | None,
+) -> None:
+    """Measure studies from their last byte to the archive, while audits run.
 
-    Starts a service and an archive of its own; BACKLOG routine studies are sent first, for their
-    audits to be in the way.
+    Starts services and archives of its own. Studies of three urgencies arrive at random over a
+    backlog of audits that never empties; the others meet the same day without preemption of
+    audits, and in order of arrival.
     """
     from lightbox.tools.bench_turnaround import TurnaroundPlan, bench_turnaround
 
     models = Path(invocation.settings().models.path).expanduser().resolve()
-    _finish(bench_turnaround(models, TurnaroundPlan(arrivals, backlog)), json_file)
+    rates = {Urgency.STAT: stat, Urgency.HIGH: high, Urgency.ROUTINE: routine}
+    plan = TurnaroundPlan(minutes, peer_minutes, rates, backlog, seed)
+    _finish(bench_turnaround(models, plan, lambda line: click.echo(line, err=True)), json_file)
 
 
 @bench.command()

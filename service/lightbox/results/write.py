@@ -6,7 +6,8 @@ import hashlib
 import importlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -23,6 +24,10 @@ from lightbox.results.validate import first_errors, validator
 
 Negative = Literal["picture", "report", "none"]
 _PICTURE_ONLY = {ResultKind.SECONDARY_CAPTURE, ResultKind.STRUCTURED_REPORT}
+
+
+Turn = Callable[[], AbstractContextManager[object]]
+"""Gives the processor for the length of a ``with`` block (``schedule/gate.py``)."""
 
 
 class Write:
@@ -53,8 +58,11 @@ class Write:
         self._validator = validator() if validate else None
         self._negative = negative
 
-    def write(self, explained: Explained) -> tuple[Result, ...]:
+    def write(self, explained: Explained, turn: Turn = nullcontext) -> tuple[Result, ...]:
         """Write every object that applies; repeating a job writes the same bytes again.
+
+        Each object is made in a turn of its own: two threads would only slow each other down, and
+        the more urgent of two is to be done first.
 
         Raises
         ------
@@ -65,7 +73,8 @@ class Write:
         for writer in self._writers:
             if not self._wanted(explained, writer.kind):
                 continue
-            data = writer.write(explained)
+            with turn():
+                data = writer.write(explained)
             if data is not None:
                 made.append((writer.kind, data))
         self._check(made)

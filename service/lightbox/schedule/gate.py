@@ -42,6 +42,10 @@ def _unobserved(_: Waited) -> None:
     """Measure nothing."""
 
 
+def _uncounted(_urgency: Urgency, _seconds: float) -> None:
+    """Count nothing."""
+
+
 @dataclass(slots=True, eq=False)
 class _Ticket:
     urgency: Urgency
@@ -107,6 +111,8 @@ class Gate:
         Measures waits and shares (monotonic).
     observe : callable (Waited) → None
         Is told how long each turn waited, outside of the lock.
+    used : callable (urgency, seconds) → None
+        Is told how long each turn had the device, outside of the lock.
     """
 
     def __init__(
@@ -114,14 +120,17 @@ class Gate:
         min_share: float,
         clock: Clock,
         observe: Callable[[Waited], None] = _unobserved,
+        used: Callable[[Urgency, float], None] = _uncounted,
     ) -> None:
         self._min_share = min_share
         self._clock = clock
         self._observe = observe
+        self._used = used
         self._changed = threading.Condition()
         self._numbers = itertools.count()
         self._waiting: list[_Ticket] = []
         self._holder: _Ticket | None = None
+        self._taken_at = 0.0
         self._settled_at = 0.0
         self._credit = 0.0
 
@@ -166,7 +175,8 @@ class Gate:
                 self._settle()
                 self._waiting.remove(ticket)
             self._holder = ticket
-            waited = self._clock.monotonic() - since
+            self._taken_at = self._clock.monotonic()
+            waited = self._taken_at - since
         self._observe(Waited(urgency, waited, ticket.longest))
         return waited
 
@@ -174,10 +184,13 @@ class Gate:
         """Give the device back and settle what audits and fast jobs owe each other."""
         with self._changed:
             self._settle()
-            self._holder = None
+            holder, self._holder = self._holder, None
+            seconds = self._clock.monotonic() - self._taken_at
             for ticket in self._waiting:
                 ticket.stretch = None
             self._changed.notify_all()
+        if holder is not None:
+            self._used(holder.urgency, seconds)
 
     def _next(self) -> _Ticket:
         first = min(self._waiting, key=lambda ticket: ticket.order)

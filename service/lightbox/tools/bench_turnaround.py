@@ -1,40 +1,52 @@
-"""``lightbox bench turnaround``: emergencies through the whole service, while audits run.
+"""``lightbox bench turnaround``: a day of a hospital through the whole service, audits in its way.
 
-A service and an archive are started; routine studies go in and their audits begin; then emergencies
-arrive, one after another. The turnaround is the ledger's (last byte received to stored in the
-archive), the stages are those of ``/metrics``.
+Three contestants meet the same arrivals, one after another, each with a service and an archive of
+its own: ours; ours with audits that cannot be interrupted; and everybody in order of arrival, as
+where one queue serves all. What is reported is the ledger's (last byte received to stored in the
+archive), and the device's seconds are those of ``/metrics``.
 """
 
 from __future__ import annotations
 
 import re
 import statistics
+import threading
 import urllib.request
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pydicom
-from pydicom.uid import generate_uid
-
 from lightbox.app.clock import SystemClock
-from lightbox.deliver.association import Peer
-from lightbox.domain.account import Account
 from lightbox.domain.errors import UsageError
-from lightbox.domain.standing import AuditState, StudyStanding
+from lightbox.domain.jobs import JobPath
 from lightbox.domain.urgency import Urgency
-from lightbox.tools.bench_report import Case, percentile
-from lightbox.tools.demo import Watch, an_archive, write_config
+from lightbox.ledger.timeline import LedgerReader
+from lightbox.tools.bench_load import CALLING, Arrival, forward, moments, send_one, studies_of
+from lightbox.tools.bench_report import OURS, Case, percentile
+from lightbox.tools.bench_tally import STAGES, JobTimes, Tally
+from lightbox.tools.demo import an_archive, write_config
 from lightbox.tools.demo_data import Study, studies_in
-from lightbox.tools.send import send
 from lightbox.tools.service import Service
 
-STAGES = ("receive", "wait", "decode", "infer", "explain", "encode", "deliver")
 DEADLINE = "deadline"
+WHOLE_AUDITS = "without preemption"
+FIRST_COME = "first come, first served"
+_HIGH = f'[[rules]]\nname = "bench"\nwhen = {{ calling_ae = "^{CALLING[Urgency.HIGH]}$" }}\nurgency = "HIGH"\n'
+_ALL_ALIKE = '[[rules]]\nname = "bench"\nwhen = { called_ae = "." }\nurgency = "ROUTINE"\n'
+_WHOLE = "[audit]\nchunk = 1000000\n"
+CONTESTANTS: Mapping[str, str] = {
+    OURS: _HIGH,
+    WHOLE_AUDITS: _WHOLE + _HIGH,
+    FIRST_COME: _WHOLE + "min_share = 1.0\n" + _ALL_ALIKE,
+}
+"""Name → what its configuration says beyond that of the others."""
+_FAST = (Urgency.STAT, Urgency.HIGH, Urgency.ROUTINE)
 _BACKLOG_SECONDS = 120.0
-_ARRIVAL_SECONDS = 60.0
-_GLANCE_SECONDS = 0.2
+_LAST_SECONDS = 60.0
+"""After the last arrival; what is not in the archive then counts with the time so far."""
+_GLANCE = 0.5
 _SAMPLE = re.compile(r"^lightbox_(?P<name>\w+?)(\{(?P<labels>.*)\})? (?P<value>\S+)$")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -46,14 +58,23 @@ class TurnaroundPlan:
 
     Attributes
     ----------
-    arrivals : int
-        Emergencies, one after another.
+    minutes, peer_minutes : float
+        Length of our day and of the others', who wait long in it; 0: without them.
+    per_minute : mapping
+        Mean arrivals of each urgency.
     backlog : int
-        Routine studies whose audits are in the way.
+        Routine studies sent first, whose audits are in the way from the first moment on.
+    seed : int
+        Of the arrivals.
     """
 
-    arrivals: int = 20
-    backlog: int = 6
+    minutes: float = 0.5
+    peer_minutes: float = 0.5
+    per_minute: Mapping[Urgency, float] = field(
+        default_factory=lambda: {Urgency.STAT: 6.0, Urgency.HIGH: 6.0, Urgency.ROUTINE: 12.0}
+    )
+    backlog: int = 8
+    seed: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,42 +86,64 @@ class Sample:
     value: float
 
 
-def bench_turnaround(models: Path, plan: TurnaroundPlan) -> list[Case]:
+@dataclass(frozen=True, slots=True)
+class Day:
+    """How a contestant's day went.
+
+    Attributes
+    ----------
+    jobs : sequence of JobTimes
+        Fast jobs of the arrivals, in the urgency that their sender asked for.
+    idle_seconds, audit_seconds : float
+        Of the day: time in which no fast job had the device, and time in which an audit had it.
+    audits_waiting : int
+        At the end.
+    """
+
+    jobs: Mapping[Urgency, Sequence[JobTimes]]
+    until: float
+    idle_seconds: float
+    audit_seconds: float
+    audits_waiting: int
+    metrics: Sequence[Sample]
+
+    def turnarounds(self, urgency: Urgency) -> list[float]:
+        """Return the seconds of every study that was asked for like this."""
+        return [times.turnaround(self.until) for times in self.jobs[urgency]]
+
+    def missing(self) -> int:
+        """Return how many studies have not come to the archive."""
+        return sum(not times.ended for jobs in self.jobs.values() for times in jobs)
+
+
+def bench_turnaround(
+    models: Path, plan: TurnaroundPlan, say: Callable[[str], None] = lambda _: None
+) -> list[Case]:
     """Measure.
 
     Parameters
     ----------
     models : Path
-        Folder of model packages; studies are copies of their samples.
+        Folder of model packages; studies are made of their samples.
+    say : callable
+        Gets a line about each contestant.
 
     Raises
     ------
     UsageError
-        If there are no samples, or a study is not accepted or gets no result.
+        If there are no samples, or a study is not accepted.
     """
     sources = studies_in(tuple(sorted(models.glob("*/samples"))))
     if not sources:
         raise UsageError(f"models {models}", "hold no samples", "name [models] path")
-    with TemporaryDirectory(prefix="lightbox-bench-") as made:
-        folder = Path(made)
-        copies = iter(_copies(sources, plan.backlog + plan.arrivals, folder / "studies"))
-        with an_archive(folder / "archive") as archive:
-            config = folder / "lightbox.toml"
-            write_config(config, folder / "data", archive, models)
-            with Service(config, folder / "service.log") as service:
-                watch = Watch(folder / "data" / "ledger", archive, SystemClock())
-                _fill(watch, service, [next(copies) for _ in range(plan.backlog)])
-                arrived = [_arrive(watch, service, study) for study in copies]
-                samples = list(parsed(_metrics(service)))
-    return [*_turnarounds(arrived), *_stages(samples), _preemption(samples)]
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """An emergency, and whether an audit was running when it came."""
-
-    standing: StudyStanding
-    beside_audit: bool
+    days: dict[str, Day] = {}
+    for name, extra in CONTESTANTS.items():
+        minutes = plan.minutes if name == OURS else plan.peer_minutes
+        if minutes > 0:
+            say(f"{name}: {minutes:g} minutes")
+            with TemporaryDirectory(prefix="lightbox-bench-") as made:
+                days[name] = _day(Path(made), models, sources, extra, plan, 60.0 * minutes)
+    return list(_cases(days))
 
 
 def parsed(text: str) -> Iterator[Sample]:
@@ -111,88 +154,153 @@ def parsed(text: str) -> Iterator[Sample]:
             yield Sample(found["name"], labels, float(found["value"]))
 
 
-def _copies(sources: list[Study], wanted: int, folder: Path) -> list[Path]:
-    """Write so many studies of their own: the samples again and again, with new UIDs."""
-    folder.mkdir()
-    made = []
-    for number in range(wanted):
-        dataset = pydicom.dcmread(sources[number % len(sources)].files[0])
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        made.append(folder / f"{number}.dcm")
-        dataset.save_as(made[-1])
-    return made
+def _day(
+    folder: Path,
+    models: Path,
+    sources: Sequence[Study],
+    extra: str,
+    plan: TurnaroundPlan,
+    seconds: float,
+) -> Day:
+    clock = SystemClock()
+    studies = studies_of(sources, folder / "studies", plan.seed)
+    backlog = list(islice(studies, plan.backlog))
+    when = moments(plan.per_minute, seconds, plan.seed)
+    arrivals = [Arrival(at, urgency, *next(studies)) for at, urgency in when]
+    with an_archive(folder / "archive") as archive:
+        config = folder / "lightbox.toml"
+        write_config(config, folder / "data", archive, models)
+        config.write_text(config.read_text(encoding="utf-8") + extra, encoding="utf-8")
+        with Service(config, folder / "service.log") as service:
+            watch = _Watch(folder / "data" / "ledger", clock)
+            for file, _ in backlog:
+                send_one(file, Urgency.ROUTINE, service.dicom_port)
+            if backlog and not watch.wait(_audit_runs, _BACKLOG_SECONDS):
+                raise UsageError("backlog", "has no audit under way in time", "send fewer")
+            before, began = _metrics(service), clock.now()
+            forward(arrivals, service.dicom_port, clock)
+            ended, after = clock.now(), _metrics(service)
+            watch.wait(_all_arrived(arrivals), _LAST_SECONDS)
+            tally, last = watch.tally, _metrics(service)
+            until = clock.now()
+    by_study = {t.job.study_instance_uid: t for t in tally.of(JobPath.FAST)}
+    asked: dict[Urgency, list[JobTimes]] = {urgency: [] for urgency in _FAST}
+    for arrival in arrivals:
+        if arrival.study_instance_uid in by_study:
+            asked[arrival.urgency].append(by_study[arrival.study_instance_uid])
+    held = {
+        path: _sum(after, "device_seconds_total", {"path": path})
+        - _sum(before, "device_seconds_total", {"path": path})
+        for path in JobPath
+    }
+    return Day(
+        asked,
+        until,
+        ended - began - held[JobPath.FAST],
+        held[JobPath.AUDIT],
+        int(_sum(last, "jobs_waiting", {"urgency": str(Urgency.AUDIT)})),
+        last,
+    )
 
 
-def _fill(watch: Watch, service: Service, files: list[Path]) -> None:
-    """Send the routine studies and wait until their pictures are out and an audit runs."""
-    for file in files:
-        _send(file, service, "LIGHTBOX")
-    uids = [_study(file) for file in files]
-    if not watch.wait(lambda a: all(_is_done(a, uid) for uid in uids), _BACKLOG_SECONDS):
-        raise UsageError("backlog", "has not all its fast results in time", "send fewer")
-    if files:
-        watch.wait(_audit_runs, _BACKLOG_SECONDS)
+class _Watch:
+    """Follows the ledger beside the service, seldom enough to take no part in what is measured."""
+
+    def __init__(self, ledger: Path, clock: SystemClock) -> None:
+        self._reader = LedgerReader(ledger)
+        self._clock = clock
+        self._nap = threading.Event()
+        self.tally = Tally()
+
+    def wait(self, done: Callable[[Tally], bool], seconds: float) -> bool:
+        give_up = self._clock.monotonic() + seconds
+        while True:
+            self.tally.take(self._reader.since(self.tally.positions))
+            if done(self.tally) or self._clock.monotonic() >= give_up:
+                return done(self.tally)
+            self._nap.wait(_GLANCE)
 
 
-def _arrive(watch: Watch, service: Service, file: Path) -> Arrived:
-    """Send an emergency and wait until its results are in the archive."""
-    uid, found = _study(file), []
-
-    def is_done(account: Account) -> bool:
-        found.append(account.study(uid))
-        return found[-1].turnaround is not None
-
-    beside = watch.wait(_audit_runs, _GLANCE_SECONDS)
-    _send(file, service, "LIGHTBOX_STAT")
-    if not watch.wait(is_done, _ARRIVAL_SECONDS):
-        raise UsageError(f"emergency {uid}", "got no result in time", "see the service's log")
-    return Arrived(found[-1], beside)
+def _audit_runs(tally: Tally) -> bool:
+    return any(times.started and not times.attributed for times in tally.of(JobPath.AUDIT))
 
 
-def _send(file: Path, service: Service, called: str) -> None:
-    peer = Peer("lightbox", called, "127.0.0.1", service.dicom_port, "BENCH")
-    report = send([file], peer)
-    if not report.ok:
-        raise UsageError("lightbox", f"did not accept {file.name}", report.files[0].detail)
+def _all_arrived(arrivals: Sequence[Arrival]) -> Callable[[Tally], bool]:
+    wanted = {arrival.study_instance_uid for arrival in arrivals}
+
+    def all_arrived(tally: Tally) -> bool:
+        return wanted <= {t.job.study_instance_uid for t in tally.of(JobPath.FAST) if t.ended}
+
+    return all_arrived
 
 
-def _study(file: Path) -> str:
-    return str(pydicom.dcmread(file, specific_tags=["StudyInstanceUID"]).StudyInstanceUID)
+def _cases(days: Mapping[str, Day]) -> Iterator[Case]:
+    ours = days[OURS]
+    for urgency in _FAST:
+        if not ours.jobs[urgency]:
+            continue
+        note = _note(days, urgency)
+        for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
+            found = {
+                who: percentile(day.turnarounds(urgency), share)
+                for who, day in days.items()
+                if day.jobs[urgency]
+            }
+            job = ours.jobs[urgency][0].job
+            peers = {DEADLINE: job.deadline - job.received_at, **found}
+            del peers[OURS]
+            yield Case(f"{urgency} turnaround, {name}", found[OURS], "s", peers, note=note)
+        met = {
+            who: statistics.mean(
+                _is_met(times, ours.jobs[urgency][0]) for times in day.jobs[urgency]
+            )
+            for who, day in days.items()
+            if day.jobs[urgency]
+        }
+        yield Case(f"{urgency} deadlines met", met.pop(OURS), "share", met, note=note)
+    yield _preemption(ours.metrics)
+    yield _given_to_audits(ours)
+    yield from _stages(ours)
 
 
-def _is_done(account: Account, study_instance_uid: str) -> bool:
-    return account.study(study_instance_uid).turnaround is not None
+def _is_met(times: JobTimes, like: JobTimes) -> bool:
+    """Judge by the deadline of the urgency that was asked for, which a contestant may ignore."""
+    allowed = like.job.deadline - like.job.received_at
+    return 0.0 < times.ended <= times.job.received_at + allowed
 
 
-def _audit_runs(account: Account) -> bool:
-    return any(study.audit.state is AuditState.RUNNING for study in account.studies())
+def _note(days: Mapping[str, Day], urgency: Urgency) -> str:
+    arrivals = ", ".join(f"{who} {len(day.jobs[urgency])}" for who, day in days.items())
+    late = {who: day.missing() for who, day in days.items() if day.missing()}
+    open_still = ", ".join(f"{who} {count}" for who, count in late.items())
+    tail = f"; not there at the end (counted with the time so far): {open_still}" if late else ""
+    return f"arrivals: {arrivals}{tail}"
 
 
-def _turnarounds(arrived: list[Arrived]) -> list[Case]:
-    seconds = [each.standing.turnaround or 0.0 for each in arrived]
-    allowed = {DEADLINE: arrived[0].standing.allowed}
-    met = sum(each.standing.is_met is True for each in arrived)
-    beside = sum(each.beside_audit for each in arrived)
-    note = f"{len(arrived)} arrivals, one after another; an audit was running at {beside} of them"
-    return [
-        Case("STAT turnaround, p50", statistics.median(seconds), "s", allowed, note=note),
-        Case("STAT turnaround, p99", percentile(seconds, 0.99), "s", allowed, note=note),
-        Case("STAT deadlines met", float(met), "arrivals", {"arrivals": float(len(arrived))}),
-    ]
+def _given_to_audits(day: Day) -> Case:
+    share = day.audit_seconds / day.idle_seconds if day.idle_seconds > 0 else 0.0
+    note = (
+        f"{day.audit_seconds:.1f} s of {day.idle_seconds:.1f} s in which no fast job had the device; "
+        f"{day.audits_waiting} audits wait at the end"
+    )
+    return Case("idle time given to audits", share, "share", {"goal": 0.8}, note=note)
 
 
-def _stages(samples: list[Sample]) -> Iterator[Case]:
-    """Yield the mean of each stage of the emergencies."""
+def _stages(day: Day) -> Iterator[Case]:
+    """Yield each stage of the emergencies, and what placing and starting a job costs."""
+    done = [times for times in day.jobs[Urgency.STAT] if times.ended]
+    if not done:
+        return
+    waits = [t.stages()["wait"] for jobs in day.jobs.values() for t in jobs if t.started]
+    note = f"placed to started, {len(waits)} fast jobs"
+    yield Case("scheduling overhead, p50", statistics.median(waits), "s", {"goal": 0.05}, note=note)
     for stage in STAGES:
-        wanted = {"stage": stage, "urgency": str(Urgency.STAT)}
-        times = _sum(samples, "stage_seconds_count", wanted)
-        if times:
-            mean = _sum(samples, "stage_seconds_sum", wanted) / times
-            yield Case(f"STAT stage {stage}, mean", mean, "s", note=f"{times:.0f} times")
+        seconds = [times.stages()[stage] for times in done]
+        note = f"p99 {percentile(seconds, 0.99):.3f} s"
+        yield Case(f"STAT stage {stage}, p50", statistics.median(seconds), "s", note=note)
 
 
-def _preemption(samples: list[Sample]) -> Case:
+def _preemption(samples: Sequence[Sample]) -> Case:
     """Return the edge of the last bucket that anything fell into: waits were no longer."""
     times = _sum(samples, "preemption_seconds_count", {})
     edges = [
@@ -201,14 +309,16 @@ def _preemption(samples: list[Sample]) -> Case:
         if sample.name == "preemption_seconds_bucket" and sample.value >= times
     ]
     mean = _sum(samples, "preemption_seconds_sum", {}) / times if times else 0.0
+    bound = max((s.value for s in samples if s.name == "preemption_bound_seconds"), default=0.0)
     note = f"edge of the histogram's bucket; {times:.0f} waits, mean {mean:.3f} s"
-    return Case("preemption, longest at most", min(edges) if times else 0.0, "s", note=note)
+    longest = min(edges) if times else 0.0
+    return Case("preemption, longest at most", longest, "s", {"bound": bound}, note=note)
 
 
-def _sum(samples: list[Sample], name: str, labels: Mapping[str, str]) -> float:
+def _sum(samples: Sequence[Sample], name: str, labels: Mapping[str, str]) -> float:
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
 
-def _metrics(service: Service) -> str:
+def _metrics(service: Service) -> Sequence[Sample]:
     with _OPENER.open(f"{service.web_url}/metrics", timeout=10) as answer:
-        return str(answer.read().decode())
+        return list(parsed(answer.read().decode()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -64,6 +66,19 @@ def test_the_preview_shows_the_picture(tmp_path: Path) -> None:
     shown = np.asarray(Image.open(tmp_path / result.preview))
     picture = pydicom.dcmread(tmp_path / result.path).pixel_array
     assert np.array_equal(shown, picture)
+
+
+def test_each_object_is_made_in_a_turn_of_its_own(tmp_path: Path) -> None:
+    turns: list[str] = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        turns.append("begins")
+        yield
+        turns.append("ends")
+
+    Write([SecondaryCapture(), Segmentation()], folder(tmp_path)).write(an_explained(), turn)
+    assert turns == ["begins", "ends"] * 2
 
 
 def test_writing_again_changes_nothing(tmp_path: Path) -> None:

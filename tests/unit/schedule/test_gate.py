@@ -23,7 +23,13 @@ class Bench:
     def __init__(self, min_share: float = 0.1) -> None:
         self.clock = FakeClock()
         self.observed: list[Waited] = []
-        self.gate = Gate(min_share, self.clock, self.observed.append)
+        self.used: list[tuple[Urgency, float]] = []
+        self.gate = Gate(
+            min_share,
+            self.clock,
+            self.observed.append,
+            lambda urgency, seconds: self.used.append((urgency, seconds)),
+        )
         self.entered: list[str] = []
         self._changed = threading.Condition()
         self._waiters: dict[str, threading.Event] = {}
@@ -166,6 +172,15 @@ def test_only_the_time_behind_an_audit_counts_as_preemption() -> None:
         bench.clock.advance(0.5)
     bench.order(1)
     assert bench.observed[-1] == Waited(STAT, 0.5, behind_audit=None)
+
+
+def test_it_is_counted_how_long_each_had_the_device() -> None:
+    bench = Bench()
+    with bench.held(AUDIT):
+        bench.clock.advance(0.25)
+    with bench.held(STAT):
+        bench.clock.advance(0.5)
+    assert bench.used == [(AUDIT, 0.25), (STAT, 0.5)]
 
 
 def test_of_several_audits_in_the_way_the_longest_stretch_counts() -> None:

@@ -54,7 +54,9 @@ class Bench:
         self._device: dict[ort.InferenceSession, str] = {}
         real = ort.InferenceSession.run
 
-        def run(session: ort.InferenceSession, outputs: object, feeds: dict[str, np.ndarray]) -> object:
+        def run(
+            session: ort.InferenceSession, outputs: object, feeds: dict[str, np.ndarray]
+        ) -> object:
             images = len(feeds[COALITIONS] if COALITIONS in feeds else next(iter(feeds.values())))
             if images > self.fits[self._device.get(session, "cpu")]:
                 raise ort.capi.onnxruntime_pybind11_state.RuntimeException(self.text)
