@@ -1,0 +1,197 @@
+"""One visible result, whatever happens to those who make it: real network, real files, real chain."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from builders import NOON, an_arrival
+from lightbox.app import build
+from lightbox.app.analysis import Analysis, Chances
+from lightbox.app.clock import SystemClock
+from lightbox.app.instance_file import instance_of
+from lightbox.app.intact import check_intact
+from lightbox.domain.errors import StoppingError
+from lightbox.domain.events import (
+    InstanceStored,
+    JobFailed,
+    JobPlaced,
+    Predicted,
+    ResultsWritten,
+)
+from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.result import ListedReason, ResultKind
+from lightbox.domain.urgency import Urgency
+from lightbox.infer.packages import find
+from lightbox.ledger.prove import prove
+from lightbox.ledger.sqlite_ledger import SqliteLedger
+from lightbox.results.header.header_bytes import header_of
+from lightbox.results.write import Write
+from lightbox.schedule.worker import Worker
+from lightbox.settings import Settings
+from lightbox.storage.files import Files
+from lightbox.storage.folder import FolderStorage
+from lightbox.tools.doors import Doors
+from site_of_tests import MODELS, SAMPLES
+
+
+class Bench:
+    """A worker on a data directory of its own, without queue and without other processes."""
+
+    def __init__(self, root: Path, doors: Doors) -> None:
+        self.root = root
+        self.doors = doors
+        name = doors.package.name
+        self.ledger = SqliteLedger(root / "ledger", "work", SystemClock())
+        self.analysis = Analysis(
+            ledger=self.ledger,
+            turn=lambda *_: nullcontext(),
+            chances=Chances(lambda _: None, lambda *_: StoppingError(), lambda _: nullcontext()),
+            predict=self.doors.predict,
+            attribute=self.doors.attribute,
+            write=Write(
+                build.writers(Settings().results, rejects=True), FolderStorage(root, Files())
+            ),
+            packages={name: doors.package},
+            runtimes={name: doors.runtime},
+            intact=partial(check_intact, root),
+            headers=lambda path: header_of(root / path),
+            values=root / "jobs",
+            chunks={name: 32},
+            destinations=("pacs",),
+            woke=lambda: None,
+        )
+
+    def worker(self) -> Worker:
+        return Worker(self.ledger, self.analysis.run, SystemClock())
+
+    def receives(self, *samples: Path) -> tuple[InstanceStored, ...]:
+        stored = []
+        for sample in samples:
+            path = Path(shutil.copyfile(sample, self.root / sample.name))
+            stored.append(InstanceStored(instance_of(path), an_arrival()))
+        self.ledger.record(*stored)
+        return tuple(stored)
+
+    def places(self, *stored: InstanceStored, revision: int = 1, supersedes: str = "") -> Job:
+        package = self.doors.package
+        units = tuple(each.instance for each in stored)
+        job = Job(
+            job_id=job_identity(JobPath.FAST, units, package.sha256, "grad_cam"),
+            path=JobPath.FAST,
+            study_instance_uid=units[0].study_instance_uid,
+            series_instance_uid=units[0].series_instance_uid,
+            instances=units,
+            model=package.name,
+            model_sha256=package.sha256,
+            method="grad_cam",
+            urgency=Urgency.STAT,
+            rule="test",
+            received_at=NOON,
+            placed_at=NOON + 0.1,
+            deadline=NOON + 2,
+            revision=revision,
+            supersedes=supersedes,
+            modality="MR",
+        )
+        self.ledger.record(JobPlaced(job))
+        return job
+
+    def events(self, kind: type) -> list:  # type: ignore[type-arg]  # of that kind
+        return [row.event for row in self.ledger.since({}) if isinstance(row.event, kind)]
+
+
+@pytest.fixture(scope="module")
+def doors() -> Iterator[Doors]:
+    (loaded,) = find(MODELS, ("brain_tumour_mri",)).packages
+    with Doors(Settings(), loaded) as opened:
+        yield opened
+
+
+@pytest.fixture
+def bench(tmp_path: Path, doors: Doors) -> Iterator[Bench]:
+    one = Bench(tmp_path, doors)
+    yield one
+    one.ledger.close()
+
+
+def test_two_workers_with_one_job_make_one_result(bench: Bench) -> None:
+    job = bench.places(*bench.receives(SAMPLES[0]))
+    together = threading.Barrier(2)
+    original = bench.analysis.run
+
+    def run_together(job: Job, step: object) -> None:
+        together.wait(30)
+        original(job, step)  # type: ignore[arg-type]  # unused
+
+    bench.analysis.run = run_together  # type: ignore[method-assign]  # both begin before either ends
+    threads = [
+        threading.Thread(target=bench.worker().handle, args=(job.job_id, None)) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    (written,) = bench.events(ResultsWritten)
+    assert bench.events(JobFailed) == []
+    assert len(written.results) == 3
+    files = sorted(path for path in (bench.root / "results").rglob("*.dcm"))
+    assert {str(path.relative_to(bench.root)) for path in files} == {
+        result.path for result in written.results
+    }
+    for result in written.results:
+        data = (bench.root / result.path).read_bytes()
+        assert sha256(data).hexdigest() == result.sha256, "what is sent is what was recorded"
+    assert prove(bench.root / "ledger", ("pacs",)).ok
+
+
+def test_a_job_that_is_done_is_not_done_again(bench: Bench) -> None:
+    job = bench.places(*bench.receives(SAMPLES[0]))
+    bench.worker().handle(job.job_id, None)  # type: ignore[arg-type]  # unused
+    before = [row.digest for row in bench.ledger.since({})]
+    bench.worker().handle(job.job_id, None)  # type: ignore[arg-type]  # unused
+    assert [row.digest for row in bench.ledger.since({})] == before
+
+
+def test_a_file_that_changed_after_its_acknowledgement_is_never_analysed(bench: Bench) -> None:
+    (stored,) = bench.receives(SAMPLES[0])
+    job = bench.places(stored)
+    path = bench.root / stored.instance.path
+    data = bytearray(path.read_bytes())
+    data[-1000] ^= 1
+    path.write_bytes(data)
+    bench.worker().handle(job.job_id, None)  # type: ignore[arg-type]  # unused
+    (failed,) = bench.events(JobFailed)
+    assert failed.reason is ListedReason.UNREADABLE
+    assert "changed on disk since it was acknowledged" in failed.detail
+    assert bench.events(Predicted) == []
+    assert bench.events(ResultsWritten) == []
+
+
+def test_a_late_image_makes_a_result_that_names_and_rejects_the_one_before(bench: Bench) -> None:
+    one, two = bench.receives(*SAMPLES[:2])
+    first = bench.places(one)
+    bench.worker().handle(first.job_id, None)  # type: ignore[arg-type]  # unused
+    second = bench.places(one, two, revision=2, supersedes=first.job_id)
+    bench.worker().handle(second.job_id, None)  # type: ignore[arg-type]  # unused
+    before, after = bench.events(ResultsWritten)
+    made = {r.kind: dcmread(bench.root / r.path) for r in after.results}
+    old = {r.kind: r.sop_instance_uid for r in before.results}
+    assert ResultKind.KEY_OBJECT not in old
+    picture, report = made[ResultKind.SECONDARY_CAPTURE], made[ResultKind.STRUCTURED_REPORT]
+    named = {item.ReferencedSOPInstanceUID for item in picture.ReferencedImageSequence}
+    assert old[ResultKind.SECONDARY_CAPTURE] in named
+    (study,) = report.PredecessorDocumentsSequence
+    named = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+    assert named == old[ResultKind.STRUCTURED_REPORT]
+    assert "(1 image); now" in picture.ImageComments
+    assert "(2 images)" in picture.ImageComments
+    assert ResultKind.KEY_OBJECT in made
