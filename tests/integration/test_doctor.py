@@ -15,13 +15,17 @@ from typing import Any
 
 import pytest
 
+from fakes.clock import FakeClock
 from lightbox.app.doorbell import Doorbell
+from lightbox.app.notices import Notices
 from lightbox.cli.main import run
 from lightbox.settings import Dicom, Settings
+from lightbox.storage.files import Files
+from lightbox.storage.folder import FolderStorage
 from lightbox.tools.archive import Archive
 from lightbox.tools.doctor_checks.destinations import there
 from lightbox.tools.doctor_checks.finding import Finding
-from lightbox.tools.doctor_checks.service import service
+from lightbox.tools.doctor_checks.service import condition, service
 from lightbox.tools.doctor_checks.way_back import listener, way_back
 from lightbox.tools.orthanc import Orthanc, free_port, is_installed
 from listening import listening
@@ -266,10 +270,10 @@ def test_a_stranger_on_our_port_is_noticed(tmp_path: Path) -> None:
 
 # --------------------------------------------------------------------------------------- service
 def test_a_service_that_runs_in_part_is_wrong(tmp_path: Path) -> None:
-    (none,) = service(Settings(), tmp_path)
+    (none,) = service(Settings(), tmp_path, FakeClock())
     assert none.words == f"does not run on {tmp_path}"
     bell = Doorbell(tmp_path, "receive-ready")
-    (part,) = service(Settings(), tmp_path)
+    (part,) = service(Settings(), tmp_path, FakeClock())
     bell.close()
     assert part.words == "control and work not up, receive is"
 
@@ -299,3 +303,13 @@ def test_a_whole_site_is_well_until_its_archive_stops(
         finally:
             running.service.stop()
         assert running.prove().ok
+
+
+def test_what_the_worker_does_without_is_wrong(tmp_path: Path) -> None:
+    clock = FakeClock()
+    assert not list(condition(tmp_path, clock))
+    notices = Notices(tmp_path, FolderStorage(tmp_path, Files()), clock)
+    notices.say("out_of_service", "chest_xray", "answered with NaN, 3 times in a row")
+    (finding,) = condition(tmp_path, clock)
+    assert finding.verdict == "wrong"
+    assert finding.words.startswith("model chest_xray is out of service: answered with NaN")

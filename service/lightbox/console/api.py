@@ -32,6 +32,7 @@ def api(sources: ConsoleSources) -> APIRouter:
             "ready": readiness.is_ready,
             "checks": [asdict(c) for c in readiness.checks],
             "stopped": [asdict(flag) for flag in readiness.stopped],
+            "degraded": list(readiness.degraded),
         }
         return JSONResponse(body, 200 if readiness.is_ready else 503)
 

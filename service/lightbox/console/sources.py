@@ -48,10 +48,13 @@ class Readiness:
     ----------
     stopped : tuple of Flag
         What a person has stopped. Studies are accepted all the same, so it is ready.
+    degraded : tuple of str
+        What the worker has to do without, a sentence each. It is ready all the same.
     """
 
     checks: tuple[Check, ...]
     stopped: tuple[Flag, ...] = ()
+    degraded: tuple[str, ...] = ()
 
     @property
     def is_ready(self) -> bool:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lightbox.app.control import Running
+from lightbox.app.notices import condition_of
 from lightbox.app.process import is_ready
 from lightbox.app.reach import address_of, reach
 from lightbox.app.rules_trial import RulesTrial, arrival_of
@@ -101,7 +102,9 @@ class View:
                 Check(
                     "models",
                     working,
-                    f"loaded: {models}" if working else "are not loaded; see the log",
+                    f"loaded: {models} ({self._devices()})"
+                    if working
+                    else "are not loaded; see the log",
                 ),
                 Check(
                     "disk",
@@ -112,7 +115,12 @@ class View:
                 ),
             ),
             self._operations.stopped(),
+            tuple(condition_of(self._root).complaints(self._clock.now())),
         )
+
+    def _devices(self) -> str:
+        """Say what the networks run on, and why not on a GPU."""
+        return "; ".join(sorted(set(condition_of(self._root).devices.values()))) or "cpu"
 
     def disk(self) -> Disk:
         """Return what the disk of the data directory has."""

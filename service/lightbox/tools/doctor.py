@@ -63,7 +63,7 @@ def examine(loaded: Loaded, clock: Clock, answer_seconds: float = ANSWER_SECONDS
     at = Layout(Path(settings.data_dir))
     first: list[Question] = [
         ("configuration", lambda: configuration(loaded)),
-        ("service", lambda: service(settings, at.root)),
+        ("service", lambda: service(settings, at.root, clock)),
         ("listener", lambda: listener(settings.dicom, at.root)),
         ("dicom.tls", lambda: certificate(settings.dicom.tls, clock)),
     ]

@@ -273,6 +273,15 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
             serve(create_app(SOURCES, Web()), "127.0.0.1", port)
 
 
+def test_what_the_worker_does_without_is_said_and_the_service_stays_ready() -> None:
+    words = "model chest_xray runs on cpu, 8 at a time: the GPU's memory is full"
+    readiness = Readiness(SOURCES.ready().checks, degraded=(words,))
+    client = a_client(replace(SOURCES, ready=lambda: readiness))
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["degraded"]) == (200, [words])
+    assert "the GPU&#39;s memory is full" in client.get("/").text
+
+
 def test_what_is_stopped_is_said_and_the_service_stays_ready() -> None:
     readiness = Readiness(SOURCES.ready().checks, (Flag("all", "anna", NOON),))
     client = a_client(replace(SOURCES, ready=lambda: readiness))

@@ -8,8 +8,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from lightbox.app.notices import condition_of
 from lightbox.app.process import is_ready
 from lightbox.app.supervisor import ROLES
+from lightbox.ports import Clock
 from lightbox.settings import Settings, Web
 from lightbox.tools.doctor_checks.addresses import from_here
 from lightbox.tools.doctor_checks.finding import Finding, well, wrong
@@ -19,7 +21,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """This machine: past the proxies of the environment."""
 
 
-def service(settings: Settings, root: Path) -> Iterator[Finding]:
+def service(settings: Settings, root: Path, clock: Clock) -> Iterator[Finding]:
     """Look for the processes of ``lightbox serve``, and ask the console's ``/readyz``."""
     up = [role for role in ROLES if is_ready(root, role)]
     down = [role for role in ROLES if role not in up]
@@ -36,6 +38,16 @@ def service(settings: Settings, root: Path) -> Iterator[Finding]:
         yield well("service", f"{', '.join(up)} run")
     if "control" in up and settings.web.port:
         yield _readiness(settings.web)
+    if "work" in up:
+        yield from condition(root, clock)
+
+
+def condition(root: Path, clock: Clock) -> Iterator[Finding]:
+    """Say what the worker has to do without."""
+    for words in condition_of(root).complaints(clock.now()):
+        yield wrong(
+            "worker", words, "see the log, lightbox models check, and what else runs on the device"
+        )
 
 
 def _readiness(web: Web) -> Finding:
