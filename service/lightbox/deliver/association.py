@@ -314,7 +314,7 @@ class Association:
             return self._error(of_rejection(*self._rejected))
         if self._wire.acceptor.primitive is None:
             found = self._lost(seconds, Network.NOT_DICOM)
-            if found is not Network.NO_ANSWER:
+            if found is Network.NOT_DICOM:
                 found = why_hung_up(address, port, connect, tls)
             return self._error(NETWORK[found])
         return self._error(NETWORK[Network.NO_CONTEXTS])
