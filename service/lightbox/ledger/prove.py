@@ -1,29 +1,29 @@
 """The proof: every chain recomputed from its first row, every accepted instance accounted for.
 
-An edited, removed, inserted or reordered row breaks the digests and is named. Rows removed from
-the end are missed by the head that the file states, by the heads that other chains anchor
-(``ServiceMarked``), and by later events that speak of them.
+An edited, removed, inserted or reordered row breaks the digests and is named (``walk.py``). Rows
+removed from the end are missed by the head that the file states, by the heads that other chains
+anchor (``ServiceMarked``), and by later events that speak of them. The account is recomputed one
+study at a time (``by_study.py``), from the rows whose digests were recomputed and from no others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from lightbox.domain.account import Account
 from lightbox.domain.errors import LedgerError
-from lightbox.domain.events import ServiceMarked
-from lightbox.ledger.chain import Row, digest, genesis
-from lightbox.ledger.stored_files import file_problems
-from lightbox.ledger.timeline import LedgerReader, recorded
-
-_MOST_PROBLEMS = 20
-_TELL_EACH = 1000  # rows
-
-
-def _nobody(_rows: int) -> None:
-    """Tell nobody."""
+from lightbox.domain.events import Recorded
+from lightbox.domain.result import Disposition
+from lightbox.domain.study_account import Expectations, StudyAccount
+from lightbox.ledger.by_study import Share, can_share, in_parts, of_no_study, shares, studies_of
+from lightbox.ledger.chain import Row
+from lightbox.ledger.stored_files import FilesOf, file_problems
+from lightbox.ledger.timeline import LedgerReader, in_time_order, recorded
+from lightbox.ledger.walk import Walked, at_most, expected_anchors, nobody, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Proof:
 
 
 def prove(
-    folder: Path, destinations: Iterable[str] = (), told: Callable[[int], None] = _nobody
+    folder: Path, destinations: Iterable[str] = (), told: Callable[[int], None] = nobody
 ) -> Proof:
     """Recompute every chain and the account. Safe beside a running service.
 
@@ -66,9 +66,9 @@ def prove(
     destinations : iterable of str
         Names of those that get results.
     told : callable (int) → None
-        Called every thousand rows with how many were recomputed so far.
+        Called now and then with how many rows were recomputed so far.
     """
-    return _prove(folder, destinations, told)[0]
+    return _prove(folder, destinations, None, told)
 
 
 def check(
@@ -91,53 +91,174 @@ def check(
         Seconds since 1970; what arrived earlier and is settled may have been removed by
         retention.
     """
-    proof, account = _prove(folder, destinations)
-    files, problems = file_problems(account, storage_root, kept_since)
-    found = (*proof.problems, *_damaged_pages(folder), *problems)
-    return replace(proof, ok=not found, problems=found, files=files)
+    proof = _prove(folder, destinations, FilesOf(storage_root, kept_since))
+    found = (*proof.problems, *_damaged_pages(folder))
+    return replace(proof, ok=not found, problems=found)
 
 
 def _prove(
-    folder: Path, destinations: Iterable[str], told: Callable[[int], None] = _nobody
-) -> tuple[Proof, Account]:
-    account = Account(destinations)
-    reader = LedgerReader(folder)
-    count = _Count(told)
-    try:
-        walks = {chain: _Walk(chain, count) for chain in reader.chains()}
-        problems = list(_expect_anchors(reader, walks))
-        for walk in walks.values():
-            problems += _at_most(walk.over(reader, account), walk.chain)
-        early = account.strangers()
-        # A chain that was read later may speak of what an earlier one got meanwhile. The cause is
-        # always on disk before the effect: whoever is still a stranger after this had none.
-        for walk in walks.values():
-            problems += _at_most(walk.over(reader, account), walk.chain)
-            problems += walk.missing_anchors()
-    finally:
-        reader.close()
-    late = set(account.strangers())
-    strangers = [stranger for stranger in early if stranger in late]
-    problems += _at_most(iter(strangers), "the account")
-    totals = account.totals()
-    rows = {chain: walk.rows for chain, walk in walks.items()}
-    proof = Proof(
-        ok=not problems,
-        rows=sum(rows.values()),
-        chains=rows,
-        accepted=totals.accepted,
-        delivered=totals.delivered,
-        listed=totals.listed,
-        in_progress=totals.in_progress,
+    folder: Path,
+    destinations: Iterable[str],
+    files: FilesOf | None,
+    told: Callable[[int], None] = nobody,
+) -> Proof:
+    expected = Expectations(tuple(destinations))
+    with closing(LedgerReader(folder)) as reader:
+        anchors, problems = expected_anchors(reader)
+        walked = _walk_all(folder, anchors, told)
+        problems += [problem for chain in walked for problem in chain.problems]
+        bounds = {chain.chain: chain.last for chain in walked if chain.is_readable}
+        tally = _Tally()
+        for part in in_parts(
+            partial(_fold, expected=expected, files=files), shares(folder, bounds)
+        ):
+            tally.add(part)
+        problems += tally.problems
+        strangers = _still_strangers(reader, tally.strangers, expected)
+    problems += at_most(iter(strangers), "the account")
+    readable = sum(chain.rows for chain in walked if chain.is_readable)
+    if tally.rows != readable and not tally.problems:
+        problems.append(
+            f"{readable} rows were walked and {tally.rows} are in the indexes of studies: "
+            "run `lightbox ledger check`"
+        )
+    counts = tally.dispositions
+    return Proof(
+        ok=not (problems or tally.file_problems),
+        rows=sum(chain.rows for chain in walked),
+        chains={chain.chain: chain.rows for chain in walked},
+        accepted=sum(counts.values()),
+        delivered=counts[Disposition.DELIVERED],
+        listed=counts[Disposition.LISTED],
+        in_progress=counts[Disposition.IN_PROGRESS],
         unaccounted=len(strangers),
-        problems=tuple(problems),
+        problems=(*problems, *tally.file_problems),
+        files=tally.files,
     )
-    return proof, account
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a part of the account adds up to; ``strangers`` are studies that have some."""
+
+    rows: int = 0
+    dispositions: dict[Disposition, int] = field(
+        default_factory=lambda: dict.fromkeys(Disposition, 0)
+    )
+    strangers: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    files: int = 0
+    file_problems: list[str] = field(default_factory=list)
+
+    def add(self, other: _Tally) -> None:
+        self.rows += other.rows
+        for name, count in other.dispositions.items():
+            self.dispositions[name] += count
+        self.strangers += other.strangers
+        self.problems += other.problems
+        self.files += other.files
+        self.file_problems += other.file_problems
+
+
+def _walk_all(
+    folder: Path, anchors: Mapping[str, Mapping[str, str]], told: Callable[[int], None]
+) -> list[Walked]:
+    walked: list[Walked] = []
+    if can_share(folder):
+        of_chain = partial(_walk_one, folder=folder)
+        for one in in_parts(of_chain, list(anchors.items())):
+            walked.append(one)
+            told(sum(chain.rows for chain in walked))
+        return walked
+    for chain, seen in anchors.items():
+        before = sum(one.rows for one in walked)
+        walked.append(walk(folder, chain, seen, partial(_tell, told, before)))
+    return walked
+
+
+def _tell(told: Callable[[int], None], before: int, more: int) -> None:
+    told(before + more)
+
+
+def _walk_one(of: tuple[str, Mapping[str, str]], folder: Path) -> Walked:
+    return walk(folder, *of)
+
+
+def _fold(share: Share, expected: Expectations, files: FilesOf | None) -> _Tally:
+    """Account for a share of the ledger; runs in a process of its own."""
+    tally = _Tally()
+    try:
+        for chain, row in of_no_study(share):
+            tally.rows += 1
+            _read(chain, row, tally)
+        for study, rows in studies_of(share):
+            tally.rows += len(rows)
+            _account_for(study, rows, expected, files, tally)
+    except LedgerError as error:
+        tally.problems.append(str(error))
+    return tally
+
+
+def _account_for(
+    study: str,
+    rows: Sequence[tuple[str, Row]],
+    expected: Expectations,
+    files: FilesOf | None,
+    tally: _Tally,
+) -> None:
+    account = StudyAccount(study, expected)
+    for row in in_time_order(_readable(rows, tally)):
+        account.apply(row)
+    standings = tuple(account.instances())
+    for standing in standings:
+        tally.dispositions[standing.verdict.disposition] += 1
+    if any(account.strangers()):
+        tally.strangers.append(study)
+    if files is not None:
+        hashed, problems = file_problems(standings, files)
+        tally.files += hashed
+        tally.file_problems += problems
+
+
+def _readable(rows: Sequence[tuple[str, Row]], tally: _Tally) -> Iterator[Recorded]:
+    found = (_read(chain, row, tally) for chain, row in rows)
+    return (row for row in found if row is not None)
+
+
+def _read(chain: str, row: Row, tally: _Tally) -> Recorded | None:
+    try:
+        event = recorded(chain, row)
+    except LedgerError as error:
+        tally.problems.append(str(error))
+        return None
+    if event.event.study != row.study:
+        where = f"chain {chain}, sequence {row.sequence}"
+        tally.problems.append(f"{where} stands under another study than its event names")
+        return None
+    return event
+
+
+def _still_strangers(
+    reader: LedgerReader, studies: Sequence[str], expected: Expectations
+) -> list[str]:
+    """Look again at those of whom a chain that was read later spoke.
+
+    The cause is always on disk before the effect: whoever is still a stranger now had none.
+    """
+    found: list[str] = []
+    for study in studies:
+        account = Account.expecting(expected)
+        try:
+            for row in reader.timelines((study,)):
+                account.apply(row)
+        except LedgerError:  # its row is a problem already
+            continue
+        found += account.strangers()
+    return found
 
 
 def _damaged_pages(folder: Path) -> Iterator[str]:
-    reader = LedgerReader(folder)
-    try:
+    with closing(LedgerReader(folder)) as reader:
         for chain in reader.chains():
             try:
                 damage = reader.integrity(chain)
@@ -145,110 +266,3 @@ def _damaged_pages(folder: Path) -> Iterator[str]:
                 yield str(error)
             else:
                 yield from (f"chain {chain}: {what}" for what in damage)
-    finally:
-        reader.close()
-
-
-class _Count:
-    """Counts the rows of all walks, and tells of each thousand."""
-
-    def __init__(self, told: Callable[[int], None]) -> None:
-        self._told = told
-        self._rows = 0
-
-    def one_more(self) -> None:
-        self._rows += 1
-        if self._rows % _TELL_EACH == 0:
-            self._told(self._rows)
-
-
-class _Walk:
-    """Goes along one chain, row by row; may be continued later."""
-
-    def __init__(self, chain: str, count: _Count) -> None:
-        self.chain = chain
-        self._count = count
-        self.rows = 0
-        self._sequence = 0
-        self._digest = genesis(chain)
-        self._anchors: dict[str, str] = {}
-
-    def expect(self, anchored: str, by: str) -> None:
-        """Note that another chain has seen this digest as the head of this one."""
-        self._anchors[anchored] = by
-
-    def over(self, reader: LedgerReader, account: Account) -> Iterator[str]:
-        """Apply each further row to the account; yield what is wrong."""
-        try:
-            stated = reader.stated_head(self.chain)
-            for row in reader.rows(self.chain, self._sequence):
-                problem = self._step(row)
-                if row.sequence == stated[0] and row.digest != stated[1]:
-                    problem = f"{self._name(row.sequence)} is not the head that the file states"
-                try:
-                    account.apply(recorded(self.chain, row))
-                except LedgerError as error:
-                    problem = problem or str(error)
-                if problem:
-                    yield problem
-            if self._sequence < stated[0]:
-                gone = _span(self._sequence + 1, stated[0])
-                yield f"chain {self.chain}, {gone} was written and is gone from the end"
-            elif self._sequence > reader.stated_head(self.chain)[0]:
-                yield f"{self._name(self._sequence)} is beyond the head that the file states"
-        except LedgerError as error:
-            yield str(error)
-
-    def missing_anchors(self) -> Iterator[str]:
-        """Yield what another chain has seen here and is not here any more."""
-        for anchored, by in self._anchors.items():
-            yield f"chain {self.chain}: row {anchored[:12]}…, anchored by {by}, is gone"
-
-    def _step(self, row: Row) -> str:
-        expected, previous = self._sequence + 1, self._digest
-        self._sequence, self._digest = row.sequence, row.digest
-        self.rows += 1
-        self._count.one_more()
-        self._anchors.pop(row.digest, None)
-        if row.sequence != expected:
-            return f"chain {self.chain}, {_span(expected, row.sequence - 1)} is missing"
-        if row.digest != digest(previous, row.sequence, row.at, (row.key, row.study, row.body)):
-            return (
-                f"{self._name(row.sequence)} is not what was written there (edited, moved or "
-                "inserted, or the row before it was)"
-            )
-        return ""
-
-    def _name(self, sequence: int) -> str:
-        return f"chain {self.chain}, sequence {sequence}"
-
-
-def _expect_anchors(reader: LedgerReader, walks: Mapping[str, _Walk]) -> Iterator[str]:
-    for chain in walks:
-        try:
-            marks = [recorded(chain, row) for row in reader.anchors(chain)]
-        except LedgerError:
-            continue  # the walk names the row
-        for mark in marks:
-            assert isinstance(mark.event, ServiceMarked)
-            by = f"chain {chain}, sequence {mark.sequence}"
-            for anchored, head in mark.event.heads.items():
-                if anchored in walks:
-                    walks[anchored].expect(head, by)
-                else:
-                    yield f"chain {anchored}, anchored by {by}, is gone"
-
-
-def _at_most(problems: Iterator[str], what: str) -> list[str]:
-    found: list[str] = []
-    more = 0
-    for problem in problems:
-        if len(found) < _MOST_PROBLEMS:
-            found.append(problem)
-        else:
-            more += 1
-    return [*found, f"{what}: {more} more of these"] if more else found
-
-
-def _span(first: int, last: int) -> str:
-    return f"sequence {first}" if first == last else f"sequence {first} to {last}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from lightbox.domain.account import Account
-from lightbox.domain.result import Disposition, ListedReason
+from lightbox.domain.result import ListedReason
 from lightbox.domain.standing import InstanceStanding
 from lightbox.domain.study import Instance
 
@@ -17,17 +17,31 @@ _GROUP_LENGTH = struct.Struct("<HH2sHI")
 _CHUNK = 2**20
 
 
-def file_problems(account: Account, root: Path, kept_since: float) -> tuple[int, list[str]]:
-    """Hash stored instances and results again.
+@dataclass(frozen=True, slots=True)
+class FilesOf:
+    """Where the files are, and since when they must be there.
 
-    Parameters
+    Attributes
     ----------
-    account : Account
-        Says what was accepted and made.
     root : Path
         The data directory.
     kept_since : float
         Seconds since 1970; what arrived earlier and is settled may be gone.
+    """
+
+    root: Path
+    kept_since: float = 0.0
+
+
+def file_problems(standings: Iterable[InstanceStanding], of: FilesOf) -> tuple[int, list[str]]:
+    """Hash stored instances and results again.
+
+    Parameters
+    ----------
+    standings : iterable of InstanceStanding
+        What was accepted and made.
+    of : FilesOf
+        Where, and since when.
 
     Returns
     -------
@@ -36,14 +50,11 @@ def file_problems(account: Account, root: Path, kept_since: float) -> tuple[int,
     """
     hashed = 0
     problems: list[str] = []
-    for standing in account.instances():
-        must_exist = (
-            standing.verdict.disposition is Disposition.IN_PROGRESS
-            or standing.arrival.received_at >= kept_since
-        )
+    for standing in standings:
+        must_exist = standing.verdict.is_open or standing.arrival.received_at >= of.kept_since
         if standing.verdict.reason == ListedReason.TORN:
             continue
-        for name, path, problem in _files(standing, root):
+        for name, path, problem in _files(standing, of.root):
             if not path.is_file():
                 if must_exist:
                     problems.append(f"{name}: its file {path} is gone")

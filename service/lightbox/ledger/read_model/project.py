@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lightbox.domain.account import Account
 from lightbox.domain.study_account import Expectations
-from lightbox.ledger.by_study import Share, fold, over_all, studies_of
+from lightbox.ledger.by_study import Share, fold, in_parts, shares, studies_of
 from lightbox.ledger.read_model import tables
 from lightbox.ledger.read_model.entry import Entry, Horizon, Values, counts_of, entry_of
 from lightbox.ledger.read_model.tables import (
@@ -213,7 +213,8 @@ def _make(
     newest = reader.newest()
     bounds = {chain: row.sequence for chain, row in newest.items()}
     found: Counter[str] = Counter()
-    for entries in over_all(folder, bounds, partial(_entries, expected=expected, horizon=horizon)):
+    work = partial(_entries, expected=expected, horizon=horizon)
+    for entries in in_parts(work, shares(folder, bounds)):
         with engine.begin() as connection:
             _insert(connection, entries)
         found.update(_counts(row for entry in entries for row in entry.studies))
