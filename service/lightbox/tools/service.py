@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,11 +26,14 @@ class Service:
         Configuration file.
     log : Path
         Gets what the service writes to stderr.
+    under : sequence of str
+        A command that becomes it, such as ``nice``; () for none.
     """
 
-    def __init__(self, config: Path, log: Path) -> None:
+    def __init__(self, config: Path, log: Path, under: Sequence[str] = ()) -> None:
         self._config = config
         self._log = log
+        self._under = tuple(under)
         self._process: subprocess.Popen[str] | None = None
         self._ready = threading.Event()
         self._reader: threading.Thread | None = None
@@ -75,7 +78,7 @@ class Service:
         self._ready.clear()
         self.facts = {}
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [sys.executable, "-m", "lightbox", "-c", str(self._config), "serve"],
+            [*self._under, sys.executable, "-m", "lightbox", "-c", str(self._config), "serve"],
             stderr=subprocess.PIPE,
             text=True,
         )
