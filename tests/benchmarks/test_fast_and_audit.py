@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from lightbox.app.clock import SystemClock
 from lightbox.cli.main import run
+from lightbox.tools.bench_report import Case, as_json
 from site_of_tests import MODELS
 
 
@@ -34,16 +36,36 @@ def bench(tmp_path: Path, *arguments: str) -> dict[str, dict[str, Any]]:
 def test_fast_measures_against_the_bare_pass_and_its_logits_are_bit_equal(tmp_path: Path) -> None:
     cases = bench(tmp_path, "fast", "--rounds", "3")
     for batch in (1, 8):
-        assert cases[f"prediction with Grad-CAM, batch {batch}"]["peers"].keys() == {"bare"}
+        assert "bare" in cases[f"prediction with Grad-CAM, batch {batch}"]["peers"]
         logits = cases[f"logits against the bare graph, batch {batch}"]
         assert logits["ours"] == 0
         assert logits["note"] == "bit-equal"
 
 
-def test_audit_measures_cost_and_number_of_evaluations(tmp_path: Path) -> None:
-    cases = bench(
-        tmp_path, "audit", "--rounds", "2", "--images", "1", "--seeds", "2", "--grid", "3", "2"
-    )
-    assert "bare" in cases["cost of an evaluation"]["peers"]
+def test_audit_measures_cost_evaluations_and_intervals(tmp_path: Path) -> None:
+    small = ("--rounds", "2", "--images", "1", "--seeds", "2", "--games", "2", "--largest", "128")
+    cases = bench(tmp_path, "audit", *small, "--grid", "3", "2", "--keep", str(tmp_path / "kept"))
+    assert "bare" in cases["cost of an evaluation, 6 regions"]["peers"]
     for goal in ("2%", "1%"):
-        assert 0 < cases[f"evaluations to {goal} error, 6 regions"]["ours"] <= 64
+        found = cases[f"evaluations to {goal} error, 6 regions"]
+        assert 0 < found["ours"] <= 64
+        assert "paired regression, ours" in found["peers"]
+    assert 0.5 < cases["coverage of 95 % intervals at 130 evaluations"]["ours"] <= 1
+    (kept,) = (tmp_path / "kept").iterdir()
+    evaluated = kept.read_bytes()
+    bench(tmp_path, "audit", *small, "--grid", "3", "2", "--keep", str(tmp_path / "kept"))
+    assert kept.read_bytes() == evaluated
+
+
+def test_what_was_measured_is_appended_to_a_log(tmp_path: Path) -> None:
+    case = Case("turns", 2.0, "s", {"theirs": 4.0}, note="quiet")
+    answer = as_json([case], SystemClock())
+    (tmp_path / "night.json").write_text(json.dumps(answer))
+    log = tmp_path / "log.md"
+    log.write_text("# Log\n\n")
+    for _ in range(2):
+        assert run(["bench", "log", str(log), str(tmp_path / "night.json")]) == 0
+    text = log.read_text()
+    assert text.startswith("# Log\n\n## night, ")
+    assert text.count("| turns | 2 | s | theirs 4 (0.50) | quiet |") == 2
+    assert answer["machine"] in text

@@ -1,37 +1,52 @@
 """``lightbox bench audit``: what an evaluation costs, and how many an estimate needs.
 
 Cost: seconds per v(S) through the masking graph, ``bare`` being the same batches of plain images
-through the package's own graph. Evaluations: the game of a sample is enumerated once; on that
-exact table the estimator of ``shapley`` is run with several seeds until its error stays below 2 %
-and 1 %, and so are the estimators of other packages where they are installed.
+through the package's own graph, captum its KernelShap as it comes on the same weights in torch.
+Evaluations: games of the package's samples whose Shapley values are known (``bench_games.py``), and
+random ones; the estimator of ``shapley`` and those of other packages, where they are installed, run
+on them with several seeds until their error stays below 2 % and 1 %.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from lightbox.domain.arrays import CoalitionMatrix, PlayerValues
-from lightbox.domain.frame import Frame
-from lightbox.explain.baselines import baseline_of
-from lightbox.explain.game import ImageGame, Masking, Question
-from lightbox.explain.players.grid import grid_regions
-from lightbox.explain.shapley_values.enumeration import coalitions, shapley_of_table
-from lightbox.explain.shapley_values.odd_regression import Pairs, fits
-from lightbox.explain.shapley_values.pair_plan import pair_plan
+from lightbox.domain.arrays import PlayerValues
+from lightbox.explain.game import Masking
+from lightbox.explain.plugin import Budget, GameMethod
 from lightbox.infer.packages import LoadedPackage
 from lightbox.settings import Settings
 from lightbox.tools.bench_fast import samples
+from lightbox.tools.bench_games import (
+    KnownGame,
+    estimated,
+    image_game,
+    known_game,
+    masking_of,
+    random_table,
+)
 from lightbox.tools.bench_report import BARE, OURS, Case, Measured, interleaved, seconds_of
 from lightbox.tools.doors import Doors
-from lightbox.tools.peers.shapley_estimators import Trace, installed_peers, trace_of
+from lightbox.tools.peers.kernel_shap import kernel_shap
+from lightbox.tools.peers.shapley_estimators import Trace, budgets, installed_peers, trace_of
 
 GOALS = (0.02, 0.01)
 """Errors, as a share of the range of the exact values, that evaluations are counted to."""
+
+TOLERANCE = 0.02
+"""What ``shapley`` is asked for where its own stopping is measured."""
+
+_OF_INTERVALS = (66, 130, 258, 514, 1026, 2050)
+"""Evaluations after which intervals are held against the truth."""
+
+_LEAST_SPAN = 0.05
+"""Range of values of a real game that is worth estimating: below it, hardly any region matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,72 +58,63 @@ class AuditBenchPlan:
     rounds : int
         Paired rounds of the cost per evaluation.
     images : int
-        Samples whose games are enumerated.
+        Samples whose games are measured.
     seeds : int
         Runs of each estimator on each game.
-    grid : tuple of int
-        Rows and columns of regions; (0, 0): the package's own. 2^n evaluations per image.
+    grids : tuple of pairs of int
+        Rows and columns of regions; none: the package's own. 2^n evaluations per image.
+    largest : int
+        Largest budget of an estimator.
+    random_games : int
+        Random games, for intervals and estimators; 0: none.
+    reference : int
+        Evaluations of a reference where there are too many regions to enumerate.
+    folder : Path or None
+        Where evaluations are kept for the next time.
     """
 
     rounds: int = 10
     images: int = 2
     seeds: int = 10
-    grid: tuple[int, int] = (0, 0)
+    grids: tuple[tuple[int, int], ...] = ()
+    largest: int = 4_096
+    random_games: int = 200
+    reference: int = 16_384
+    folder: Path | None = field(default=None)
 
 
 def bench_audit(settings: Settings, loaded: LoadedPackage, plan: AuditBenchPlan) -> list[Case]:
-    """Measure cost and number of evaluations on the package's samples.
+    """Measure cost and number of evaluations on the package's samples, then on random games.
 
     Raises
     ------
     UsageError
         If the package has no samples.
     """
-    spec = loaded.package.explanation
-    grid = plan.grid if all(plan.grid) else spec.grid
+    grids = plan.grids or (loaded.package.explanation.grid,)
+    cases: list[Case] = []
     with Doors(settings, loaded) as doors:
+        method = doors.methods["shapley"]
+        assert isinstance(method, GameMethod)
         files = samples(loaded)[:: max(1, len(samples(loaded)) // plan.images)][: plan.images]
         frames = [doors.frame(file) for file in files]
-        masked = [_masking(doors, frame, grid) for frame in frames]
-        cases = [_cost(doors, loaded, masked[0], plan.rounds)]
-        games = [
-            TableGame(_table(doors, frame, each))
-            for frame, each in zip(frames, masked, strict=True)
-        ]
-    return cases + _to_goals(games, plan.seeds)
-
-
-class TableGame:
-    """A game whose 2^n values are known; implements ``ports.Game`` and counts what is asked.
-
-    Parameters
-    ----------
-    table : array, shape (2^n,), float64
-        v(S) at the number whose bit i says whether player i is present.
-    """
-
-    def __init__(self, table: PlayerValues) -> None:
-        self._table = table
-        self.n_players = int(table.size).bit_length() - 1
-        self.exact = shapley_of_table(table)
-        self.asked: set[int] = set()
-
-    @property
-    def evaluations(self) -> int:
-        """How many different coalitions were asked for."""
-        return len(self.asked)
-
-    def value(self, coalitions: CoalitionMatrix) -> PlayerValues:
-        """Return v(S) of each row of an array of shape (n_coalitions, n_players)."""
-        numbers = coalitions.astype(np.int64) @ (1 << np.arange(self.n_players, dtype=np.int64))
-        self.asked.update(numbers.tolist())
-        found: PlayerValues = self._table[numbers]
-        return found
-
-    def error(self, values: PlayerValues) -> float:
-        """Return the root mean square error as a share of the range of the exact values."""
-        span = float(np.ptp(self.exact))
-        return float(np.sqrt(np.mean((values - self.exact) ** 2))) / span if span else 0.0
+        for grid in grids:
+            masked = [masking_of(doors, frame, grid) for frame in frames]
+            cases.append(_cost(doors, loaded, masked[0], plan.rounds))
+            known = [
+                known_game(image_game(doors, frame, each, plan.folder), plan.reference)
+                for frame, each in zip(frames, masked, strict=True)
+            ]
+            worth = [game for game, _ in known if game.span >= _LEAST_SPAN]
+            how = f"{len(worth)} of {len(known)} images, the others' values span less than "
+            how += f"{_LEAST_SPAN:g}; {known[0][1]}"
+            cases += _of_games(worth, plan, how)
+            cases += _stopping(worth, method, plan.seeds, how)
+    if plan.random_games:
+        some = [random_table(16, seed).known() for seed in range(plan.images)]
+        cases += _of_games(some, plan, f"{plan.images} random games")
+        cases += _intervals(plan.random_games)
+    return cases
 
 
 def evaluations_to(trace: Trace, goal: float) -> int | None:
@@ -122,76 +128,118 @@ def evaluations_to(trace: Trace, goal: float) -> int | None:
     return needed
 
 
-def our_estimate(game: TableGame, budget: int, seed: int) -> PlayerValues:
-    """Estimate as ``shapley`` does where it may not enumerate: complementary pairs, odd parities."""
-    n = game.n_players
-    plan = pair_plan(n, ((1 << n) - 2) // 2, seed)[: (budget - 2) // 2]
-    ends = game.value(np.array([[False] * n, [True] * n]))
-    values = game.value(np.concatenate([plan, ~plan]))
-    odd = (values[: len(plan)] - values[len(plan) :]) / 2.0
-    *_, last = fits(Pairs(plan, odd, float(ends[1] - ends[0])))
-    return last.answer().values
+def our_estimate(game: KnownGame, budget: int, seed: int) -> PlayerValues:
+    """Estimate as ``shapley`` does where it may not enumerate."""
+    return estimated(game, budget, seed).values
 
 
-def _masking(doors: Doors, frame: Frame, grid: tuple[int, int]) -> Masking:
-    return Masking(
-        image=frame.tensor[0],
-        baseline=baseline_of(doors.package.explanation, frame.tensor),
-        regions=grid_regions(frame.geometry, grid),
-    )
-
-
-def _table(doors: Doors, frame: Frame, masking: Masking) -> PlayerValues:
-    package = doors.package
-    logits = doors.runtime.predict(frame.tensor).logits
-    question = Question(
-        target=int(np.argmax(logits[0])),
-        link=package.explanation.link,
-        temperature=package.calibration.temperature,
-        model_sha256=package.sha256,
-    )
-    game = ImageGame(doors.runtime, masking, question, None)
-    return game.value(coalitions(0, 1 << masking.n_players, masking.n_players))
+def paired_estimate(game: KnownGame, budget: int, seed: int) -> PlayerValues:
+    """Estimate by paired regression alone: what lies beneath ours."""
+    return estimated(game, budget, seed, only_singles=True).values
 
 
 def _cost(doors: Doors, loaded: LoadedPackage, masking: Masking, rounds: int) -> Case:
     """Compare a full batch of masked copies with a batch of as many plain images."""
-    size, bare = doors.runtime.batch, doors.runtime.bare(loaded.weights)
+    runtime = doors.runtime
+    size, bare = runtime.batch, runtime.bare(loaded.weights)
     images = np.repeat(masking.image[None], size, axis=0)
     rows = np.random.default_rng(0).random((size, masking.n_players)) < 0.5
-    ours = partial(doors.runtime.value, masking.image, masking.baseline, masking.regions, rows)
-    ours()
-    bare(images)
-    measured = interleaved(
-        {OURS: seconds_of(ours, doors.clock), BARE: seconds_of(partial(bare, images), doors.clock)},
-        rounds,
-    )
+    works: dict[str, Callable[[], object]] = {
+        OURS: partial(runtime.value, masking.image, masking.baseline, masking.regions, rows),
+        BARE: partial(bare, images),
+    }
+    theirs = kernel_shap(loaded.weights, runtime.target_layer, masking, runtime.arithmetic)
+    if theirs is not None and runtime.device == "cpu":
+        works["captum KernelShap"] = partial(theirs, size)
+    for work in works.values():
+        work()
+    timed = {who: seconds_of(work, doors.clock) for who, work in works.items()}
+    measured = interleaved(timed, rounds)
     each = {who: [1e3 * s / size for s in found] for who, found in measured.rounds.items()}
-    note = f"batches of {size}, {masking.n_players} regions, {doors.runtime.device}"
-    return Measured(each).case("cost of an evaluation", "ms per evaluation", note)
+    note = f"batches of {size}, {masking.n_players} regions, {runtime.device}"
+    name = f"cost of an evaluation, {masking.n_players} regions"
+    return Measured(each).case(name, "ms per evaluation", note)
 
 
-def _to_goals(games: list[TableGame], seeds: int) -> list[Case]:
-    contestants = {OURS: trace_of(our_estimate), **installed_peers()}
+def _of_games(games: Sequence[KnownGame], plan: AuditBenchPlan, how: str) -> Iterator[Case]:
+    """Yield evaluations to each goal, and errors after some evaluations, of all estimators."""
+    if not games:
+        return
+    n = games[0].n_players
+    sizes = budgets(n, plan.largest)
+    contestants = {
+        OURS: our_estimate,
+        "paired regression, ours": paired_estimate,
+        **installed_peers(),
+    }
     traces: dict[str, list[Trace]] = {
-        who: [tuple(estimate(game, seed)) for game in games for seed in range(seeds)]
+        who: [trace_of(estimate, game, sizes, seed) for game in games for seed in range(plan.seeds)]
         for who, estimate in contestants.items()
     }
-    return [_to_goal(traces, goal, games[0].n_players, len(games)) for goal in GOALS]
+    for goal in GOALS:
+        yield _to_goal(traces, goal, sizes[-1], f"{n} regions, {how}")
+    for size in sizes[:: max(1, len(sizes) // 4)]:
+        medians = {
+            who: 100.0 * statistics.median(trace[sizes.index(size)][1] for trace in runs)
+            for who, runs in traces.items()
+        }
+        ours = medians.pop(OURS)
+        yield Case(
+            f"error at budget {size}, {n} regions", ours, "% of the range", medians, note=how
+        )
 
 
-def _to_goal(traces: Mapping[str, list[Trace]], goal: float, players: int, images: int) -> Case:
-    """Return the median over images and seeds; a run that never got there counts as all 2^n."""
-    everything = 1 << players
+def _to_goal(traces: Mapping[str, list[Trace]], goal: float, most: int, how: str) -> Case:
+    """Return the median over games and seeds; a run that never got there counts as the most."""
     medians: dict[str, float] = {}
     never: list[str] = []
     for who, runs in traces.items():
         needed = [evaluations_to(run, goal) for run in runs]
         missed = sum(one is None for one in needed)
         if missed:
-            never.append(f"{who}: {missed} of {len(needed)} runs never got there")
-        medians[who] = statistics.median(everything if one is None else one for one in needed)
-    note = f"root mean square error, median of {len(traces[OURS])} runs on {images} exact tables"
+            never.append(f"{who}: {missed} of {len(needed)} runs did not get there in {most}")
+        medians[who] = statistics.median(most if one is None else one for one in needed)
+    note = f"root mean square error, median of {len(traces[OURS])} runs; {how}"
     ours = medians.pop(OURS)
-    name = f"evaluations to {goal:.0%} error, {players} regions"
+    name = f"evaluations to {goal:.0%} error, {how.partition(',')[0]}"
     return Case(name, ours, "evaluations", medians, note="; ".join([note, *never]))
+
+
+def _stopping(
+    games: Sequence[KnownGame], method: GameMethod, seeds: int, how: str
+) -> Iterator[Case]:
+    """Yield what ``shapley`` spends to its own stop, and how often it stopped too soon."""
+    if not games or 1 << games[0].n_players < Budget().max_evaluations:
+        return
+    spent, wrong, open_ended = [], 0, 0
+    for game in games:
+        for seed in range(seeds):
+            budget = Budget(tolerance=TOLERANCE, seed=seed)
+            *_, last = method.explainer(budget).refine(game)
+            assert last.values is not None
+            off = float(np.abs(last.values - game.exact).max())
+            wrong += off > TOLERANCE * max(game.span, budget.resolution)
+            open_ended += not last.converged
+            spent.append(last.evaluations)
+    note = f"{len(spent)} runs, {open_ended} of them not converged, most {max(spent)}; {how}"
+    n = games[0].n_players
+    named = f"tolerance {TOLERANCE:.0%}, {n} regions"
+    yield Case(f"evaluations, {named}", statistics.median(spent), "evaluations", note=note)
+    yield Case(f"runs off by more, {named}", wrong / len(spent), "share of runs", note=note)
+
+
+def _intervals(count: int) -> Iterator[Case]:
+    """Yield how often 95 % intervals hold the truth, on random games of twelve players."""
+    games = [random_table(12, 10_000 + seed).known() for seed in range(count)]
+    for budget in _OF_INTERVALS:
+        held: dict[str, float] = {}
+        for who, singles in ((OURS, False), ("paired regression, ours", True)):
+            inside = []
+            for seed, game in enumerate(games):
+                found = estimated(game, budget, seed, only_singles=singles)
+                off = np.abs(found.values - game.exact)
+                inside.append((off <= 1.96 * found.standard_errors + 1e-12).mean())
+            held[who] = float(np.mean(inside))
+        ours = held.pop(OURS)
+        name = f"coverage of 95 % intervals at {budget} evaluations"
+        yield Case(name, ours, "share of values", held, note=f"{count} random games, 12 players")

@@ -129,6 +129,27 @@ def as_json(cases: Sequence[Case], clock: Clock) -> dict[str, Any]:
     }
 
 
+def as_markdown(title: str, answer: Mapping[str, Any]) -> str:
+    """Return one answer, as :func:`as_json` made it, as a section of a log."""
+    load = f"load {answer['load']} at the end" if "load" in answer else "load not recorded"
+    lines = [
+        f"## {title}, {answer['date']}",
+        f"{answer['machine']}; {load}",
+        "",
+        "| case | ours | unit | others (ours as a share of them) | note |",
+        "|---|---|---|---|---|",
+    ]
+    for case in answer["cases"]:
+        ratios = {**case["ratio"], **case.get("paired_ratio", {})}
+        others = ", ".join(
+            f"{name} {value:.4g}" + (f" ({ratios[name]:.2f})" if name in ratios else "")
+            for name, value in case["peers"].items()
+        )
+        cells = (case["name"], f"{case['ours']:.4g}", case["unit"], others, case.get("note", ""))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", ""])
+
+
 def machine() -> str:
     """Say in one line what this ran on."""
     cores = len(os.sched_getaffinity(0))

@@ -1,16 +1,17 @@
 """Estimators of Shapley values of other packages, on games whose exact values are known.
 
-None of them is a dependency: who wants the comparison installs them beside Lightbox
-(``pip install captum shap shapiq``); what is not installed is left out of the answer.
+None of them is a dependency: ``make bench-peers`` installs them apart; what is not installed is left
+out of the answer. Each gets the options that serve it best.
 
-Traps: captum's KernelShap draws unpaired with replacement and asks one coalition a call; shap's
-KernelExplainer keeps ten features unless told otherwise; shapiq counts a budget, not calls.
+Traps: captum's KernelShap draws unpaired with replacement; shap's KernelExplainer keeps ten features
+unless told otherwise; shapiq pairs only where it is told to, and counts a budget, not calls.
 What counts here is how many different coalitions were asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeAlias
 
@@ -21,18 +22,15 @@ from lightbox.domain.arrays import CoalitionMatrix, PlayerValues
 Trace: TypeAlias = tuple[tuple[int, float], ...]
 """(evaluations, error) of estimates with more and more evaluations."""
 
-LARGEST = 2_500
-"""Largest budget that is tried."""
-
-GROWTH = 1.2
-"""Budgets grow from 4 n + 2 by a fifth: as finely are evaluations counted."""
+GROWTH = 1.25
+"""Budgets grow from 4 n + 2 by a quarter: as finely are evaluations counted."""
 
 
 class CountingGame(Protocol):
     """A game that counts and knows the answer."""
 
     n_players: int
-    asked: set[int]
+    asked: set[bytes]
 
     def value(self, coalitions: CoalitionMatrix) -> PlayerValues:
         """Return v(S) of each row."""
@@ -47,55 +45,56 @@ Estimate: TypeAlias = Callable[[Any, int, int], PlayerValues]
 """(game, budget, seed) → values."""
 
 
-def installed_peers() -> dict[str, Callable[[Any, int], Iterator[tuple[int, float]]]]:
+def installed_peers() -> dict[str, Estimate]:
     """Return the estimators of the packages that can be imported, by name."""
     return {
-        name: trace_of(estimate)
+        name: estimate
         for name, (module, estimate) in _PEERS.items()
-        if find_spec(module) is not None
+        if find_spec(module) is not None and find_spec("torch" if "captum" in name else module)
     }
 
 
-def budgets(n_players: int) -> list[int]:
+def budgets(n_players: int, largest: int) -> list[int]:
     """Return growing budgets, up to all coalitions or the largest."""
-    most, found, budget = min((1 << n_players) - 2, LARGEST), [], 4.0 * n_players + 2
+    most, found, budget = min((1 << n_players) - 2, largest), [], 4.0 * n_players + 2
     while budget < most:
         found.append(int(budget))
         budget *= GROWTH
-    return found
+    return [*found, most]
 
 
-def trace_of(estimate: Estimate) -> Callable[[Any, int], Iterator[tuple[int, float]]]:
-    """Return a contestant: it yields evaluations and error for each budget."""
-
-    def trace(game: CountingGame, seed: int) -> Iterator[tuple[int, float]]:
-        for budget in budgets(game.n_players):
-            game.asked.clear()
-            values = estimate(game, budget, seed)
-            yield len(game.asked), game.error(values)
-
-    return trace
+def trace_of(estimate: Estimate, game: CountingGame, sizes: Sequence[int], seed: int) -> Trace:
+    """Run an estimator with each budget; return how much it asked for and how far off it was."""
+    found = []
+    for budget in sizes:
+        game.asked.clear()
+        values = estimate(game, budget, seed)
+        found.append((len(game.asked), game.error(values)))
+    return tuple(found)
 
 
-def _captum(game: CountingGame, budget: int, seed: int) -> PlayerValues:
-    from importlib import import_module
+def _captum(method: str) -> Estimate:
+    def estimate(game: CountingGame, budget: int, seed: int) -> PlayerValues:
+        torch: Any = import_module("torch")
+        torch.manual_seed(seed)
 
-    torch: Any = import_module("torch")
-    kernel: Any = import_module("captum.attr").KernelShap
-    torch.manual_seed(seed)
+        def forward(rows: Any) -> Any:  # noqa: ANN401  # a tensor of a package that may be absent
+            return torch.from_numpy(game.value(rows.numpy() > 0.5))
 
-    def forward(rows: Any) -> Any:  # noqa: ANN401  # a tensor of a package that may be absent
-        return torch.from_numpy(game.value(rows.numpy() > 0.5))
+        ones = torch.ones((1, game.n_players))
+        made: Any = getattr(import_module("captum.attr"), method)(forward)
+        # Its sampling counts permutations of n evaluations each.
+        samples = budget if method == "KernelShap" else max(1, budget // game.n_players)
+        found = made.attribute(
+            ones, baselines=torch.zeros_like(ones), n_samples=samples, perturbations_per_eval=64
+        )
+        values: PlayerValues = found.numpy()[0].astype(np.float64)
+        return values
 
-    ones = torch.ones((1, game.n_players))
-    found = kernel(forward).attribute(ones, baselines=torch.zeros_like(ones), n_samples=budget)
-    values: PlayerValues = found.numpy()[0].astype(np.float64)
-    return values
+    return estimate
 
 
 def _shap(game: CountingGame, budget: int, seed: int) -> PlayerValues:
-    from importlib import import_module
-
     explainer: Any = import_module("shap").KernelExplainer
     np.random.seed(seed)  # noqa: NPY002  # shap draws from numpy's global generator
     made = explainer(lambda rows: game.value(rows > 0.5), np.zeros((1, game.n_players)))
@@ -104,18 +103,27 @@ def _shap(game: CountingGame, budget: int, seed: int) -> PlayerValues:
     return values
 
 
-def _shapiq(game: CountingGame, budget: int, seed: int) -> PlayerValues:
-    from importlib import import_module
+def _permutations(game: CountingGame, budget: int, seed: int) -> PlayerValues:
+    explainer: Any = import_module("shap").PermutationExplainer
+    n = game.n_players
+    made = explainer(lambda rows: game.value(rows > 0.5), np.zeros((1, n)), seed=seed)
+    found = made(np.ones((1, n)), max_evals=max(budget, 2 * n + 1), silent=True)
+    values: PlayerValues = np.asarray(found.values, dtype=np.float64).reshape(-1)
+    return values
 
+
+def _shapiq(game: CountingGame, budget: int, seed: int) -> PlayerValues:
     approximator: Any = import_module("shapiq").KernelSHAP
-    made = approximator(n=game.n_players, random_state=seed)
+    made = approximator(n=game.n_players, random_state=seed, pairing_trick=True)
     found = made.approximate(budget=budget, game=lambda rows: game.value(np.asarray(rows, bool)))
     values: PlayerValues = np.array([found[(player,)] for player in range(game.n_players)])
     return values
 
 
 _PEERS: Mapping[str, tuple[str, Estimate]] = {
-    "captum KernelShap": ("captum", _captum),
-    "shap KernelExplainer": ("shap", _shap),
-    "shapiq KernelSHAP": ("shapiq", _shapiq),
+    "captum KernelShap": ("captum", _captum("KernelShap")),
+    "captum ShapleyValueSampling": ("captum", _captum("ShapleyValueSampling")),
+    "shap KernelExplainer, no l1": ("shap", _shap),
+    "shap PermutationExplainer": ("shap", _permutations),
+    "shapiq KernelSHAP, paired": ("shapiq", _shapiq),
 }
