@@ -30,8 +30,9 @@ from lightbox.domain.frame import Frame
 from lightbox.domain.model_package import Explanation
 from lightbox.domain.prediction import FrameRef, Prediction
 from lightbox.explain.attribute import Attribute
-from lightbox.explain.audit import AuditPlan, Subject, finished
-from lightbox.explain.baselines import baseline_of
+from lightbox.explain.audit import AuditPlan, finished
+from lightbox.explain.baselines.choice import baseline_of
+from lightbox.explain.subject import Subject
 from lightbox.infer.decode import DecodePool
 from lightbox.infer.decode_wire import FramesRequest
 from lightbox.infer.packages import LoadedPackage, digest

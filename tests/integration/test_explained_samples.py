@@ -14,10 +14,11 @@ from lightbox.domain.arrays import Mask
 from lightbox.domain.frame import Frame
 from lightbox.domain.prediction import FrameRef, Prediction
 from lightbox.explain.attribute import Attribute
-from lightbox.explain.audit import AuditPlan, Subject, finished
+from lightbox.explain.audit import AuditPlan, finished
 from lightbox.explain.methods import grad_cam, shapley
 from lightbox.explain.quality.agreement import region_means
 from lightbox.explain.quality.localisation import plausibility
+from lightbox.explain.subject import Subject
 from lightbox.infer.packages import LoadedPackage, load
 from lightbox.infer.preprocess import geometry_for, model_input
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime

@@ -97,6 +97,11 @@ FastMethod = Literal["grad_cam", "grad_cam_plus_plus", "xgrad_cam", "layer_cam",
 
 FAST_METHODS: tuple[FastMethod, ...] = get_args(FastMethod)
 
+Baseline = Literal["blur", "mean", "zero", "inpaint", "background", "lesion_free"]
+"""What can stand where a region is absent."""
+
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+
 RANDOMISATION_LIMIT = 0.5
 """Rank correlation above which a map is said not to depend on what the network learned."""
 
@@ -152,8 +157,14 @@ class Explanation(Table):
     layer_layout: Literal["map", "tokens", "volume"] = "map"
     """How the target layer is read: channels x rows x columns; tokens of a transformer; channels
     x depth x rows x columns of a 3-D network, whose map is the highest value along the depth."""
-    baseline: Literal["blur", "mean", "zero"] = "blur"
-    """What stands where a region is absent."""
+    baseline: Baseline = "blur"
+    """What stands where a region is absent: the image blurred; its mean; the level that
+    normalisation subtracted; each region filled from its edge; the mean of the package's background
+    images; patches of them that show no lesion."""
+    second_baseline: Baseline | Literal[""] = "mean"
+    """Where it is another one, an audit also says how the order of the regions changes with it."""
+    background_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """SHA-256 of ``background.npz``, for the baselines that need it."""
     baseline_cells: int = Field(default=6, ge=1)
     """Blur only: the image is averaged over this many cells per side and interpolated back."""
     regions: Literal["grid", "superpixels"] = "grid"
@@ -208,6 +219,13 @@ class ModelPackage(Table):
                 raise ValueError(
                     f"preprocessing.{key}: expected 1 or {channels} numbers, found {found}"
                 )
+        if self.explanation.baseline in {"background", "lesion_free"} and not (
+            self.explanation.background_sha256
+        ):
+            raise ValueError(
+                f"explanation.background_sha256: expected the digest of background.npz for the "
+                f"baseline {self.explanation.baseline}, found none"
+            )
         chosen = self.explanation.method
         for measured in self.explanation.measured:
             if measured.method == chosen and measured.unfit:

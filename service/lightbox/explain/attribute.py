@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
 from lightbox.domain.attribution import Attribution, Estimate
+from lightbox.domain.background import Background
 from lightbox.domain.errors import ExplanationError
-from lightbox.explain.audit import Audit, AuditPlan, Subject
+from lightbox.explain.audit import Audit, AuditPlan
 from lightbox.explain.judge import quality_of_map
+from lightbox.explain.known.identity import audit_identity
 from lightbox.explain.plugin import Budget, GameMethod, MapMethod, Method
 from lightbox.explain.quality.soundness import check_map
 from lightbox.explain.sentences import sentences_of_map
+from lightbox.explain.subject import Subject
 from lightbox.ports import Clock, Output, Runtime
 from lightbox.settings import AuditSettings
 
@@ -37,11 +41,18 @@ class Attribute:
         The ``[audit]`` section.
     clock : Clock
         For ``Attribution.seconds``.
+    backgrounds : mapping of str to Background
+        Background images of the models that have some, by name.
     """
 
     def __init__(
-        self, methods: Mapping[str, Method], settings: AuditSettings, clock: Clock
+        self,
+        methods: Mapping[str, Method],
+        settings: AuditSettings,
+        clock: Clock,
+        backgrounds: Mapping[str, Background] = MappingProxyType({}),
     ) -> None:
+        self._backgrounds = backgrounds
         self._methods = methods
         self._settings = settings
         self._clock = clock
@@ -104,6 +115,10 @@ class Attribute:
             seconds=self._clock.monotonic() - started,
         )
 
+    def identity(self, subject: Subject, runtime: Runtime, method: str, chunk: int) -> str:
+        """Return what tells an audit apart: two with the same identity have the same outcome."""
+        return audit_identity(subject, runtime, self._settings, method, chunk)
+
     def audit(
         self, subject: Subject, runtime: Runtime, fast: Attribution | None, plan: AuditPlan
     ) -> Generator[Estimate, None, Attribution]:
@@ -139,6 +154,7 @@ class Attribute:
         chosen = self._methods.get(plan.method)
         if not isinstance(chosen, GameMethod):
             raise self._unknown(plan.method, GameMethod)
+        subject = replace(subject, background=self._backgrounds.get(subject.package.name))
         work = Audit(subject, runtime, fast, plan, self._budget(subject, plan), chosen)
         for estimate in work.steps():
             spent += self._clock.monotonic() - resumed

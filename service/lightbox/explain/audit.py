@@ -12,11 +12,8 @@ import numpy as np
 from lightbox.domain.arrays import CoalitionMatrix
 from lightbox.domain.attribution import Attribution, Contrast, Estimate, PairValues
 from lightbox.domain.errors import ExplanationError
-from lightbox.domain.frame import Frame
-from lightbox.domain.model_package import ModelPackage
-from lightbox.domain.prediction import Prediction
 from lightbox.domain.regions import region_name
-from lightbox.explain.baselines import baseline_of
+from lightbox.explain.baselines.choice import baseline_of
 from lightbox.explain.further import (
     contrast_of,
     interaction_coalitions,
@@ -34,22 +31,10 @@ from lightbox.explain.players.choice import regions_of
 from lightbox.explain.plugin import Budget, GameMethod
 from lightbox.explain.quality.completeness import completeness_residual
 from lightbox.explain.quality.soundness import check_numbers
+from lightbox.explain.robustness import Robustness
 from lightbox.explain.sentences import sentences_of_map, sentences_of_values
+from lightbox.explain.subject import Subject
 from lightbox.ports import Runtime
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is explained: the prediction of a model for a frame."""
-
-    package: ModelPackage
-    frame: Frame
-    prediction: Prediction
-
-    @property
-    def finding(self) -> str:
-        """Words for the target on the picture."""
-        return self.package.finding(self.prediction.target).label
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +86,11 @@ class Audit:
     ) -> None:
         spec, frame = subject.package.explanation, subject.frame
         self._subject, self._fast, self._budget, self._method = subject, fast, budget, method
+        regions = regions_of(spec, frame)
         self._masking = Masking(
             image=frame.tensor[0],
-            baseline=baseline_of(spec, frame.tensor),
-            regions=regions_of(spec, frame),
+            baseline=baseline_of(spec, frame.tensor, regions, subject.background),
+            regions=regions,
         )
         question = Question(
             target=subject.prediction.target,
@@ -116,6 +102,7 @@ class Audit:
         self._question = question
         self._runtime = runtime
         self._game = ImageGame(runtime, self._masking, question, plan.values_path)
+        self._robustness = Robustness(subject, runtime, fast, self._masking, question, budget.chunk)
         self._players = frame.geometry.labels_to_source(self._masking.regions)
         self._played: Played | None = None
         self._contrast: Contrast | None = None
@@ -149,6 +136,9 @@ class Audit:
             fast_means=fast_means_of(self._fast, self._players, n),
         )
         yield from self._ask(self._played.further_coalitions(), last)
+        if not self._played.is_flat:
+            for _ in self._robustness.steps():
+                yield self._counted(last)
 
     def _further(self, last: Estimate) -> Generator[Estimate]:
         """Answer what the same evaluations answer, where the method shares all of v out."""
@@ -175,6 +165,7 @@ class Audit:
             residual = completeness_residual(values, played.v_empty, played.v_full)
             quality["completeness_residual"] = abs(residual)
         quality |= quality_of_values(played, self._game)
+        quality |= self._robustness.quality(played)
         return Attribution(
             method=self._method.card.name,
             target=self._subject.prediction.target,
@@ -223,6 +214,8 @@ class Audit:
         }
         if budget.interactions:
             found["interactions"] = "pairs"
+        if self._robustness.second:
+            found["second_baseline"] = self._robustness.second
         if spec.baseline == "blur":
             found["baseline_cells"] = str(spec.baseline_cells)
         return found

@@ -11,6 +11,7 @@ from lightbox.explain.quality import (
     deletion_insertion,
     localisation,
     sensitivity_n,
+    stability,
 )
 
 METRICS: tuple[QualityMetric, ...] = (
@@ -21,5 +22,6 @@ METRICS: tuple[QualityMetric, ...] = (
     border.METRIC,
     *localisation.METRICS,
     *agreement.METRICS,
+    *stability.METRICS,
 )
 """Those of ``localisation`` come with a mask, the others with the attribution."""

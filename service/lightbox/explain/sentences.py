@@ -15,6 +15,12 @@ BORDER_LIMIT = 0.5
 SENSITIVITY_LIMIT = 0.3
 """Sensitivity-n under which the values say little about taking several regions away."""
 
+BASELINE_AGREEMENT_LIMIT = 0.2
+"""Rank correlation of two baselines' orders of the regions under which the picture says so."""
+
+STABILITY_LIMIT = 0.2
+"""Rank correlation of the fast map with itself under small changes under which it is unstable."""
+
 BASELINE_SHARE = 0.8
 """Share of v(N) that is there without any region, from which the picture says so."""
 
@@ -56,6 +62,16 @@ def sentences_of_values(played: Played, quality: Mapping[str, float]) -> list[st
         )
     if contradicts(quality):
         found.append(_disagreement(played, quality["agreement"]))
+    if quality.get("agreement_baseline", 1.0) < BASELINE_AGREEMENT_LIMIT:
+        found.append(
+            "The order of the regions depends on what stands where a region is hidden "
+            f"(rank correlation of two ways {quality['agreement_baseline']:.2f})."
+        )
+    if quality.get("stability_adversarial", 1.0) < STABILITY_LIMIT:
+        found.append(
+            "The fast map is not stable: changes of 5 % that keep the finding turn it "
+            f"(rank correlation {quality['stability_adversarial']:.2f})."
+        )
     if quality.get("sensitivity_n", 1.0) < SENSITIVITY_LIMIT:
         found.append(
             "Low faithfulness: the values say little about hiding several regions at once."

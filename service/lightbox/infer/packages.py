@@ -11,16 +11,19 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from lightbox.domain.background import Background
 from lightbox.domain.errors import ModelPackageError
 from lightbox.domain.keys import complaint, nearest
 from lightbox.domain.model_package import ModelPackage
 from lightbox.infer.graphs.network import Network
+from lightbox.infer.preprocess import read_background
 
 MANIFEST = "model.toml"
 WEIGHTS = "weights.onnx"
 CARD = "CARD.md"
 EXPECTED = "expected.json"
 SAMPLES = "samples"
+BACKGROUND = "background.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,15 @@ class LoadedPackage:
         ``weights.onnx``, read once: what was hashed is what is run.
     card : str
         Text of ``CARD.md``, or "".
+    background : Background or None
+        Images of ``background.npz``, where the manifest states its digest.
     """
 
     package: ModelPackage
     folder: Path
     weights: bytes
     card: str = ""
+    background: Background | None = None
 
 
 class Found(NamedTuple):
@@ -74,7 +80,11 @@ def load(folder: Path) -> LoadedPackage:
     _agree(package, network, str(folder / MANIFEST))
     card = folder / CARD
     return LoadedPackage(
-        package, folder, weights, card.read_text(encoding="utf-8") if card.is_file() else ""
+        package,
+        folder,
+        weights,
+        card.read_text(encoding="utf-8") if card.is_file() else "",
+        _background(package, folder / BACKGROUND),
     )
 
 
@@ -154,6 +164,20 @@ def _agree(package: ModelPackage, network: Network, thing: str) -> None:
             f"found {len(package.findings)}, the network has {network.classes} outputs",
             "one [[findings]] table per output, in the order of the outputs",
         )
+
+
+def _background(package: ModelPackage, path: Path) -> Background | None:
+    stated = package.explanation.background_sha256
+    if not stated:
+        return None
+    data = _read(path)
+    if digest(data) != stated:
+        raise ModelPackageError(
+            str(path),
+            f"was changed: its SHA-256 is {digest(data)}, expected {stated}",
+            f"restore the file, or state explanation.background_sha256 in {MANIFEST} anew",
+        )
+    return read_background(data, package.preprocessing, str(path))
 
 
 def _stated_name(folder: Path) -> str:

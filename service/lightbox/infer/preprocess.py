@@ -6,10 +6,15 @@ Nothing here looks at window values or at the number of bits: the same picture s
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import numpy as np
 from PIL import Image
 
-from lightbox.domain.arrays import FloatMap, ImageTensor
+from lightbox.domain.arrays import FloatMap, ImageTensor, Mask
+from lightbox.domain.background import Background
+from lightbox.domain.errors import ModelPackageError
 from lightbox.domain.geometry import FrameGeometry
 from lightbox.domain.model_package import Preprocessing
 
@@ -44,10 +49,15 @@ def model_input(spec: Preprocessing, pixels: FloatMap) -> ImageTensor:
         grey = grey @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     unit = _unit_range(spec, grey)
     resized = _resample(unit, geometry_for(spec, grey.shape))
-    channels = np.repeat(resized[None], spec.channels, axis=0)
+    return _normalised(spec, resized[None, None])
+
+
+def _normalised(spec: Preprocessing, unit: FloatMap) -> ImageTensor:
+    """Bring levels of 0 to 1, shape (B, 1, H, W), to the network's channels and scale."""
+    channels = np.repeat(unit, spec.channels, axis=1)
     mean = np.asarray(spec.mean, dtype=np.float32).reshape(-1, 1, 1)
     std = np.asarray(spec.std, dtype=np.float32).reshape(-1, 1, 1)
-    tensor: ImageTensor = np.ascontiguousarray((channels - mean) / std, dtype=np.float32)[None]
+    tensor: ImageTensor = np.ascontiguousarray((channels - mean) / std, dtype=np.float32)
     return tensor
 
 
@@ -78,3 +88,49 @@ def _resample(unit: FloatMap, geometry: FrameGeometry) -> FloatMap:
         image.resize((width, height), Image.Resampling.BILINEAR, box=box)
     )
     return resized
+
+
+def background_bytes(unit: FloatMap, lesions: Mask) -> bytes:
+    """Return the file of these images.
+
+    Parameters
+    ----------
+    unit : array, shape (m, H, W)
+        Levels from 0 to 1, before normalisation; kept in 8 bits.
+    lesions : array, shape (m, H, W), bool
+    """
+    levels = np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, levels=levels, lesions=np.packbits(lesions, axis=-1))
+    return stream.getvalue()
+
+
+def read_background(data: bytes, preprocessing: Preprocessing, thing: str) -> Background:
+    """Read the file and normalise its images as the model's input is.
+
+    Raises
+    ------
+    ModelPackageError
+        If it is no such file, or its images have another size.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            levels, packed = arrays["levels"], arrays["lesions"]
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise ModelPackageError(
+            thing, "is no file of background images", "expected the arrays levels and lesions"
+        ) from error
+    if levels.ndim != 3 or levels.shape[1:] != preprocessing.size or levels.dtype != np.uint8:
+        raise ModelPackageError(
+            thing,
+            f"its levels have shape {levels.shape} and type {levels.dtype}",
+            f"expected uint8 of shape (images, {preprocessing.size[0]}, {preprocessing.size[1]})",
+        )
+    width = levels.shape[2]
+    lesions = np.unpackbits(packed, axis=-1)[..., :width].astype(np.bool_)
+    if lesions.shape != levels.shape:
+        raise ModelPackageError(
+            thing, f"its lesions have shape {lesions.shape}", f"expected {levels.shape}"
+        )
+    unit = (levels / np.float32(255.0))[:, None]
+    return Background(_normalised(preprocessing, unit), lesions)

@@ -22,7 +22,8 @@ from lightbox.domain.explained import Explained
 from lightbox.domain.frame import Frame
 from lightbox.domain.result import Result, ResultKind
 from lightbox.explain.attribute import Attribute
-from lightbox.explain.audit import AuditPlan, Subject, finished
+from lightbox.explain.audit import AuditPlan, finished
+from lightbox.explain.subject import Subject
 from lightbox.infer.decode import DecodePool
 from lightbox.infer.decode_wire import FramesRequest
 from lightbox.infer.looked import Looked
@@ -62,7 +63,8 @@ class Doors:
         self.clock = SystemClock()
         self.methods = methods()
         self.runtime = OnnxRuntime(loaded, given.device, given.threads, given.max_batch)
-        self.attribute = Attribute(self.methods, settings.audit, self.clock)
+        backgrounds = {package.name: loaded.background} if loaded.background else {}
+        self.attribute = Attribute(self.methods, settings.audit, self.clock, backgrounds)
         self._decode = DecodePool(1, settings.dicom.limits)
         self.predict = Predict(
             {package.name: Passes(self.runtime, self.clock)},

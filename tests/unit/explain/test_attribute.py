@@ -20,10 +20,11 @@ from lightbox.domain.geometry import FrameGeometry
 from lightbox.domain.model_package import Explanation, Preprocessing
 from lightbox.domain.prediction import FrameRef, Prediction
 from lightbox.explain.attribute import Attribute
-from lightbox.explain.audit import AuditPlan, Subject, finished
+from lightbox.explain.audit import AuditPlan, finished
 from lightbox.explain.further import rival_of
 from lightbox.explain.measures import METRICS
 from lightbox.explain.methods import grad_cam, occlusion, shapley, shapley_exact
+from lightbox.explain.subject import Subject
 from lightbox.ports import Output
 from lightbox.settings import AuditSettings
 
@@ -32,7 +33,7 @@ SIZE = (12, 12)
 
 
 def a_subject(source: tuple[int, int] = (24, 20), **changes: object) -> Subject:
-    explanation = {"grid": (2, 2), "baseline": "zero", **changes}
+    explanation = {"grid": (2, 2), "baseline": "zero", "second_baseline": "", **changes}
     package = a_package(
         preprocessing=Preprocessing(size=SIZE),
         explanation=Explanation.model_validate(explanation),
@@ -349,7 +350,9 @@ def test_a_good_audit_is_measured_as_good() -> None:
 
 
 def test_no_metric_is_reported_that_is_not_declared() -> None:
-    subject = a_subject(grid=(3, 2))
+    subject = a_subject(grid=(3, 2), second_baseline="blur", baseline_cells=1)
+    ramp = np.linspace(0.5, 2.0, 144, dtype=np.float32).reshape(1, 1, *SIZE)
+    subject = replace(subject, frame=replace(subject.frame, tensor=ramp))
     runtime = ArithmeticRuntime(quarters(9, -3, 0, 5))
     fast = a_door().fast(subject, runtime.predict(subject.frame.tensor))
     _, found = audited(subject, runtime, fast)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lightbox.domain.errors import ModelPackageError
-from lightbox.infer.packages import MANIFEST, WEIGHTS, digest, find, load
+from lightbox.infer.packages import BACKGROUND, MANIFEST, WEIGHTS, digest, find, load
+from lightbox.infer.preprocess import background_bytes
 from networks import a_pooled_classifier
 from packages import a_manifest, a_package_folder
 
@@ -140,3 +142,86 @@ def test_two_packages_with_one_name_are_not_both_served(tmp_path: Path) -> None:
 
     assert len(found.packages) == 1
     assert "'same' is also the name of" in str(found.problems[0])
+
+
+MEASURED = """
+[explanation]
+method = "{chosen}"
+
+[[explanation.measured]]
+method = "layer_cam"
+images = 40
+pointing_game = 0.9
+mass = 0.5
+insertion = {insertion}
+deletion = -0.1
+randomisation = {randomisation}
+"""
+
+
+@pytest.mark.parametrize(
+    ("insertion", "randomisation", "why"),
+    [
+        (0.2, 0.7, "does not depend on what the network learned"),
+        (-0.3, 0.0, "no more faithful than chance"),
+    ],
+)
+def test_a_method_that_was_measured_as_unfit_is_refused_as_the_default(
+    tmp_path: Path, insertion: float, randomisation: float, why: str
+) -> None:
+    folder = a_package_folder(tmp_path)
+    manifest = folder / MANIFEST
+    text = manifest.read_text()
+    figures = {"insertion": insertion, "randomisation": randomisation}
+
+    manifest.write_text(text + MEASURED.format(chosen="layer_cam", **figures))
+    assert why in (said := refusal(folder))
+    assert "explanation.method: layer_cam is unfit" in said
+    manifest.write_text(text + MEASURED.format(chosen="grad_cam", **figures))
+    assert load(folder).package.explanation.measured[0].unfit
+
+
+def test_a_method_that_cannot_be_part_of_the_graph_is_no_default(tmp_path: Path) -> None:
+    folder = a_package_folder(tmp_path)
+    manifest = folder / MANIFEST
+    manifest.write_text(manifest.read_text() + '\n[explanation]\nmethod = "eigen_grad_cam"\n')
+
+    assert "found 'eigen_grad_cam', expected 'grad_cam', " in refusal(folder)
+
+
+def with_background(folder: Path, data: bytes, *, baseline: str = "lesion_free") -> None:
+    (folder / BACKGROUND).write_bytes(data)
+    manifest = folder / MANIFEST
+    stated = f'background_sha256 = "{digest(data)}"'
+    manifest.write_text(
+        manifest.read_text() + f'\n[explanation]\nbaseline = "{baseline}"\n{stated}\n'
+    )
+
+
+def test_background_images_are_read_as_the_network_sees_them(tmp_path: Path) -> None:
+    folder = a_package_folder(tmp_path)
+    unit = np.random.default_rng(0).random((3, 16, 16))
+    with_background(folder, background_bytes(unit, unit > 0.9))
+
+    background = load(folder).background
+
+    assert background is not None
+    assert background.images.shape == (3, 1, 16, 16)
+    assert background.images[:, 0] == pytest.approx(unit, abs=0.002)
+    assert np.array_equal(background.lesions, unit > 0.9)
+
+
+def test_changed_or_foreign_background_images_are_refused(tmp_path: Path) -> None:
+    folder = a_package_folder(tmp_path)
+    with_background(folder, background_bytes(np.zeros((1, 8, 8)), np.zeros((1, 8, 8), bool)))
+    assert "expected uint8 of shape (images, 16, 16)" in refusal(folder)
+    (folder / BACKGROUND).write_bytes(b"other")
+    assert "background.npz: was changed" in refusal(folder)
+
+
+def test_a_baseline_that_needs_background_images_needs_their_digest(tmp_path: Path) -> None:
+    folder = a_package_folder(tmp_path)
+    manifest = folder / MANIFEST
+    manifest.write_text(manifest.read_text() + '\n[explanation]\nbaseline = "background"\n')
+
+    assert "explanation.background_sha256: expected the digest" in refusal(folder)

@@ -29,6 +29,13 @@ METRICS = (
         Direction.HIGHER,
         "Rank correlation of the values with what hiding each region alone costs.",
     ),
+    QualityMetric(
+        "agreement_baseline",
+        Block.ROBUSTNESS,
+        Direction.HIGHER,
+        "Rank correlation of what hiding each region alone costs with the same for another "
+        "baseline.",
+    ),
 )
 
 

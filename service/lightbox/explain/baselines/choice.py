@@ -10,11 +10,23 @@ from typing import assert_never
 
 import numpy as np
 
-from lightbox.domain.arrays import FloatMap, ImageTensor
+from lightbox.domain.arrays import FloatMap, ImageTensor, LabelMap
+from lightbox.domain.background import Background
+from lightbox.domain.errors import ExplanationError
 from lightbox.domain.model_package import Explanation
+from lightbox.explain.baselines.background import lesion_free, mean_image
+from lightbox.explain.baselines.inpainting import inpainted
+
+NEEDS_BACKGROUND = frozenset({"background", "lesion_free"})
+"""Kinds that only a package with background images can have."""
 
 
-def baseline_of(spec: Explanation, tensor: ImageTensor) -> FloatMap:
+def baseline_of(
+    spec: Explanation,
+    tensor: ImageTensor,
+    regions: LabelMap | None = None,
+    background: Background | None = None,
+) -> FloatMap:
     """Make the baseline that the manifest asks for.
 
     Parameters
@@ -23,12 +35,23 @@ def baseline_of(spec: Explanation, tensor: ImageTensor) -> FloatMap:
         The ``[explanation]`` table of the manifest.
     tensor : array, shape (1, C, H, W), float32
         The model's input.
+    regions : array, shape (H, W), or None
+        Region of each pixel; the whole image is one where there are none.
+    background : Background or None
+        The package's background images.
 
     Returns
     -------
     array, shape (C, H, W), float32
+
+    Raises
+    ------
+    ExplanationError
+        If the kind needs background images and there are none.
     """
     image = tensor[0]
+    if regions is None:
+        regions = np.zeros(image.shape[1:], dtype=np.int16)
     match spec.baseline:
         case "blur":
             return blurred(image, spec.baseline_cells)
@@ -37,8 +60,24 @@ def baseline_of(spec: Explanation, tensor: ImageTensor) -> FloatMap:
             return np.broadcast_to(level, image.shape).astype(np.float32)
         case "zero":  # of the normalised input: the level that training subtracted, not black
             return np.zeros_like(image)
+        case "inpaint":
+            return inpainted(image, regions)
+        case "background":
+            return mean_image(_given(background, spec.baseline))
+        case "lesion_free":
+            return lesion_free(image, regions, _given(background, spec.baseline))
         case _ as unreachable:
             assert_never(unreachable)
+
+
+def _given(background: Background | None, kind: str) -> Background:
+    if background is None:
+        raise ExplanationError(
+            f"baseline {kind}",
+            "the model package has no background images",
+            "add background.npz to it, or state another explanation.baseline",
+        )
+    return background
 
 
 def blurred(image: FloatMap, cells: int) -> FloatMap:
