@@ -125,6 +125,7 @@ def assert_says_what_the_chains_say(folder: Path) -> None:
         counts = model.counts()
         instances = list(model.instances())
         failed, dead, queue = model.needing_person(), model.dead_letters(), model.queue()
+        tally = model.tally(NOON, NOON + 100)
     root = folder.parent
     assert by_name(list(studies)) == by_name([study_json(s, root) for s in account.studies()])
     totals = account.totals()
@@ -143,6 +144,16 @@ def assert_says_what_the_chains_say(folder: Path) -> None:
     }
     assert len(dead) == counts.dead_letters
     assert {each["job_id"] for each in queue} >= {j.job.job_id for j in jobs if not j.state.is_end}
+    standings = [account.of(uid).standing() for uid in account.held()]
+    for urgency, counted in tally.items():
+        mine = [study for study in standings if study.urgency == urgency]
+        due = [float(str(job["deadline"])) for job in queue if job["urgency"] == urgency]
+        assert (counted.open_jobs, counted.next_deadline) == (len(due), min(due, default=0.0))
+        late = [
+            s for s in mine if s.is_met is False or (s.is_met is None and s.deadline <= NOON + 100)
+        ]
+        assert counted.missed == sum(study.received_at >= NOON for study in late)
+        assert counted.met == sum(s.is_met is True and s.received_at >= NOON for s in mine)
 
 
 @settings(max_examples=6, deadline=None)

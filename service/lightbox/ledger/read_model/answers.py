@@ -73,6 +73,26 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How one urgency does.
+
+    Attributes
+    ----------
+    open_jobs : int
+        Without an end.
+    next_deadline : float
+        The earliest of these, seconds since 1970; 0 where there is none.
+    met, missed : int
+        Studies that were judged; a deadline that has passed while the study is open is missed.
+    """
+
+    open_jobs: int = 0
+    next_deadline: float = 0.0
+    met: int = 0
+    missed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """One study and the rows that it was folded from, by time."""
 

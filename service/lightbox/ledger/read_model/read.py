@@ -8,6 +8,7 @@ written is folded and put over it. One ``ReadModel`` may be used by many threads
 ``search(Search)``   a ``Page`` of studies: text, state, urgency, missed deadline; newest first
 ``study(uid)``       one study and its events, folded from its own rows (None: not known)
 ``counts()``         ``Counts``: accepted = delivered + listed + in progress, by state, missed, dead
+``tally(since, now)``  each urgency: open jobs, next deadline, met and missed
 ``dead_letters()``   results that were given up, newest first: what, where to, why
 ``queue()``          jobs without an end, in the order of their turn
 ``study_of(uid)``    the study that a UID of a study, an instance or a result belongs to
@@ -34,7 +35,8 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from lightbox.domain.account import Account
 from lightbox.domain.standing import StudyState
 from lightbox.domain.study_account import Expectations
-from lightbox.ledger.read_model.answers import Counts, Page, Search, Study
+from lightbox.domain.urgency import Urgency
+from lightbox.ledger.read_model.answers import Counts, Page, Search, Study, Tally
 from lightbox.ledger.read_model.entry import Entry, Values, counts_of
 from lightbox.ledger.read_model.newer import Newer
 from lightbox.ledger.read_model.project import opened_for_reading, totals
@@ -45,6 +47,7 @@ from lightbox.ledger.read_model.tables import (
     RESULTS,
     STUDIES,
 )
+from lightbox.ledger.read_model.tally import tally
 from lightbox.ledger.report import Json
 from lightbox.ledger.timeline import LedgerReader
 
@@ -146,6 +149,11 @@ class ReadModel:
             missed=counts["missed"],
             states={state: counts[f"state {state}"] for state in StudyState},
         )
+
+    def tally(self, since: float, now: float) -> dict[Urgency, Tally]:
+        """Return how each urgency does; studies that arrived before ``since`` are not judged."""
+        with self._now() as (connection, newer):
+            return tally(connection, newer, since, now)
 
     def dead_letters(self, size: int = 100, page: int = 0) -> list[dict[str, Json]]:
         """Return results that were given up, newest first.

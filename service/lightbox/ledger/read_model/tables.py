@@ -25,7 +25,7 @@ from sqlalchemy.pool import QueuePool
 FILE = "read_model.db"
 """In the folder of the chains; not named as a chain is, so nobody takes it for one."""
 
-SCHEMA = 1
+SCHEMA = 2
 """Another number, another version of Lightbox or other destinations: the file is made anew."""
 
 _BUSY_SECONDS = 10.0
@@ -56,6 +56,7 @@ STUDIES = Table(
     Index("studies_urgency", "urgency", "received_at"),
     Index("studies_met", "met", "received_at"),
     Index("studies_words", "received_at", "words", "study"),
+    Index("studies_judged", "received_at", "urgency", "met", "deadline"),
 )
 for _flag in ("needs_person", "is_live"):
     Index(f"studies_{_flag}", STUDIES.c[_flag], sqlite_where=STUDIES.c[_flag])
