@@ -26,6 +26,7 @@ _STEPS = {
     "job_retried": "operator",
     "job_moved": "schedule",
     "study_urged": "schedule",
+    "miss_expected": "schedule",
     "predicted": "infer",
     "attributed": "explain",
     "results_written": "results",
@@ -73,6 +74,7 @@ def study_json(study: StudyStanding, root: Path) -> dict[str, Json]:
         "deadline_s": study.allowed,
         "turnaround_s": study.turnaround,
         "met": study.is_met,
+        "expected_s": study.expected,  # null unless it is open and a missed deadline is foreseen
         "audit": {
             "state": audit.state,
             "reason": audit.reason,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -107,6 +108,41 @@ def reading_engine(path: Path) -> Engine:
 def read_only(path: Path) -> sqlite3.Connection:
     """Open a chain's file for reading, without SQLAlchemy: for a million rows, names cost time."""
     return _connect(path, "ro")
+
+
+def copy_chains(folder: Path, to: Path, ending: str) -> dict[str, Path]:
+    """Copy all chains as they are at one moment; return the copies by chain.
+
+    Beside a running service too. ``ending`` is added to each file's name, so that a copy that was
+    cut short is never taken for a chain. The chain that causes the others' rows is read last: what
+    they speak of is then in it.
+
+    Raises
+    ------
+    LedgerError
+        If one cannot be read, or a copy not written.
+    """
+    chains = chain_files(folder)
+    copies = {name: to / f"{path.name}{ending}" for name, path in chains.items()}
+    try:
+        with ExitStack() as stack:
+            opened = {
+                name: stack.enter_context(closing(read_only(chains[name])))
+                for name in sorted(chains, reverse=True)
+            }
+            for connection in opened.values():
+                connection.execute("BEGIN")
+                connection.execute("SELECT count(*) FROM sqlite_master")  # from here on it stands
+            for name, connection in opened.items():
+                copies[name].unlink(missing_ok=True)
+                copies[name].touch(mode=_PRIVATE)
+                with closing(sqlite3.connect(copies[name])) as copy:
+                    connection.backup(copy)
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerError(
+            f"ledger in {folder}", f"cannot be copied to {to}: {error}", "make room there"
+        ) from error
+    return copies
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

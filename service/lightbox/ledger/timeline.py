@@ -99,6 +99,10 @@ class LedgerReader:
         last = select(ROWS).order_by(ROWS.c.sequence.desc()).limit(1)
         return {chain: row for chain in self.chains() for row in self._query(chain, last)}
 
+    def last_sequences(self) -> Mapping[str, int]:
+        """Return the sequence of each chain's newest row."""
+        return {chain: row.sequence for chain, row in self.newest().items()}
+
     def studies_after(self, positions: Mapping[str, int]) -> frozenset[str]:
         """Return the studies that have rows after these positions (chain → sequence)."""
         found: set[str] = set()

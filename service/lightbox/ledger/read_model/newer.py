@@ -48,7 +48,7 @@ class Newer:
         with self._lock:
             if base != self._base:
                 self._base, self._reached, self._entries = base, base, {}
-            newest = {chain: row.sequence for chain, row in self._reader.newest().items()}
+            newest = self._reader.last_sequences()
             if newest != self._reached:
                 self._entries = {**self._entries, **self._folded()}
                 self._reached = newest
