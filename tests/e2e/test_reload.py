@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.uid import generate_uid
 from pynetdicom import AE
-from pynetdicom.sop_class import Verification
 
 from lightbox.app.clock import SystemClock
 from lightbox.domain.account import Account
 from lightbox.domain.events import ConfigurationTaken, JobPlaced, ResultsWritten
-from lightbox.domain.standing import AuditState, JobState
+from lightbox.domain.jobs import JobPath
+from lightbox.domain.standing import AuditState, JobStanding, JobState
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.archive import Archive
 from lightbox.tools.orthanc import free_port
@@ -70,7 +73,7 @@ def placed(site: Site, file: Path) -> JobPlaced:
 def test_every_process_takes_up_its_part_while_an_association_stays_open(site: Site) -> None:
     pids = [site.child(role) for role in ROLES]
     caller = AE("STRANGER")
-    caller.add_requested_context(Verification)
+    caller.add_requested_context("1.2.840.10008.1.1")
     open_since_before = caller.associate("127.0.0.1", site.dicom_port, ae_title="LIGHTBOX")
     assert open_since_before.is_established
     with Archive(site.folder / "second") as second:
@@ -156,8 +159,7 @@ def test_what_needs_a_restart_is_named_and_stays(site: Site) -> None:
 def test_sighup_takes_the_file_up_and_the_ledger_says_so(site: Site) -> None:
     edit(site, lambda text: text + '[deadlines]\nHIGH = "20s"\n')
     os.kill(site.service.process.pid, signal.SIGHUP)
-    site.until(lambda _: [e.role for e in taken(site) if e.by == "SIGHUP"].count("work") == 1)
-    assert {e.role for e in taken(site) if e.by == "SIGHUP"} == set(ROLES)
+    site.until(lambda _: {e.role for e in taken(site) if e.by == "SIGHUP"} == set(ROLES))
     assert all("deadlines.HIGH" in e.changed for e in taken(site) if e.by == "SIGHUP")
 
 
@@ -214,3 +216,51 @@ def test_audits_wait_for_the_night_unless_somebody_asks(site: Site) -> None:
     edit(site, lambda text: text.replace(f'window = "{night}"\n', ""))
     assert lightbox(site, "config", "reload").returncode == 0
     site.until(lambda a: is_done(a, "shapley"), 120)
+
+
+def copy_of(file: Path, folder: Path) -> Path:
+    """Return the same image in a study of its own."""
+    image = pydicom.dcmread(file)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        setattr(image, keyword, generate_uid())
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    path = folder / "copy.dcm"
+    image.save_as(path)
+    return path
+
+
+def test_an_audit_of_the_same_image_is_taken_and_makes_new_objects(site: Site) -> None:
+    first = study_of(SAMPLES[3])
+    file = copy_of(SAMPLES[3], site.folder)
+    second = study_of(file)
+    assert site.send(file).returncode == 0
+    account = site.until(lambda a: a.study(second).audit.state is AuditState.DONE, 120)
+
+    def audit(study: str) -> JobStanding:
+        return next(j for j in account.study(study).jobs if j.job.method == "shapley")
+
+    one, other = audit(first), audit(second)
+    assert one.record is not None
+    assert other.record is not None
+    assert (one.record.taken_from, other.record.taken_from) == ("", one.job.job_id)
+    same = ("values", "v_empty", "v_full", "evaluations", "quality", "parameters")
+    assert [getattr(one.record, name) for name in same] == [
+        getattr(other.record, name) for name in same
+    ]
+    uids = {result.sop_instance_uid for job in (one, other) for result in job.results}
+    assert len(uids) == len(one.results) + len(other.results) > 2
+    made = pydicom.dcmread(site.data / other.results[0].path)
+    assert made.StudyInstanceUID == second
+    again = lightbox(site, "replay", other.results[0].sop_instance_uid)
+    assert again.returncode == 0, again.stdout + again.stderr
+    with urllib.request.urlopen(site.web + "/metrics", timeout=10) as answer:
+        counted = re.findall(
+            r'model_evaluations_total\{.*path="audit"\} (\S+)', answer.read().decode()
+        )
+    spent = sum(
+        job.record.evaluations
+        for study in account.studies()
+        for job in study.jobs
+        if job.job.path is JobPath.AUDIT and job.record and not job.record.taken_from
+    )
+    assert float(counted[0]) == spent

@@ -30,6 +30,7 @@ from lightbox.domain.events import (
 from lightbox.domain.jobs import Job, JobPath, job_identity
 from lightbox.domain.result import ListedReason, ResultKind
 from lightbox.domain.urgency import Urgency
+from lightbox.explain.known.audits import KnownAudits
 from lightbox.infer.packages import find
 from lightbox.ledger.prove import prove
 from lightbox.ledger.sqlite_ledger import SqliteLedger
@@ -65,6 +66,7 @@ class Bench:
             intact=partial(check_intact, root),
             headers=lambda path: header_of(root / path),
             values=root / "jobs",
+            known=KnownAudits(FolderStorage(root / "jobs", Files()), root / "jobs", SystemClock()),
             chunks={name: 32},
             destinations=("pacs",),
             woke=lambda: None,

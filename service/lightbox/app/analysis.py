@@ -32,6 +32,7 @@ from lightbox.domain.prediction import Prediction
 from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, finished
+from lightbox.explain.known.audits import KnownAudits
 from lightbox.explain.subject import Subject
 from lightbox.infer.looked import Looked
 from lightbox.infer.predict import Predict
@@ -75,6 +76,7 @@ class Analysis:
         intact: Callable[[Job], None],
         headers: Callable[[str], bytes],
         values: Path,
+        known: KnownAudits,
         chunks: Mapping[str, int],
         destinations: tuple[str, ...],
         woke: Callable[[], None],
@@ -90,6 +92,7 @@ class Analysis:
         self._intact = intact
         self._headers = headers
         self._values = values
+        self._known = known
         self._chunks = chunks
         self._destinations = destinations
         self._woke = woke
@@ -145,16 +148,23 @@ class Analysis:
         looked = self._predict.again(job, prediction, partial(self._device, job))
         subject = Subject(package, looked.frame, prediction)
         fast = self._fast_map(subject, looked)
-        chunks = self._attribute.audit(
-            subject,
-            self._runtimes[job.model],
-            fast,
-            AuditPlan(job.method, self._chunks[job.model], self._values / f"{job.job_id}.values"),
-        )
-        attribution = finished(chunks, partial(self._device, job))
+        attribution = self._attribution_of(job, subject, fast)
         record = AttributionRecord.of(attribution)
         self._ledger.record(Attributed(job.study_instance_uid, job.job_id, record))
         self._finish(job, package, looked, attribution, fast, partial(self._device, job))
+
+    def _attribution_of(self, job: Job, subject: Subject, fast: Attribution | None) -> Attribution:
+        """Audit, or take what an audit of the same image gave."""
+        runtime, chunk = self._runtimes[job.model], self._chunks[job.model]
+        identity = self._attribute.identity(subject, runtime, job.method, chunk)
+        known = self._known.take(identity, job.job_id)
+        if known is not None:
+            return known
+        plan = AuditPlan(job.method, chunk, self._values / f"{job.job_id}.values")
+        chunks = self._attribute.audit(subject, runtime, fast, plan)
+        attribution = finished(chunks, partial(self._device, job))
+        self._known.keep(identity, job.job_id, attribution)
+        return attribution
 
     def _fast_map(self, subject: Subject, looked: Looked) -> Attribution | None:
         """Return the map to compare with; None where the fast path had to withhold it."""

@@ -34,6 +34,7 @@ from lightbox.domain.errors import DeviceLostError, UnsoundError
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
+from lightbox.explain.known.audits import KnownAudits
 from lightbox.infer.confidence import Repeats, probabilities
 from lightbox.infer.decode import DecodePool
 from lightbox.infer.pace import BOUND, Paces
@@ -75,7 +76,11 @@ def work(settings: Settings) -> None:
         settings.audit.min_share, clock, partial(_tell_wait, tell), partial(_tell_use, tell)
     )
     decode = DecodePool(2, settings.dicom.limits)
-    attribute = Attribute(methods(), settings.audit, clock)
+    known = KnownAudits(FolderStorage(at.values, Files()), at.values, clock)
+    backgrounds = {
+        each.package.name: each.background for each in place.served.loaded if each.background
+    }
+    attribute = Attribute(methods(), settings.audit, clock, backgrounds)
     at.values.mkdir(exist_ok=True, mode=0o700)
     analysis = Analysis(
         ledger=ledger,
@@ -105,6 +110,7 @@ def work(settings: Settings) -> None:
         intact=partial(check_intact, at.root),
         headers=lambda path: header_of(at.root / path),
         values=at.values,
+        known=known,
         chunks=place.chunks,
         destinations=tuple(each.name for each in settings.destinations),
         woke=lambda: ring(at.root, "control"),
@@ -126,6 +132,7 @@ def work(settings: Settings) -> None:
     while not process.stopping.wait(_LOOK_AT_SWITCH):
         queue.release(brake.stops)
         watch.look()
+        known.tidy(settings.storage.retention)
     queue.close(_DRAIN)
     decode.close()
     mark(ledger, "work", "stopped", clock)

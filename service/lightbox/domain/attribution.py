@@ -104,6 +104,8 @@ class Attribution:
         Where the audit was asked for them.
     arithmetic : mapping of str to str
         What decides the last bits of the numbers: engine, device, threads, batch, coalitions.
+    taken_from : str
+        Job that computed all this for the same image, model and parameters; "" where this one did.
     """
 
     method: str
@@ -127,6 +129,7 @@ class Attribution:
     contrast: Contrast | None = None
     interactions: PairValues | None = None
     arithmetic: Mapping[str, str] = field(default_factory=dict)
+    taken_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,7 @@ class AttributionRecord:
     contrast: tuple[float, ...] = ()
     interactions: tuple[float, ...] = ()
     arithmetic: Mapping[str, str] = field(default_factory=dict)
+    taken_from: str = ""
 
     @classmethod
     def of(cls, attribution: Attribution) -> AttributionRecord:
@@ -187,4 +191,5 @@ class AttributionRecord:
             contrast=tuple(contrast.values.tolist()) if contrast else (),
             interactions=pairs.upper() if pairs else (),
             arithmetic=dict(attribution.arithmetic),
+            taken_from=attribution.taken_from,
         )

@@ -204,6 +204,8 @@ def algorithm_parameters(explained: Explained) -> dict[str, str]:
         "evaluations": str(attribution.estimate.evaluations),
         **attribution.parameters,
     }
+    if attribution.taken_from:
+        found["taken_from"] = attribution.taken_from
     return {ascii_text(k): ascii_text(str(v)) for k, v in found.items()}
 
 
