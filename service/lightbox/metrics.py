@@ -140,6 +140,7 @@ class Metrics:
         self.deadlines = counter(
             "deadlines_total", "Jobs by whether they met their deadline.", "urgency", "outcome"
         )
+        self.deadlines_at_risk = gauge("deadlines_at_risk", "Jobs expected to be late.", "urgency")
         self.results = counter(
             "results_total", "Results by what became of them.", "kind", "destination", "outcome"
         )
@@ -192,6 +193,7 @@ class Metrics:
             self.instances_received.labels(calling, "0x0000")
         for urgency in Urgency:
             self.jobs_waiting.labels(urgency)
+            self.deadlines_at_risk.labels(urgency)
             for stage in _STAGES:
                 self.stage_seconds.labels(stage, urgency)
             for path in JobPath:
@@ -201,9 +203,6 @@ class Metrics:
         for path in JobPath:
             self.device_seconds.labels(path)
             self.jobs_running.labels(path)
-        self._begin_results()
-
-    def _begin_results(self) -> None:
         for kind in ResultKind:
             for destination in self._destinations:
                 for outcome in ("delivered", "dead_letter"):
@@ -212,7 +211,7 @@ class Metrics:
     def know_destinations(self, names: Collection[str]) -> None:
         """Go by other destinations from now on; series of those that are gone stay as they are."""
         self._destinations = tuple(names)
-        self._begin_results()
+        self._begin()
 
     def know_webhook(self, name: str) -> None:
         """Start the series of a webhook."""
@@ -297,8 +296,7 @@ class Metrics:
             self.delivery_retries.inc(int(event.is_tried))
         elif isinstance(event, JobPlaced):
             self._placed(event.job)
-        elif isinstance(event, JobMoved) and event.job_id in self._open:
-            of = self._open[event.job_id]
+        elif isinstance(event, JobMoved) and (of := self._open.get(event.job_id)):
             of.job = moved(of.job, event.urgency, event.deadline, event.rule, event.move)
         elif isinstance(event, Delivered | DeadLettered) and event.again:
             pass  # sent again for want of a commitment: its job was over and judged long ago
@@ -348,7 +346,8 @@ class Metrics:
         of.attributed_at = at
         record, job = event.record, of.job
         self._stage("explain", job, record.seconds)
-        self.model_evaluations.labels(job.model, job.path).inc(record.evaluations)
+        spent = 0 if record.taken_from else record.evaluations
+        self.model_evaluations.labels(job.model, job.path).inc(spent)
         for name, value in record.quality.items():
             if value < 0.0:
                 continue  # a histogram's sum must not fall; what is below zero stands in the ledger

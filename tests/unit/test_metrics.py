@@ -46,6 +46,7 @@ CONTRACT = {
     "stage_seconds": {"stage", "urgency"},
     "turnaround_seconds": {"path", "urgency"},
     "deadlines": {"urgency", "outcome"},
+    "deadlines_at_risk": {"urgency"},
     "results": {"kind", "destination", "outcome"},
     "delivery_retries": set(),
     "dead_letters": set(),

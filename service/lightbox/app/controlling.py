@@ -11,6 +11,7 @@ from lightbox.app.clock import SystemClock
 from lightbox.app.commitments import Commitments, asks
 from lightbox.app.control import Control, OpenConsole, Running
 from lightbox.app.doorbell import ring
+from lightbox.app.foresight import Foresight
 from lightbox.app.layout import layout
 from lightbox.app.off_peak import OffPeak
 from lightbox.app.operations import Operations
@@ -29,6 +30,7 @@ from lightbox.deliver.send import Send
 from lightbox.deliver.webhooks.call import Call
 from lightbox.domain.account import Account
 from lightbox.domain.operations import ALL
+from lightbox.domain.urgency import Urgency
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.ledger.timeline import in_time_order
 from lightbox.logs import hashed, key_of
@@ -100,23 +102,29 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         at.root, account, assemble, place, road, deliveries, commitments, control, operations,
         reserve, off_peak, lambda: in_time_order(r for s in account.held() for r in ledger.timeline(s)),
     )  # fmt: skip
+    foresight = _foresight(ledger, parts, clock)
     renewal = Renewal(at.root, loaded, ledger, parts.take, clock)
     operations.reload_with(renewal)
-    shown = (control, ledger, queue, reserve, tuple(served.by_name), clock, operations)
-    web = open_console(Running(renewal, at.root, *shown, served.loaded, deliveries))
+    web = open_console(
+        Running(
+            renewal, at.root, control, ledger, queue, reserve, tuple(served.by_name), clock,
+            operations, served.loaded, deliveries,
+        )
+    )  # fmt: skip
     process.ready(web=f"http://{settings.web.host}:{web.port}{web.entrance}")
     proofs = _self_proof(loaded, control, clock)
     control.run(
         process.stopping,
         operations.look,
+        foresight.look,
         proofs.look,
         Hangups(operations, clock).look,
         webhooks.look,
     )
     proofs.close()
     web.close()
-    commitments.close(_DRAIN_DELIVERY)
-    deliveries.close(_DRAIN_DELIVERY)
+    for each in (commitments, deliveries):
+        each.close(_DRAIN_DELIVERY)
     webhooks.close(_DRAIN_WEBHOOKS)
     control.close()
     mark(ledger, "control", "stopped", clock)
@@ -148,6 +156,20 @@ def _webhooks(
     )
     control.watchers.append(webhooks.follow)
     return webhooks
+
+
+def _foresight(ledger: SqliteLedger, parts: InControl, clock: SystemClock) -> Foresight:
+    """Return what says which deadlines will be missed, from what the ledger says."""
+    gauge = parts.control.metrics.deadlines_at_risk
+
+    def tell(counts: Mapping[Urgency, int]) -> None:
+        for urgency, count in counts.items():
+            gauge.labels(urgency).set(count)
+
+    foresight = Foresight(ledger, tell, clock)
+    foresight.follow(parts.history())
+    parts.control.watchers.append(foresight.follow)
+    return foresight
 
 
 def _self_proof(loaded: Loaded, control: Control, clock: SystemClock) -> SelfProof:

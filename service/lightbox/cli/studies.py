@@ -113,6 +113,8 @@ def _turnaround(study: Line) -> str:
     if not study["model"] and len(listed) == study["instances"]:
         return f"not analysed: {', '.join(sorted({one['reason'] for one in listed}))}"
     if study["turnaround_s"] is None:
+        if study["expected_s"] is not None:
+            return f"open, {study['expected_s']:.0f} s expected of {study['deadline_s']:g} s"
         return "late" if study["met"] is False else "open"
     verdict = "in time" if study["met"] else "late"
     return f"{study['turnaround_s']:.2f} s of {study['deadline_s']:g} s, {verdict}"

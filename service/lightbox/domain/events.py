@@ -255,6 +255,20 @@ class JobMoved(_OfJob):
 
 
 @dataclass(frozen=True, slots=True)
+class MissExpected(_OfJob):
+    """app.foresight: this job will miss its deadline, as things stand; said before it does."""
+
+    expected_at: float
+    deadline: float
+    kind: Literal["miss_expected"] = "miss_expected"
+
+    @property
+    def key(self) -> str:
+        """One per job and deadline."""
+        return f"{self.kind}:{self.job_id}:{self.deadline}"
+
+
+@dataclass(frozen=True, slots=True)
 class Delivered(_OfJob):
     """deliver.send: a destination answered success for this result.
 
@@ -486,6 +500,7 @@ Event: TypeAlias = (
     | JobRetried
     | JobMoved
     | StudyUrged
+    | MissExpected
     | Delivered
     | DeliveryDelayed
     | DeadLettered

@@ -21,6 +21,7 @@ from lightbox.domain.events import (
     JobMoved,
     JobRetried,
     JobStarted,
+    MissExpected,
     NotTaken,
     Predicted,
     ResultsWritten,
@@ -29,7 +30,16 @@ from lightbox.domain.jobs import Job, moved
 from lightbox.domain.result import ListedReason
 from lightbox.domain.standing import DeliveryStanding, DeliveryState, JobStanding, JobState
 
-Progress = JobStarted | Predicted | Attributed | ResultsWritten | JobFailed | JobRetried | JobMoved
+Progress = (
+    JobStarted
+    | Predicted
+    | Attributed
+    | ResultsWritten
+    | JobFailed
+    | JobRetried
+    | JobMoved
+    | MissExpected
+)
 Attempt = Delivered | DeliveryDelayed | DeadLettered | DeliveryRevived | NotTaken
 
 
@@ -49,6 +59,7 @@ class JobFacts:
     written_at: float = 0.0
     failures: dict[int, tuple[float, JobFailed]] = field(default_factory=dict)
     move: JobMoved | None = None
+    expected: dict[float, float] = field(default_factory=dict)
     successors: set[str] = field(default_factory=set)
     attempts: dict[tuple[str, str], tuple[float, Attempt]] = field(default_factory=dict)
     commitments: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -94,6 +105,8 @@ class JobFacts:
                 self.current = max(self.current, event.attempt)
             case JobRetried():
                 self.current = max(self.current, event.attempt)
+            case MissExpected():
+                self.expected[event.deadline] = event.expected_at
             case JobMoved():
                 if self.move is None or event.move > self.move.move:
                     self.move = event
@@ -149,8 +162,9 @@ class JobFacts:
         deliveries = tuple(self.deliveries(meant or destinations))
         state = self._state(deliveries)
         reason, detail, ended_at = self._end(state, deliveries)
+        now = self.now(job if self.current == 1 else replace(job, attempt=self.current))
         return JobStanding(
-            job=self.now(job if self.current == 1 else replace(job, attempt=self.current)),
+            job=now,
             state=state,
             prediction=self.predicted.prediction if self.predicted else None,
             record=self.attributed.record if self.attributed else None,
@@ -160,6 +174,7 @@ class JobFacts:
             reason=reason,
             detail=detail,
             is_superseded=bool(self.successors),
+            expected_at=0.0 if state.is_end else self.expected.get(now.deadline, 0.0),
         )
 
     def _state(self, deliveries: tuple[DeliveryStanding, ...]) -> JobState:

@@ -120,6 +120,8 @@ class JobStanding:
         When the last result arrived, or the job failed or was withheld; 0 before its end.
     reason, detail : str
         Why it ended without delivery; "" otherwise.
+    expected_at : float
+        When it is expected to be stored, where that is after its deadline and it has not ended; 0.
     """
 
     job: Job
@@ -132,6 +134,7 @@ class JobStanding:
     reason: str = ""
     detail: str = ""
     is_superseded: bool = False
+    expected_at: float = 0.0
 
     @property
     def turnaround(self) -> float | None:
@@ -229,6 +232,8 @@ class StudyStanding:
         Seconds; None until every fast job has been delivered.
     is_met : bool or None
         Whether every fast job kept its deadline; None while that is open.
+    expected : float or None
+        Turnaround that is expected of an open study of which a missed deadline was foreseen.
     """
 
     study_instance_uid: str
@@ -244,6 +249,7 @@ class StudyStanding:
     allowed: float = 0.0
     turnaround: float | None = None
     is_met: bool | None = None
+    expected: float | None = None
     audit: AuditStanding = AuditStanding()
     results: tuple[ResultStanding, ...] = ()
     jobs: tuple[JobStanding, ...] = ()

@@ -36,6 +36,7 @@ from lightbox.domain.events import (
     JobPlaced,
     JobRetried,
     JobStarted,
+    MissExpected,
     NotTaken,
     OperatorActed,
     Predicted,
@@ -147,6 +148,7 @@ class StudyAccount:
                 | JobFailed()
                 | JobRetried()
                 | JobMoved()
+                | MissExpected()
             ):
                 self._jobs[event.job_id].progress(event, recorded.at)
             case NotificationDelayed() | NotificationSent() | NotificationDropped():

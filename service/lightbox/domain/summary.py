@@ -80,6 +80,9 @@ def summarise(
         allowed=leading.job.deadline - leading.job.received_at,
         turnaround=_slowest(fast),
         is_met=_is_met(fast),
+        expected=max(
+            (j.expected_at - j.job.received_at for j in fast if j.expected_at), default=None
+        ),
         audit=audit,
         results=tuple(_results(current)),
         jobs=current,
