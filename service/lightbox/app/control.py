@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lightbox.app.desk import Desk
 from lightbox.app.doorbell import Doorbell
+from lightbox.app.last_words import LastWords
 from lightbox.app.live import Live
 from lightbox.app.notices import condition_of
 from lightbox.app.operations import Operations
@@ -79,7 +79,7 @@ class Control:
         self._root = root
         self._bell = Doorbell(root, "control")
         self.lock = threading.RLock()
-        self.desk = Desk(account)
+        self.last_words = LastWords()
         self.watchers: list[Callable[[Sequence[Recorded]], None]] = []
         self._associations = 0
         self._running: dict[str, Job] = {}
@@ -185,7 +185,7 @@ class Control:
 
     def _keep_count(self, recorded: Recorded, job: Job | None) -> None:
         """Know which jobs run and which results are dead letters, without asking the account."""
-        self.desk.take(recorded)
+        self.last_words.take(recorded)
         match recorded.event:
             case JobStarted() as event if job is not None:
                 self._running[event.job_id] = job

@@ -18,7 +18,7 @@ from lightbox.domain.urgency import Urgency
 from lightbox.explain.measures import METRICS
 
 _LONGEST_SEARCH = 64
-_MOST_JOBS = 200
+_MOST_ROWS = 200
 _MOST_LATE = 5
 
 
@@ -68,7 +68,7 @@ def _add_work(router: APIRouter, sources: ConsoleSources, shown: Shown) -> None:
             request,
             "overview",
             disk=sources.disk(),
-            work=sources.work(),
+            summary=sources.summary(),
             waiting=sources.queue(),
             urgencies=list(Urgency),
             late=sources.studies(late),
@@ -78,17 +78,16 @@ def _add_work(router: APIRouter, sources: ConsoleSources, shown: Shown) -> None:
 
     @router.get("/queue")
     def queue(request: Request) -> HTMLResponse:
-        jobs = sources.work().jobs
-        return shown.page(
-            request, "queue", jobs=jobs[:_MOST_JOBS], more=max(0, len(jobs) - _MOST_JOBS)
-        )
+        jobs = sources.jobs(_MOST_ROWS)
+        tally = sources.summary().tally.values()
+        more = max(0, sum(each.open_jobs for each in tally) - len(jobs))
+        return shown.page(request, "queue", jobs=jobs, more=more)
 
     @router.get("/dead-letters")
     def dead_letters(request: Request) -> HTMLResponse:
-        dead = sources.work().dead
-        return shown.page(
-            request, "dead_letters", dead=dead[:_MOST_JOBS], more=max(0, len(dead) - _MOST_JOBS)
-        )
+        dead = sources.dead_letters(_MOST_ROWS)
+        more = max(0, sources.summary().dead_letters - len(dead))
+        return shown.page(request, "dead_letters", dead=dead, more=more)
 
 
 def _add_studies(router: APIRouter, sources: ConsoleSources, shown: Shown) -> None:

@@ -54,8 +54,14 @@ def span(seconds: object) -> str:
     if seconds < _MINUTE:
         return f"{seconds:.3g} s"
     if seconds < _HOUR:
-        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
-    return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
+        return _of_two(seconds, _MINUTE, ("min", "s"), 1)
+    return _of_two(seconds, _HOUR, ("h", "min"), _MINUTE)
+
+
+def _of_two(seconds: float, large: int, units: tuple[str, str], small: int) -> str:
+    """Write a length in two units; what would be 0 of the smaller one is left out."""
+    many, few = divmod(round(seconds / small), large // small)
+    return f"{many} {units[0]} {few} {units[1]}" if few else f"{many} {units[0]}"
 
 
 def stamp(at: object) -> str:

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from lightbox.app.desk import DeadLetter, LastWord
+from lightbox.app.last_words import LastWord
 from lightbox.app.switch import Flag
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.operations import Outcome, Request
-from lightbox.domain.standing import JobStanding
+from lightbox.ledger.read_model.answers import Tally
 
 Record = Mapping[str, object]
 """A JSON object of the contract (DESIGN §3.2)."""
 
-Show: TypeAlias = Literal["all", "late", "open", "unanalysed", "failed"]
-"""Which studies: all; deadline missed; in progress; not analysed; failed or not delivered."""
+Show: TypeAlias = Literal["all", "late", "open", "unanalysed", "failed", "undelivered"]
+"""Which studies: all; deadline missed; in progress; not analysed; failed; given up on the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,30 +111,19 @@ class StudyPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Punctuality:
-    """Studies of one urgency that arrived in the last day, by deadline."""
-
-    met: int = 0
-    missed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is open, and how punctual the last day was.
+class Summary:
+    """The service in numbers.
 
     Attributes
     ----------
-    jobs : tuple of JobStanding
-        Without an end, in the order in which they will run.
-    dead : tuple of DeadLetter
-        Newest first.
-    punctuality : mapping of str to Punctuality
-        By urgency.
+    tally : mapping of str to Tally
+        By urgency; studies of the last day are judged.
+    dead_letters : int
+        Results that were given up.
     """
 
-    jobs: tuple[JobStanding, ...] = ()
-    dead: tuple[DeadLetter, ...] = ()
-    punctuality: Mapping[str, Punctuality] = field(default_factory=dict)
+    tally: Mapping[str, Tally] = field(default_factory=dict)
+    dead_letters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +199,10 @@ def _no_rules(_trial: Trial) -> Record:
     return {"refused": "this console has no rules to try"}
 
 
+def _none(_most: int) -> Sequence[Record]:
+    return ()
+
+
 def _no_echo(name: str) -> Outcome:
     return Outcome(is_done=False, lines=(f"{name}: is not configured",))
 
@@ -243,8 +236,11 @@ class ConsoleSources:
         Does what a person asks; see ``app/operations.py``.
     models : tuple of str
         Names of the served models.
-    disk, work, cards, destinations : callable
-        What the pages of these names show.
+    disk, summary, cards, destinations : callable
+        What the pages show of each.
+    jobs, dead_letters : callable
+        Most rows → jobs without an end, in the order of their turn; results that were given up,
+        newest first. As in ``ReadModel.queue`` and ``ReadModel.dead_letters``.
     proving, prove : callable
         The newest proof of the ledger; begins one unless one runs.
     echo : callable
@@ -265,7 +261,9 @@ class ConsoleSources:
     operate: Callable[[Request], Outcome]
     models: tuple[str, ...] = ()
     disk: Callable[[], Disk] = Disk
-    work: Callable[[], Work] = Work
+    summary: Callable[[], Summary] = Summary
+    jobs: Callable[[int], Sequence[Record]] = _none
+    dead_letters: Callable[[int], Sequence[Record]] = _none
     cards: Callable[[], Sequence[ServedModel]] = tuple
     destinations: Callable[[], Sequence[DestinationState]] = tuple
     proving: Callable[[], Proving] = Proving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +14,7 @@ from lightbox.app.reach import address_of, reach
 from lightbox.app.rules_trial import RulesTrial, arrival_of
 from lightbox.console.facts.configured import configured
 from lightbox.console.facts.proof import Prover
-from lightbox.console.facts.studies import page_of, punctuality
+from lightbox.console.facts.studies import DAY, search_for
 from lightbox.console.facts.token import AUTO, token_of
 from lightbox.console.server import RunningServer, create_app, serve
 from lightbox.console.sources import (
@@ -27,16 +28,17 @@ from lightbox.console.sources import (
     Setting,
     StudyPage,
     StudyQuery,
+    Summary,
     Trial,
-    Work,
 )
 from lightbox.domain.errors import LedgerError
-from lightbox.domain.jobs import priority
 from lightbox.domain.operations import Outcome
-from lightbox.domain.standing import JobStanding, StudyStanding
 from lightbox.ledger.prove import Proof, prove
 from lightbox.ledger.report import proof_json, timeline_json
 from lightbox.storage.files import Files
+
+_COUNTS_HOLD = 2.0
+_MOST_LETTERS = 1000
 
 
 class View:
@@ -56,6 +58,9 @@ class View:
         self._proof: tuple[float, Proof] | None = None
         names = tuple(each.name for each in self._service.loaded.settings.destinations)
         self._prover = Prover(self._root / "ledger", names, self._clock)
+        self._counting = threading.Lock()
+        self._counted_at = 0.0
+        self._summary = Summary()
 
     def sources(self) -> ConsoleSources:
         """Return the callables that the console is made from."""
@@ -72,7 +77,9 @@ class View:
             operate=self._operations.perform,
             models=self._models,
             disk=self.disk,
-            work=self.work,
+            summary=self.summary,
+            jobs=self._control.read_model.queue,
+            dead_letters=self._control.read_model.dead_letters,
             cards=self.cards,
             destinations=self.destinations,
             proving=self._prover.state,
@@ -134,16 +141,21 @@ class View:
         with self._control.lock:
             return self._queue.waiting()
 
-    def work(self) -> Work:
-        """Return what is open and what was given up; how punctual the last day was."""
-        with self._control.lock:
-            jobs, dead = self._control.desk.jobs(), self._control.desk.dead_letters()
-        ordered = sorted(jobs, key=_turn)
-        return Work(tuple(ordered), dead, punctuality(self._newest(), self._clock.now()))
+    def summary(self) -> Summary:
+        """Return the service in numbers; within two seconds the same ones again."""
+        now = self._clock.now()
+        with self._counting:
+            if not 0 <= now - self._counted_at < _COUNTS_HOLD:
+                model = self._control.read_model
+                tally = {str(name): each for name, each in model.tally(now - DAY, now).items()}
+                self._summary = Summary(tally, model.counts().dead_letters)
+                self._counted_at = now
+            return self._summary
 
     def studies(self, query: StudyQuery) -> StudyPage:
         """Return studies, newest first, that are what is asked for."""
-        return page_of(self._newest(), query, self._clock.now(), self._root)
+        page = self._control.read_model.search(search_for(query, self._clock.now()))
+        return StudyPage(page.studies, page.has_more)
 
     def study(self, uid: str) -> Record | None:
         """Return one study with each of its events."""
@@ -191,10 +203,10 @@ class View:
 
     def destinations(self) -> Sequence[DestinationState]:
         """Return where results go, and how that goes."""
-        desk = self._control.desk
+        letters = self._control.read_model.dead_letters(_MOST_LETTERS)
+        dead = Counter(str(letter["destination"]) for letter in letters)
         with self._control.lock:
-            dead = Counter(letter.destination for letter in desk.dead_letters())
-            last = {name: desk.last_word(name) for name in self._service.sends}
+            last = {name: self._control.last_words.of(name) for name in self._service.sends}
         return [
             DestinationState(
                 each.name,
@@ -224,22 +236,12 @@ class View:
         trying = RulesTrial(self._service.loaded.settings, packages)
         return trying.answer(trial.path, arrival)
 
-    def _newest(self) -> list[StudyStanding]:
-        with self._control.lock:
-            known = self._control.account.studies()
-        return sorted(known, key=lambda study: study.received_at, reverse=True)
-
     def _writable(self) -> bool:
         try:
             self._ledger.heads()
         except LedgerError:
             return False
         return True
-
-
-def _turn(standing: JobStanding) -> tuple[bool, int]:
-    """Order jobs as they run: those that run now, then by the engine's priority."""
-    return (standing.state == "placed", priority(standing.job))
 
 
 def open_console(service: Running) -> RunningServer:
