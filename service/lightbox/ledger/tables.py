@@ -113,9 +113,9 @@ def read_only(path: Path) -> sqlite3.Connection:
 def copy_chains(folder: Path, to: Path, ending: str) -> dict[str, Path]:
     """Copy all chains as they are at one moment; return the copies by chain.
 
-    Beside a running service too. ``ending`` is added to each file's name, so that a copy that was
-    cut short is never taken for a chain. The chain that causes the others' rows is read last: what
-    they speak of is then in it.
+    Beside a running service too: a row that comes between the first chain's moment and the last
+    one's, a millisecond later, is found by a proof of the copies. ``ending`` is added to each
+    file's name, so that a copy that was cut short is never taken for a chain.
 
     Raises
     ------
@@ -127,8 +127,7 @@ def copy_chains(folder: Path, to: Path, ending: str) -> dict[str, Path]:
     try:
         with ExitStack() as stack:
             opened = {
-                name: stack.enter_context(closing(read_only(chains[name])))
-                for name in sorted(chains, reverse=True)
+                name: stack.enter_context(closing(read_only(chains[name]))) for name in chains
             }
             for connection in opened.values():
                 connection.execute("BEGIN")
