@@ -311,5 +311,5 @@ def test_what_the_worker_does_without_is_wrong(tmp_path: Path) -> None:
     notices = Notices(tmp_path, FolderStorage(tmp_path, Files()), clock)
     notices.say("out_of_service", "chest_xray", "answered with NaN, 3 times in a row")
     (finding,) = condition(tmp_path, clock)
-    assert finding.verdict == "wrong"
+    assert not finding.ok
     assert finding.words.startswith("model chest_xray is out of service: answered with NaN")

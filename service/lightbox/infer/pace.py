@@ -91,11 +91,13 @@ class Paces:
             (_device(runtime.device), f"batch {runtime.batch}", f"bound {bound:g}", model_sha256)
         )
         known = self._known()
-        table = known.get(name)
-        if table is None:
-            table = self._measured(runtime, bound)
+        if name in known:
+            return chosen(known[name], runtime.batch, bound)
+        table = self._measured(runtime, bound)
+        pace = chosen(table, runtime.batch, bound)
+        if pace.holds:  # else the machine may just be busy: look again at the next start
             self._remember({**known, name: table})
-        return chosen(table, runtime.batch, bound)
+        return pace
 
     def _measured(self, runtime: Measurable, bound: float) -> dict[str, float]:
         """Return the seconds of 1, 2, 4 … batches, each the best of a few runs."""

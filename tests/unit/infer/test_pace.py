@@ -67,6 +67,12 @@ def test_what_was_measured_is_remembered_for_this_device_model_batch_and_bound(
         assert runtime.calls > 0
 
 
+def test_a_bound_that_does_not_hold_is_measured_again_at_the_next_start(tmp_path: Path) -> None:
+    clock = FakeClock()
+    assert not paces(tmp_path, clock).of(Timed(clock, 0.05), "ab", 0.25).holds
+    assert paces(tmp_path, clock).of(Timed(clock, 0.01), "ab", 0.25).holds
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{"])
 def test_a_table_that_cannot_be_read_is_measured_anew(tmp_path: Path, text: str) -> None:
     (tmp_path / "chunks.json").write_text(text)
