@@ -103,11 +103,17 @@ class Supervisor:
     """Starts receive, control and work, and keeps them running until told to stop."""
 
     def __init__(
-        self, folder: Path, arguments: list[str], clock: Clock, say: Callable[[str], None]
+        self,
+        folder: Path,
+        arguments: list[str],
+        clock: Clock,
+        say: Callable[[str], None],
+        announced: Callable[[Mapping[str, str]], None] = lambda _: None,
     ) -> None:
         self._folder = folder
         self._clock = clock
         self._say = say
+        self._on_announced = announced
         self._lock = lock_data_dir(folder, clock)
         self._bell = Doorbell(folder, "supervisor")
         self._children = [
@@ -204,6 +210,7 @@ class Supervisor:
         facts.pop("ready", None)
         words = " ".join(f"{key}={value}" for key, value in facts.items())
         self._say(f"ready {words} data_dir={self._folder} start_seconds={seconds:.1f}")
+        self._on_announced({key: str(value) for key, value in facts.items()})
 
     def _stop_children(self) -> None:
         by_role = {child.role: child.process for child in self._children}

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from lightbox.cli.invocation import Invocation
 from lightbox.domain.errors import ConfigurationError, LightboxError, UsageError
@@ -41,6 +42,7 @@ COMMANDS = {
     "bench": "Measure speed on this machine, side by side with peers.",
     "methods": "List the explanation methods.",
     "rules": "Say what an instance would meet, and why.",
+    "completion": "Print what a shell needs to complete commands.",
     "config": "Check, describe, print or take up the configuration.",
 }
 """Name → one line of help; ``NAME`` lives in ``lightbox.cli.NAME`` as an object ``NAME``."""
@@ -104,6 +106,16 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"lightbox.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return _with_shared_options(command)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name; nothing is imported."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """Write the summaries of :data:`COMMANDS`; nothing is imported."""

@@ -13,6 +13,7 @@ from lightbox.app.reload.accepted import from_file, keep, kept
 from lightbox.app.site_check import check, not_yet
 from lightbox.app.supervisor import DATA_DIR, ROLES, Supervisor
 from lightbox.cli.invocation import Invocation
+from lightbox.cli.start_up import show, summary
 from lightbox.logs import configure, key_of
 from lightbox.settings import Loaded
 from lightbox.storage.files import Files
@@ -22,7 +23,13 @@ from lightbox.storage.files import Files
 @click.option("--role", type=click.Choice(ROLES), help="One role only, for several machines.")
 @click.pass_obj
 def serve(invocation: Invocation, role: str | None) -> int:
-    """Run the service: receive, analyse, send results back. SIGTERM drains and stops it."""
+    """Run the service: receive, analyse, send results back.
+
+    One line "ready …" on stderr says that the listener, the ledger and the models are up, then where
+    everything is. SIGTERM finishes the instance in hand, lets running jobs stop at their next chunk
+    and exits 0 within 30 s; SIGHUP takes up rules, destinations and limits anew. A second start on
+    the same data directory is refused.
+    """
     loaded = _in_force(invocation) if role is not None else invocation.loaded()
     settings = loaded.settings
     check(settings)
@@ -37,7 +44,13 @@ def serve(invocation: Invocation, role: str | None) -> int:
     if invocation.debug:
         arguments.append("--debug")
     clock = SystemClock()
-    supervisor = Supervisor(folder, arguments, clock, lambda line: click.echo(line, err=True))
+    supervisor = Supervisor(
+        folder,
+        arguments,
+        clock,
+        lambda line: click.echo(line, err=True),
+        lambda facts: show(summary(loaded, facts, folder)),
+    )
     keep(folder, from_file(loaded.file, "start", clock.now()), Files())
     return supervisor.run()
 
