@@ -12,6 +12,7 @@ from lightbox.cli.invocation import Invocation
 from lightbox.domain.errors import UsageError
 from lightbox.domain.model_package import ModelPackage
 from lightbox.infer.packages import LoadedPackage, find
+from lightbox.tools.map_measures import Onboarding
 
 
 @click.group(epilog="Example: lightbox models check models/brain_tumour_mri")
@@ -42,24 +43,72 @@ def list_(invocation: Invocation, *, as_json: bool) -> int:
 
 @models.command()
 @click.argument("folder", metavar="DIR")
+@click.option("--measure", is_flag=True, help="Measure every map and baseline too.")
+@click.option(
+    "--images",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Measure on these DICOM files, NAME.mask.png beside NAME.dcm; else on the samples.",
+)
+@click.option("--write", is_flag=True, help="Write table and best map into the manifest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def check(invocation: Invocation, folder: str, *, as_json: bool) -> int:
+def check(
+    invocation: Invocation,
+    folder: str,
+    *,
+    measure: bool,
+    images: Path | None,
+    write: bool,
+    as_json: bool,
+) -> int:
     """Check a package: manifest, digest, graph, card, and the scores of its samples.
 
     DIR is a folder, or the name of a package under ``[models] path``. Exit 1 if a check fails.
     """
-    from lightbox.tools.model_check import check_package
+    from lightbox.tools.model_check import check_package, measure_package, write_measured
 
     settings = invocation.settings()
-    lines = check_package(_folder(folder, Path(settings.models.path)), settings)
+    where = _folder(folder, Path(settings.models.path))
+    lines = check_package(where, settings)
     passed = all(line.passed for line in lines)
-    if as_json:
-        show_json({"ok": passed, "checks": [asdict(line) for line in lines]})
-    else:
+    answer: dict[str, object] = {"ok": passed, "checks": [asdict(line) for line in lines]}
+    if not as_json:
         rows = [("ok" if each.passed else "FAILED", each.question, each.answer) for each in lines]
         show_table(("Result", "Question", "Answer"), rows)
+    if passed and (measure or write):
+        found = measure_package(where, images, settings)
+        answer["maps"] = [{**each.model_dump(), "unfit": each.unfit} for each in found.maps]
+        answer["randomisation"] = dict(found.randomisation)
+        answer["evidence_left"] = dict(found.baselines)
+        answer["best"] = found.best.method if found.best else None
+        if not as_json:
+            _show_measured(found)
+        if write:
+            click.echo(f"{where}: the fast map is {write_measured(where, found)}", err=True)
+    if as_json:
+        show_json(answer)
     return 0 if passed else 1
+
+
+def _show_measured(found: Onboarding) -> None:
+    columns = ("Map", "Hit", "Mass", "Insertion", "Deletion", "Random weights", "Unfit")
+    show_table(
+        columns,
+        [
+            (
+                f"{each.method} (best)" if each == found.best else each.method,
+                *(
+                    "-" if value is None else f"{value:.2f}"
+                    for value in (each.pointing_game, each.mass)
+                ),
+                *(f"{value:+.3f}" for value in (each.insertion, each.deletion, each.randomisation)),
+                each.unfit,
+            )
+            for each in sorted(found.maps, key=lambda each: -each.merit)
+        ],
+    )
+    left = [(kind, f"{share:.2f}") for kind, share in found.baselines.items()]
+    show_table(("Baseline", "Evidence left of 1"), sorted(left, key=lambda row: row[1]))
 
 
 def _folder(given: str, root: Path) -> Path:

@@ -2,23 +2,136 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
+from lightbox.app.catalogue import methods
+from lightbox.domain.errors import UsageError
+from lightbox.explain.plugin import MapMethod
 from lightbox.infer.decode import DecodePool
+from lightbox.infer.decode_wire import FramesRequest
 from lightbox.infer.package_check import CheckLine, check
-from lightbox.infer.packages import LoadedPackage
+from lightbox.infer.packages import MANIFEST, SAMPLES, LoadedPackage, load
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
-from lightbox.ports import Runtime
 from lightbox.settings import Settings
+from lightbox.tools.map_measures import Measuring, Onboarding, Sample
+
+_TABLES = re.compile(r"\n*^\[\[explanation\.measured\]\]\n(?:(?!\[).*\n?)*", re.MULTILINE)
+_METHOD = re.compile(r"^(\[explanation\]\n(?:(?!\[).*\n)*?)method = .*\n", re.MULTILINE)
+_HEAD = re.compile(r"^\[explanation\]\n", re.MULTILINE)
 
 
 def check_package(folder: Path, settings: Settings) -> list[CheckLine]:
     """Ask everything that can be asked of the package in ``folder``."""
+    with closing(DecodePool(1, settings.dicom.limits)) as decode:
+        return check(folder, _starter(settings), decode)
+
+
+def map_methods() -> dict[str, MapMethod]:
+    """Return the methods of the catalogue that can be measured as fast maps."""
+    return {name: each for name, each in methods().items() if isinstance(each, MapMethod)}
+
+
+def measure_package(
+    folder: Path,
+    images: Path | None,
+    settings: Settings,
+    shown: Callable[[Sequence[Sample]], Iterable[Sample]] = iter,
+) -> Onboarding:
+    """Measure every map of a package, and what each baseline leaves.
+
+    Parameters
+    ----------
+    folder : Path
+        The package.
+    images : Path or None
+        Folder of DICOM files, NAME.mask.png beside NAME.dcm where there is a mask; None: the
+        package's samples.
+    settings : Settings
+        Worker and limits are used.
+    shown : callable
+        May draw a bar around the images.
+
+    Raises
+    ------
+    UsageError
+        If there are no images.
+    ModelPackageError
+        If the package is not right.
+    """
+    loaded = load(folder)
+    found = samples_of(loaded, images or folder / SAMPLES, settings)
+    return Measuring(loaded, _starter(settings), map_methods()).run(found, shown)
+
+
+def samples_of(loaded: LoadedPackage, images: Path, settings: Settings) -> list[Sample]:
+    """Read the first frame of each DICOM file in a folder, with its mask.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    files = sorted(images.rglob("*.dcm"))
+    if not files:
+        raise UsageError(f"folder {images}", "holds no .dcm file", "name one with images")
+    found = []
+    with closing(DecodePool(1, settings.dicom.limits)) as decode:
+        for file in files:
+            request = FramesRequest(
+                str(file.resolve()), file.name, loaded.package.preprocessing, (1,)
+            )
+            with closing(decode.frames(request)) as frames:
+                frame = next(frames)
+            drawn = file.with_suffix(".mask.png")
+            mask = np.asarray(Image.open(drawn).convert("L")) > 0 if drawn.is_file() else None
+            found.append(Sample(frame, mask))
+    return found
+
+
+def write_measured(folder: Path, found: Onboarding) -> str:
+    """Write the table into the manifest, and name the best fit map as the default.
+
+    Returns
+    -------
+    str
+        The default.
+
+    Raises
+    ------
+    UsageError
+        If no map is fit to be one.
+    """
+    best = found.best
+    if best is None:
+        reasons = "; ".join(f"{each.method}: {each.unfit}" for each in found.maps)
+        raise UsageError(f"package {folder}", f"no map is fit: {reasons}", "ship it without maps")
+    path = folder / MANIFEST
+    text = _TABLES.sub("\n", path.read_text(encoding="utf-8")).rstrip() + "\n"
+    if not _HEAD.search(text):
+        text += "\n[explanation]\n"
+    text = _METHOD.sub(r"\1", text)
+    text = _HEAD.sub(f'[explanation]\nmethod = "{best.method}"\n', text)
+    for each in found.maps:
+        rows = each.model_dump(exclude_none=True)
+        keys = "".join(
+            f'{key} = "{value}"\n' if isinstance(value, str) else f"{key} = {value}\n"
+            for key, value in rows.items()
+        )
+        text += f"\n[[explanation.measured]]\n{keys}"
+    path.write_text(text, encoding="utf-8")
+    return best.method
+
+
+def _starter(settings: Settings) -> Callable[[LoadedPackage], OnnxRuntime]:
     given = settings.worker
 
-    def start(loaded: LoadedPackage) -> Runtime:
+    def start(loaded: LoadedPackage) -> OnnxRuntime:
         return OnnxRuntime(loaded, given.device, given.threads, given.max_batch)
 
-    with closing(DecodePool(1, settings.dicom.limits)) as decode:
-        return check(folder, start, decode)
+    return start
