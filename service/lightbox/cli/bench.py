@@ -125,6 +125,20 @@ def audit(
 
 
 @bench.command()
+@click.option("--studies", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--waiting", type=click.IntRange(0), default=100_000, show_default=True)
+@_answer
+def deliver(studies: int, waiting: int, json_file: Path | None) -> None:
+    """Measure from written to stored in an archive, and the memory of results that wait.
+
+    Each of STUDIES has four results; Orthanc is the archive where it is installed.
+    """
+    from lightbox.tools.bench_deliver import DeliverPlan, bench_deliver
+
+    _finish(bench_deliver(DeliverPlan(studies, waiting)), json_file)
+
+
+@bench.command()
 @click.argument("log_file", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("json_files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 def log(log_file: Path, json_files: tuple[Path, ...]) -> None:
@@ -192,6 +206,24 @@ def receive(rounds: int, instances: int, json_file: Path | None) -> None:
     from lightbox.tools.bench_receive import ReceivePlan, bench_receive
 
     _finish(bench_receive(ReceivePlan(rounds, instances)), json_file)
+
+
+@bench.command()
+@click.option("--rows", type=click.IntRange(1000), default=1_000_000, show_default=True)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Keep the ledger here, and use the one that is here.",
+)
+@_answer
+def ledger(rows: int, folder: Path | None, json_file: Path | None) -> None:
+    """Measure start, questions and proof on a ledger of ROWS rows.
+
+    Writes such a ledger first, which takes a minute and a gigabyte for a million rows.
+    """
+    from lightbox.tools.bench_ledger import LedgerPlan, bench_ledger
+
+    _finish(bench_ledger(LedgerPlan(rows), folder), json_file)
 
 
 def _finish(cases: Sequence[Case], json_file: Path | None) -> None:
