@@ -49,6 +49,7 @@ from lightbox.results import write
 from lightbox.results.header.header_bytes import header_of
 from lightbox.schedule.gate import Gate, Waited
 from lightbox.schedule.queues.dbos_queue import DbosQueue
+from lightbox.schedule.queues.upkeep import Upkeep
 from lightbox.schedule.worker import Worker
 from lightbox.settings import Settings
 from lightbox.storage.files import Files
@@ -129,10 +130,12 @@ def work(settings: Settings) -> None:
         analysis.configure(tuple(each.name for each in new.destinations))
 
     watch = Watch(at.root, FollowUp("work", settings, ledger, take).follow)
+    upkeep = Upkeep(queue.forget, clock)
     while not process.stopping.wait(_LOOK_AT_SWITCH):
         queue.release(brake.stops)
         watch.look()
         known.tidy(settings.storage.retention)
+        upkeep.look(settings.storage.retention)
     queue.close(_DRAIN)
     decode.close()
     mark(ledger, "work", "stopped", clock)

@@ -145,11 +145,16 @@ class DbosQueueClient:
         """Enqueue all unfinished jobs once more, as after a full disk; return how many."""
         return self._enqueue_again(self._ended_with(_UNFINISHED))
 
-    def forget(self, before: str) -> int:
-        """Delete the rows of jobs that ended before this moment (ISO 8601); return how many."""
+    def forget(self, before: str, most: int = 1000) -> int:
+        """Delete rows of jobs that ended before this moment (ISO 8601); return how many.
+
+        The oldest first and ``most`` at a time, about a millisecond each: nobody waits for it.
+        What became of a job stands in the ledger; here only its row ends.
+        """
         ended = self._client.list_workflows(
             status=["SUCCESS", "ERROR", "CANCELLED"],
             completed_before=before,
+            limit=most,
             load_input=False,
             load_output=False,
         )
@@ -214,6 +219,7 @@ class DbosQueue(DbosQueueClient):
         self._running: set[str] = set()
         self._interrupted: set[str] = set()
         self._held: dict[str, str] = {}
+        self._idle: set[str] = set()
         self._closing = threading.Event()
 
     def serve(self, handler: Handler) -> None:
@@ -246,7 +252,17 @@ class DbosQueue(DbosQueueClient):
         with self._changed:
             left = self._interrupted - self._running
             self._interrupted -= left
-        return self._release(left) + super().revive()
+        return self._release(left | self._lost()) + super().revive()
+
+    def _lost(self) -> set[str]:
+        """Return our jobs that the engine holds for running and no thread runs, at two looks."""
+        held = self._client.list_workflows(
+            status="PENDING", executor_id=self._executor_id, load_input=False, load_output=False
+        )
+        with self._changed:
+            idle = {status.workflow_id for status in held} - self._running - self._interrupted
+            lost, self._idle = idle & self._idle, idle
+        return lost
 
     def release(self, stopped: Callable[[str], bool]) -> int:
         """Enqueue what was held once more, where its model is not stopped now; return how many.
