@@ -12,7 +12,7 @@ from lightbox.tools.ledger_of_tests import DESTINATION, write_ledger
 def test_every_question_gets_a_figure_and_the_ledger_proves(tmp_path: Path) -> None:
     cases = {case.name: case for case in bench_ledger(LedgerPlan(1000, 5, 2), tmp_path)}
     assert "proved" in cases["lightbox ledger prove"].note
-    assert "5 studies open" in cases["start of control"].note
+    assert cases["start of control"].note.endswith("studies open")
     held = [name for name, case in cases.items() if case.peers]
     assert sum(name.startswith("console, ") for name in held) == 7
     assert "lightbox studies UID, p99" in held
