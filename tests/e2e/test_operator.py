@@ -12,10 +12,12 @@ from typing import Any
 
 import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
-from lightbox.domain.events import OperatorActed
+from lightbox.domain.events import JobStarted, MissExpected, OperatorActed
 from lightbox.domain.result import Disposition, ListedReason
 from lightbox.domain.standing import AuditState, JobState
+from lightbox.domain.urgency import Urgency
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.archive import Archive
 from site_of_tests import SAMPLES, Site, answered
@@ -52,6 +54,16 @@ def ready(site: Site) -> dict[str, Any]:
 
 def study_of(file: Path) -> str:
     return str(pydicom.dcmread(file, stop_before_pixels=True).StudyInstanceUID)
+
+
+def copy_of(file: Path, path: Path) -> Path:
+    """Write the same image as a study of its own."""
+    image = pydicom.dcmread(file)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        setattr(image, keyword, generate_uid())
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    image.save_as(path)
+    return path
 
 
 def stays(site: Site, seconds: float) -> None:
@@ -150,6 +162,49 @@ def test_the_console_acts_for_a_program_and_says_who_asked(site: Site) -> None:
     site.until(lambda _: acted(site).count(("resume", "brain_tumour_mri")) == 2)
 
 
+def test_a_raised_study_overtakes_and_a_miss_is_foretold_while_all_is_stopped(site: Site) -> None:
+    assert lightbox(site, "stop").returncode == 0
+    waiting = [copy_of(SAMPLES[5], site.folder / f"{number}.dcm") for number in range(4)]
+    assert site.send(*waiting).returncode == 0
+    uids = [study_of(file) for file in waiting]
+    site.until(lambda a: all(a.study(uid).jobs for uid in uids))
+    done = lightbox(site, "urgency", uids[3], "stat")
+    assert done.returncode == 0, done.stderr
+    assert "ROUTINE to STAT" in done.stdout
+    account = site.until(lambda a: a.study(uids[3]).expected is not None)
+    raised = account.study(uids[3])
+    assert raised.urgency == Urgency.STAT
+    assert raised.rule.startswith("STAT by ")
+    rows = LedgerReader(site.data / "ledger").timeline(uids[3])
+    (foretold,) = [row for row in rows if isinstance(row.event, MissExpected)]
+    assert foretold.at < raised.deadline
+    listed = lightbox(site, "studies").stdout
+    assert "expected of" in next(line for line in listed.splitlines() if uids[3] in line)
+    with urllib.request.urlopen(site.web + "/metrics", timeout=10) as answer:
+        assert 'deadlines_at_risk{urgency="STAT"} 1.0' in answer.read().decode()
+    # A person may change it back, and a program may ask too.
+    request = urllib.request.Request(
+        site.web + "/api/actions/urgency",
+        data=json.dumps({"subject": uids[2], "urgency": "HIGH"}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer)["done"] is True
+    site.until(lambda a: a.study(uids[2]).urgency == Urgency.HIGH)
+    assert lightbox(site, "urgency", uids[2], "ROUTINE").returncode == 0
+    site.until(lambda a: a.study(uids[2]).urgency == Urgency.ROUTINE)
+    assert lightbox(site, "resume").returncode == 0
+    site.until(lambda a: all(a.study(uid).turnaround is not None for uid in uids))
+    starts = [
+        row.event.study
+        for row in LedgerReader(site.data / "ledger").since({})
+        if isinstance(row.event, JobStarted) and row.event.study in uids
+    ]
+    assert starts[0] == uids[3]
+    proof = site.prove()
+    assert proof.ok, proof.problems
+
+
 def test_a_stop_outlives_a_restart_and_its_end_lets_all_go_on(site: Site) -> None:
     assert lightbox(site, "stop").returncode == 0
     assert site.send(SAMPLES[4], called="LIGHTBOX_STAT").returncode == 0
@@ -159,7 +214,7 @@ def test_a_stop_outlives_a_restart_and_its_end_lets_all_go_on(site: Site) -> Non
     site.start()
     stays(site, 3.0)
     assert lightbox(site, "resume").returncode == 0
-    site.until(answered(5))
+    site.until(lambda a: a.study(uid).turnaround is not None)
     proof = site.prove()
     assert proof.ok, proof.problems
 

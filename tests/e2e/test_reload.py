@@ -25,7 +25,7 @@ from lightbox.domain.standing import AuditState, JobStanding, JobState
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.archive import Archive
 from lightbox.tools.orthanc import free_port
-from site_of_tests import SAMPLES, Site, answered
+from site_of_tests import SAMPLES, Site
 
 ROLES = ("receive", "control", "work")
 
@@ -65,6 +65,11 @@ def study_of(file: Path) -> str:
     return str(pydicom.dcmread(file, stop_before_pixels=True).StudyInstanceUID)
 
 
+def has_results(file: Path) -> Callable[[Account], bool]:
+    """True when the study of this file has its fast results in the archive."""
+    return lambda account: account.study(study_of(file)).turnaround is not None
+
+
 def placed(site: Site, file: Path) -> JobPlaced:
     rows = LedgerReader(site.data / "ledger").timeline(study_of(file))
     return next(row.event for row in rows if isinstance(row.event, JobPlaced))
@@ -98,7 +103,7 @@ def test_every_process_takes_up_its_part_while_an_association_stays_open(site: S
         another = caller.associate("127.0.0.1", site.dicom_port, ae_title="LIGHTBOX")
         assert another.is_rejected
         assert site.send(SAMPLES[0]).returncode == 0
-        site.until(answered(1))
+        site.until(has_results(SAMPLES[0]))
         assert placed(site, SAMPLES[0]).job.rule == "rule wards"
         rows = LedgerReader(site.data / "ledger").timeline(study_of(SAMPLES[0]))
         (written,) = [row.event for row in rows if isinstance(row.event, ResultsWritten)]
@@ -137,6 +142,7 @@ def test_a_wrong_file_is_refused_in_one_line_and_the_old_one_stays(
     assert site.send(SAMPLES[0]).returncode == 0
 
 
+@pytest.mark.slow
 def test_what_needs_a_restart_is_named_and_stays(site: Site) -> None:
     right = site.config.read_text()
     port = free_port()
@@ -151,11 +157,12 @@ def test_what_needs_a_restart_is_named_and_stays(site: Site) -> None:
         site.until(lambda _: site.send(SAMPLES[1]).returncode == 0)
     finally:
         site.config.write_text(right)
-    site.until(answered(2))
+    site.until(has_results(SAMPLES[1]))
     job = placed(site, SAMPLES[1]).job
     assert job.deadline - job.received_at == pytest.approx(15.0)
 
 
+@pytest.mark.slow
 def test_sighup_takes_the_file_up_and_the_ledger_says_so(site: Site) -> None:
     edit(site, lambda text: text + '[deadlines]\nHIGH = "20s"\n')
     os.kill(site.service.process.pid, signal.SIGHUP)
@@ -163,6 +170,7 @@ def test_sighup_takes_the_file_up_and_the_ledger_says_so(site: Site) -> None:
     assert all("deadlines.HIGH" in e.changed for e in taken(site) if e.by == "SIGHUP")
 
 
+@pytest.mark.slow
 def test_results_that_wait_for_an_address_that_was_wrong_go_to_the_right_one(site: Site) -> None:
     archive = site.archive
     assert isinstance(archive, Archive)
@@ -185,11 +193,12 @@ def test_results_that_wait_for_an_address_that_was_wrong_go_to_the_right_one(sit
     assert len(site.held()) == held
     edit(site, lambda text: text.replace(wrong, right))
     assert lightbox(site, "config", "reload").returncode == 0
-    site.until(answered(3))
+    site.until(has_results(SAMPLES[2]))
     proof = site.prove()
     assert proof.ok, proof.problems
 
 
+@pytest.mark.slow
 def test_audits_wait_for_the_night_unless_somebody_asks(site: Site) -> None:
     now = datetime.fromtimestamp(SystemClock().now(), UTC).astimezone()
     night = f"{now + timedelta(hours=2):%H:%M}-{now + timedelta(hours=3):%H:%M}"
@@ -229,8 +238,14 @@ def copy_of(file: Path, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_audit_of_the_same_image_is_taken_and_makes_new_objects(site: Site) -> None:
     first = study_of(SAMPLES[3])
+    edit(site, lambda text: text.replace("modalities = []", 'modalities = ["MR"]'))
+    assert lightbox(site, "config", "reload").returncode == 0
+    if not has_results(SAMPLES[3])(site.until(lambda _: True)):
+        assert site.send(SAMPLES[3]).returncode == 0
+    site.until(lambda a: a.study(first).audit.state is AuditState.DONE, 200)
     file = copy_of(SAMPLES[3], site.folder)
     second = study_of(file)
     assert site.send(file).returncode == 0

@@ -57,7 +57,7 @@ class Foresight:
                 self._ledger.record(*misses)
             except LedgerError as error:
                 _log.error("expected misses are not recorded: %s", error)  # one line for people
-            _log.warning("%d jobs will miss their deadline as things stand", len(misses))
+            _log.warning("expected to miss their deadline: %d jobs more", len(misses))
         self._tell(self._forecast.at_risk())
         ended = self._clock.monotonic()
         self._next = ended + max(_LOOK_EVERY, _REST * (ended - began))

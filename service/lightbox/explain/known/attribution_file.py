@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from lightbox.domain.attribution import Attribution, Contrast, Estimate, PairValues
 
-_KINDS = {kind.__name__: kind for kind in (Attribution, Contrast, Estimate, PairValues)}
+_KINDS: Mapping[str, Callable[..., object]] = {
+    kind.__name__: kind for kind in (Attribution, Contrast, Estimate, PairValues)
+}
 _TEXT = "text"
 
 Arrays = dict[str, NDArray[Any]]
@@ -78,5 +80,4 @@ def _together(said: object, arrays: Arrays) -> object:
     if "table" in said:
         return {key: _together(of, arrays) for key, of in said["table"].items()}
     parts = {name: _together(of, arrays) for name, of in said["fields"].items()}
-    made: object = _KINDS[said["kind"]](**parts)
-    return made
+    return _KINDS[said["kind"]](**parts)
