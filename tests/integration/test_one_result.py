@@ -134,7 +134,7 @@ def test_two_workers_with_one_job_make_one_result(bench: Bench) -> None:
         together.wait(30)
         original(job, step)  # type: ignore[arg-type]  # unused
 
-    bench.analysis.run = run_together  # type: ignore[method-assign]  # both begin before either ends
+    bench.analysis.run = run_together  # type: ignore[method-assign, assignment]  # both begin before either ends
     threads = [
         threading.Thread(target=bench.worker().handle, args=(job.job_id, None)) for _ in range(2)
     ]

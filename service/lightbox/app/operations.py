@@ -29,6 +29,7 @@ from lightbox.domain.events import (
     JobRetried,
     OperatorActed,
     StudyUrged,
+    drill_held,
 )
 from lightbox.domain.jobs import JobPath, job_identity
 from lightbox.domain.operations import ALL, Action, Outcome, Request, resume_words, stop_words
@@ -138,6 +139,7 @@ class Operations:
             "audit": self._audit,
             "urgency": self._urge,
             "reload": self._reload,
+            "drill": self._drill,
             "stop": self._stop,
             "resume": self._resume,
         }
@@ -284,6 +286,11 @@ class Operations:
         if not study:
             raise OperationError(uid, "is not known here", "see: lightbox studies")
         return study
+
+    def _drill(self, request: Request) -> Outcome:
+        """Note that a drill was held beside this service, which it did not touch."""
+        self._ledger.record(drill_held(request))
+        return Outcome(is_done=True, lines=("noted in the ledger",))
 
     def _reload(self, request: Request) -> Outcome:
         if self._renewal is None:

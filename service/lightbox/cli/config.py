@@ -41,6 +41,11 @@ _SAMPLES: dict[str, dict[str, object]] = {
         "urgency": "STAT",
         "models": ["chest_xray"],
     },
+    "webhooks": {
+        "name": "ris",
+        "url": "https://ris.hospital.example/lightbox",
+        "secret": "file:webhook.secret",
+    },
     "models": {"thresholds": {"FINDING": 0.6}, "audit_below": 0.9},
 }
 """Values that make the sample of a table clearer than the defaults."""

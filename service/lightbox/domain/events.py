@@ -23,6 +23,7 @@ from lightbox.domain.commitment import (
 )
 from lightbox.domain.identity import derived_id
 from lightbox.domain.jobs import Job
+from lightbox.domain.operations import Request
 from lightbox.domain.prediction import Prediction
 from lightbox.domain.result import ListedReason, Result
 from lightbox.domain.study import Arrival, Instance
@@ -453,13 +454,13 @@ class OperatorActed:
     Attributes
     ----------
     subject : str
-        UID, name of a model, or "all".
+        UID, name of a model, or "all"; of a drill, its verdict.
     by : str
         Name at the operating system, or the address that the console was asked from.
     at : float
         When it was asked for, seconds since 1970.
     detail : str
-        What else was asked for: the urgency.
+        What else was asked for: the urgency; of a drill, the SHA-256 of its report.
     """
 
     action: Literal["retry", "cancel", "audit", "urgency", "stop", "resume", "reload", "drill"]
@@ -479,6 +480,12 @@ class OperatorActed:
     def key(self) -> str:
         """One per request."""
         return f"{self.kind}:{self.action}:{self.subject}:{self.by}:{self.at}"
+
+
+def drill_held(request: Request) -> OperatorActed:
+    """Return the one event that a drill leaves in the production ledger."""
+    verdict, report = request.subject, request.detail
+    return OperatorActed("drill", verdict, request.by, request.at, detail=report)
 
 
 def _later(attempt: int) -> str:

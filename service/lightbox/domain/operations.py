@@ -7,7 +7,9 @@ from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
-Action: TypeAlias = Literal["retry", "cancel", "audit", "urgency", "stop", "resume", "reload"]
+Action: TypeAlias = Literal[
+    "retry", "cancel", "audit", "urgency", "stop", "resume", "reload", "drill"
+]
 
 ALL = "all"
 """Every model, or everything that failed."""
@@ -31,6 +33,8 @@ class Request:
         For audit: the explanation method.
     urgency : str
         For urgency: STAT, HIGH or ROUTINE.
+    detail : str
+        For drill: the SHA-256 of its report; ``subject`` is the verdict.
     """
 
     action: Action
@@ -39,6 +43,7 @@ class Request:
     at: float
     method: str = "shapley"
     urgency: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,22 @@ def audit_sentence(explained: Explained) -> str:
     )
 
 
+def contrast_sentence(explained: Explained) -> str:
+    """Say which region decided most against the runner-up; "" where nothing is known of it."""
+    contrast = explained.attribution.contrast
+    if contrast is None or not contrast.values.size:
+        return ""
+    best = int(np.argmax(np.abs(contrast.values)))
+    value = float(contrast.values[best])
+    rival = _lower_first(explained.package.finding(contrast.rival).label)
+    verb = "for" if value >= 0 else "against"
+    own = _lower_first(explained.package.finding(explained.attribution.target).label)
+    return (
+        f"Between {own} and {rival}, next in line, the {where(explained, best)} spoke most: "
+        f"{abs(value):.2f} {verb} {own}"
+    )
+
+
 def is_contradicting(explained: Explained) -> bool:
     """Say whether this is an audit that contradicts the fast map, whose picture went before it."""
     return explained.fast is not None and contradicts(explained.attribution.quality)

@@ -304,3 +304,12 @@ def test_a_study_cannot_be_given_an_urgency_that_is_none(tmp_path: Path, level: 
     with pytest.raises(OperationError, match="not known here"):
         bench.ask("urgency", "1.2.3", urgency="STAT")
     assert bench.of(OperatorActed) == []
+
+
+def test_a_drill_is_noted_and_nothing_else_is_done(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    asked = Request("drill", "passed", "anna", NOON, detail="ab" * 32)
+    assert bench.operations.perform(asked).is_done
+    assert bench.ledger.events == (
+        OperatorActed("drill", "passed", "anna", NOON, detail="ab" * 32),
+    )

@@ -40,7 +40,7 @@ WRITERS: tuple[ResultWriter, ...] = (
 
 
 def objects_of(explained: Explained, *writers: ResultWriter) -> dict[ResultKind, Dataset]:
-    made = {}
+    made: dict[ResultKind, Dataset] = {}
     for writer in writers or WRITERS:
         data = writer.write(explained)
         if data is not None:

@@ -186,13 +186,13 @@ class Call:
         return None
 
     def _run(self) -> None:
-        while not self._closing:
+        while True:
             at = self.tell_due()
             with self._changed:
                 if self._closing:
                     return
                 if at is None and self._waiting:
-                    continue
+                    continue  # it came between the two
                 left = None if at is None else max(0.0, at - self._clock.monotonic())
                 self._changed.wait(left)
 

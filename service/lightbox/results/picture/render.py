@@ -116,6 +116,7 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
         *(("Caution", warning, colour.CAUTION) for warning in attribution.warnings),
         ("Replaces", replaces_sentence(explained), colour.CAUTION),
         ("Result", wording.audit_sentence(explained), colour.TEXT),
+        ("Contrast", wording.contrast_sentence(explained), colour.TEXT),
         ("Others", wording.others_line(explained), colour.TEXT),
         ("Model", f"{prediction.model} {prediction.version}", colour.TEXT),
         ("Method", wording.method_sentence(explained), colour.TEXT),

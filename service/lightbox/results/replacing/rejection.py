@@ -70,13 +70,13 @@ def _content(dataset: Dataset, explained: Explained, rejected: list[Dataset]) ->
 def _device(explained: Explained) -> list[Dataset]:
     """Return who observed: a device, this one (TID 1002, TID 1004)."""
     observer, uid = Dataset(), Dataset()
-    for item, value_type, name in (
+    for item, value_type, concept in (
         (observer, "CODE", codes.OBSERVER_TYPE),
         (uid, "UIDREF", codes.DEVICE_UID),
     ):
         item.RelationshipType = "HAS OBS CONTEXT"
         item.ValueType = value_type
-        item.ConceptNameCodeSequence = [codes.code_item(name)]
+        item.ConceptNameCodeSequence = [codes.code_item(concept)]
     observer.ConceptCodeSequence = [codes.code_item(codes.DEVICE)]
     uid.UID = provenance.OWN_DEVICE_UID
     name = _text("HAS OBS CONTEXT", codes.DEVICE_NAME, ascii_text(explained.package.name))
