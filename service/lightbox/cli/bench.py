@@ -209,6 +209,19 @@ def receive(rounds: int, instances: int, json_file: Path | None) -> None:
 
 
 @bench.command()
+@_rounds(8, "Interleaved rounds.")
+@click.option("--instances", type=click.IntRange(1), default=400, show_default=True)
+@_answer
+@click.pass_obj
+def observe(invocation: Invocation, rounds: int, instances: int, json_file: Path | None) -> None:
+    """Measure what it costs to be watched: log and scrapes on and off, in turn."""
+    from lightbox.tools.bench_observe import ObservePlan, bench_observe
+
+    models = Path(invocation.settings().models.path).expanduser().resolve()
+    _finish(bench_observe(models, ObservePlan(rounds, instances)), json_file)
+
+
+@bench.command()
 @click.option("--rows", type=click.IntRange(1000), default=1_000_000, show_default=True)
 @click.option(
     "--folder",

@@ -90,12 +90,17 @@ def bench_receive(plan: ReceivePlan) -> list[Case]:
             name: running.enter_context(start(folder / name)) for name, start in _known().items()
         }
         for size, shape in SIZES.items():
-            template = _template(folder / f"{shape[0]}.bin", shape)
+            template = template_of(folder / f"{shape[0]}.bin", shape)
             for senders in plan.senders:
                 waits: dict[str, list[float]] = {name: [] for name in receivers}
                 contestants = {
                     name: partial(
-                        _round, receiver, template, (senders, plan.instances), numbers, waits[name]
+                        one_round,
+                        receiver,
+                        template,
+                        (senders, plan.instances),
+                        numbers,
+                        waits[name],
                     )
                     for name, receiver in receivers.items()
                 }
@@ -185,8 +190,8 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     raise UsageError(str(process.args), said[-1] if said else "does not answer", f"see {log}")
 
 
-def _template(path: Path, shape: tuple[int, int]) -> Template:
-    """Write a CT image's data set with fixed pixels; nobody looks at them."""
+def template_of(path: Path, shape: tuple[int, int]) -> Template:
+    """Write a CT image's data set with fixed pixels to ``path``; nobody looks at them."""
     dataset = Dataset()
     dataset.SOPClassUID = CTImageStorage
     dataset.SOPInstanceUID = uid_of(0, 0)
@@ -207,14 +212,29 @@ def _template(path: Path, shape: tuple[int, int]) -> Template:
     return Template(path, str(CTImageStorage), uid_of(0, 0))
 
 
-def _round(
+def one_round(
     receiver: Receiver,
     template: Template,
     load: tuple[int, int],
     numbers: Iterator[int],
     waits: list[float],
 ) -> float:
-    """Send one round's instances; return how many the receiver stored per second."""
+    """Send one round's instances; return how many the receiver stored per second.
+
+    Parameters
+    ----------
+    load : tuple of int and int
+        Senders at the same time, instances of all of them.
+    numbers : iterator of int
+        A number of its own for each sender: its UIDs are made of it.
+    waits : list of float
+        Gets how long each response took, in seconds.
+
+    Raises
+    ------
+    UsageError
+        If not all of them were stored.
+    """
     senders, instances = load
     share = max(1, instances // senders)
     processes = [_sender(receiver, template, share, next(numbers)) for _ in range(senders)]
