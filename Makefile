@@ -4,14 +4,15 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 TORCH_INSTALLED := .venv/.installed-torch
+AXE := tests/browser/node_modules/.package-lock.json
 # Small linear algebra is quicker alone; tests open models and must not report it to anybody.
 TESTS_IN := OPENBLAS_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 
 # Tests with servers and processes have the machine to themselves, the others share its cores.
-ALONE := tests/integration tests/e2e tests/benchmarks
+ALONE := tests/integration tests/e2e tests/browser tests/benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test campaign bench-peers lint format system
+.PHONY: help install demo test campaign bench-peers lint format system system-tests
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,14 +35,23 @@ $(TORCH_INSTALLED): $(INSTALLED)
 system:
 	@deploy/install-system.sh
 
+system-tests:
+	@deploy/install-system.sh apt-packages-test.txt
+
+# axe-core, which the browser tests load into Chromium; without npm they are skipped and say so.
+$(AXE): tests/browser/package-lock.json | system-tests
+	@if command -v npm >/dev/null 2>&1; then \
+	  npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent && touch $@; \
+	else echo "npm is missing: the browser tests will be skipped" >&2; fi
+
 demo: system $(INSTALLED)  ## send real studies through the service and look at what comes back
 	$(BIN)/lightbox demo $(DEMO)
 
-test: system $(INSTALLED) $(TORCH_INSTALLED) lint  ## run all tests that this machine can run
+test: system-tests $(INSTALLED) $(TORCH_INSTALLED) $(AXE) lint  ## run all tests that this machine can run
 	$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" -n 2 $(ALONE:%=--ignore=%)
 	$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" $(ALONE)
 
-campaign: system $(INSTALLED) $(TORCH_INSTALLED)  ## the longer tests that make test leaves out
+campaign: system-tests $(INSTALLED) $(TORCH_INSTALLED) $(AXE)  ## the longer tests that make test leaves out
 	$(TESTS_IN) $(BIN)/python -m pytest -m slow
 
 bench-peers: .venv-bench/.installed  ## .venv-bench: packages that lightbox bench measures beside ours

@@ -1,10 +1,12 @@
 #!/bin/sh
-# Installs the packages of apt-packages.txt that are missing. Asks for nothing; without root or
-# sudo it says in one line what to install and goes on (the demo then uses an archive of its own).
+# Installs the packages of apt-packages.txt, and of the lists beside it that are named, where they
+# are missing. Asks for nothing; without root or sudo it says in one line what to install and goes
+# on (the demo then uses an archive of its own, tests are skipped with the reason).
 set -eu
-list="$(dirname "$0")/apt-packages.txt"
+here="$(dirname "$0")"
 missing=""
-for package in $(grep -v '^#' "$list"); do
+for package in $(cd "$here" && grep -hv '^#' apt-packages.txt "$@"); do
+  command -v "$package" >/dev/null 2>&1 && continue  # also where it came another way, as npm does
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0

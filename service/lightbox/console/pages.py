@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -79,15 +80,19 @@ def _add_work(router: APIRouter, sources: ConsoleSources, shown: Shown) -> None:
     @router.get("/queue")
     def queue(request: Request) -> HTMLResponse:
         jobs = sources.jobs(_MOST_ROWS)
-        tally = sources.summary().tally.values()
-        more = max(0, sum(each.open_jobs for each in tally) - len(jobs))
-        return shown.page(request, "queue", jobs=jobs, more=more)
+        known = sum(each.open_jobs for each in sources.summary().tally.values())
+        return shown.page(request, "queue", jobs=jobs, more=_more(known, jobs))
 
     @router.get("/dead-letters")
     def dead_letters(request: Request) -> HTMLResponse:
         dead = sources.dead_letters(_MOST_ROWS)
-        more = max(0, sources.summary().dead_letters - len(dead))
-        return shown.page(request, "dead_letters", dead=dead, more=more)
+        known = sources.summary().dead_letters
+        return shown.page(request, "dead_letters", dead=dead, more=_more(known, dead))
+
+
+def _more(known: int, rows: Sequence[object]) -> int:
+    """Return how many are not on the page; the count may be a moment older than the rows."""
+    return max(0, known - len(rows)) if len(rows) == _MOST_ROWS else 0
 
 
 def _add_studies(router: APIRouter, sources: ConsoleSources, shown: Shown) -> None:

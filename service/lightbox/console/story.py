@@ -146,8 +146,7 @@ def _verdict(
 ) -> str:
     if not stages:
         return ""
-    longest = next((s for s in stages if s.is_longest), stages[-1])
-    where = f"{_span(longest.seconds)} of it went into {longest.name}"
+    where = _where(stages)
     if study.get("met") is True:
         return f"In time: {_span(took)} of {_span(allowed)}."
     if not is_late:
@@ -156,8 +155,20 @@ def _verdict(
         over = _span(took - allowed)
         return f"Overdue by {over}, now in {stages[-1].name}: {where}."
     if study.get("turnaround_s") is None:
-        return f"The deadline of {_span(allowed)} was missed: it was given up. {where}."
-    return f"Late by {_span(took - allowed)}: {_span(took)} where {_span(allowed)} were allowed. {where}."
+        return f"The deadline of {_span(allowed)} was missed: it was given up; {where}."
+    return f"Late by {_span(took - allowed)}: {_span(took)} where {_span(allowed)} were allowed; {where}."
+
+
+def _where(stages: Sequence[Stage]) -> str:
+    """Name the longest stage, and another that took at least half as long."""
+    first, *others = sorted(stages, key=lambda stage: stage.seconds, reverse=True)
+    named = [first, *(stage for stage in others[:1] if stage.seconds >= first.seconds / 2)]
+    parts = [f"{each.name} ({_span(each.seconds)})" for each in named]
+    return (
+        f"the longest part was {' and '.join(parts)}"
+        if len(parts) == 1
+        else (f"the longest parts were {' and '.join(parts)}")
+    )
 
 
 def _span(seconds: float) -> str:
