@@ -12,7 +12,14 @@ import pytest
 
 from builders import NOON, a_job, a_prediction, an_instance
 from lightbox.cli.main import run
-from lightbox.domain.events import Delivered, JobPlaced, JobStarted, Predicted, Recorded
+from lightbox.domain.events import (
+    Delivered,
+    Event,
+    JobPlaced,
+    JobStarted,
+    Predicted,
+    Recorded,
+)
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.urgency import Urgency
 from lightbox.tools.bench_load import moments, studies_of
@@ -76,7 +83,11 @@ def test_no_two_studies_have_the_same_pixels(tmp_path: Path) -> None:
 def test_a_job_that_is_not_in_the_archive_counts_with_the_time_so_far() -> None:
     tally, job = Tally(), a_job(an_instance("1"), received_at=NOON)
     study, job_id = job.study_instance_uid, job.job_id
-    events = [JobPlaced(job), JobStarted(study, job_id), Predicted(study, job_id, a_prediction())]
+    events: list[Event] = [
+        JobPlaced(job),
+        JobStarted(study, job_id),
+        Predicted(study, job_id, a_prediction()),
+    ]
     tally.take(Recorded("c", n, NOON + n, "", event) for n, event in enumerate(events, 1))
     tally.take([Recorded("c", 9, NOON + 9, "", Delivered(study, job_id, "1.2", "archive", 1))])
     (times,) = tally.of(JobPath.FAST)

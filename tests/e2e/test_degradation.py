@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lightbox.domain.account import Account
 from lightbox.domain.result import ListedReason
-from lightbox.domain.standing import AuditState
+from lightbox.domain.standing import AuditState, Verdict
 from lightbox.tools.archive import Archive
 from site_of_tests import SAMPLES, Site, answered
 
@@ -93,7 +95,8 @@ def test_nonsense_gives_no_result_and_after_three_the_model_is_not_asked(site: F
     site.fault(nan=True)
     for number, sample in enumerate(SAMPLES[:4], 1):
         assert site.send(sample, called="LIGHTBOX_STAT").returncode == 0
-        account = site.until(lambda a, n=number: sum(bool(v.reason) for v in verdicts(a)) == n, 60)
+        site.until(partial(listed, number), 60)
+    account = site.until(lambda _: True)
     assert {v.reason for v in verdicts(account)} == {ListedReason.WITHHELD}
     details = sorted(v.detail for v in verdicts(account))
     assert (
@@ -126,5 +129,9 @@ def test_with_little_memory_an_audit_goes_on_with_small_batches_and_with_none_it
     assert site.prove().ok
 
 
-def verdicts(account):  # type: ignore[no-untyped-def]  # of every instance, whatever it is
+def listed(count: int, account: Account) -> bool:
+    return sum(bool(verdict.reason) for verdict in verdicts(account)) == count
+
+
+def verdicts(account: Account) -> list[Verdict]:
     return [i.verdict for study in account.studies() for i in study.instances]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -54,14 +53,15 @@ class Notices:
     def say(self, what: _Of, model: str, words: str | float) -> None:
         """Note something of a model; "" takes it back."""
         with self._lock:
-            noted: Mapping[str, str | float] = getattr(self._now, what)
-            changed = {name: said for name, said in noted.items() if name != model}
-            if words != "":
-                changed[model] = words
-            if changed == noted:
-                return
-            self._now = replace(self._now, **{what: changed})
-            self._write()
+            now = _ADAPTER.dump_python(self._now)
+            if words == "":
+                now[what].pop(model, None)
+            else:
+                now[what][model] = words
+            changed = _ADAPTER.validate_python(now)
+            if changed != self._now:
+                self._now = changed
+                self._write()
 
     def lost(self, why: str) -> None:
         """Note that this process is about to be replaced."""

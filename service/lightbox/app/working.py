@@ -40,7 +40,7 @@ from lightbox.infer.decode import DecodePool
 from lightbox.infer.pace import BOUND, Paces
 from lightbox.infer.packages import LoadedPackage
 from lightbox.infer.predict import Predict
-from lightbox.infer.runtimes.eased import EasedRuntime
+from lightbox.infer.runtimes.eased import EasedRuntime, Engine
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.infer.sharing import Passes
 from lightbox.ledger.sqlite_ledger import SqliteLedger
@@ -52,6 +52,7 @@ from lightbox.schedule.queues.dbos_queue import DbosQueue
 from lightbox.schedule.queues.upkeep import Upkeep
 from lightbox.schedule.worker import Worker
 from lightbox.settings import Settings
+from lightbox.settings import Worker as WorkerSettings
 from lightbox.storage.files import Files
 from lightbox.storage.folder import FolderStorage
 
@@ -89,9 +90,7 @@ def work(settings: Settings) -> None:
         chances=Chances(brake.check, brake.defer, place.breakers.asking),
         predict=Predict(
             {
-                name: Passes(
-                    runtime, clock, lambda images, name=name: tell(batch=images, model=name)
-                )
+                name: Passes(runtime, clock, partial(_tell_pass, tell, name))
                 for name, runtime in place.runtimes.items()
             },
             place.served.by_name,
@@ -114,6 +113,7 @@ def work(settings: Settings) -> None:
         known=known,
         chunks=place.chunks,
         destinations=tuple(each.name for each in settings.destinations),
+        notes=settings.results.refused == "note",
         woke=lambda: ring(at.root, "control"),
     )
     worker = Worker(ledger, analysis.run, clock, brake.hold)
@@ -152,6 +152,10 @@ def _tell_wait(tell: Callable[..., None], waited: Waited) -> None:
         tell(behind_audit=waited.behind_audit, urgency=waited.urgency)
 
 
+def _tell_pass(tell: Callable[..., None], model: str, images: int) -> None:
+    tell(batch=images, model=model)
+
+
 def _tell_use(tell: Callable[..., None], urgency: Urgency, seconds: float) -> None:
     path = JobPath.AUDIT if urgency is Urgency.AUDIT else JobPath.FAST
     tell(held=seconds, path=path)
@@ -182,13 +186,9 @@ def _warm(settings: Settings, at: Layout, notices: Notices, clock: SystemClock) 
     for loaded in served.loaded:
         name = loaded.package.name
 
-        def eased(name: str = name) -> None:
-            notices.say("eased", name, str(runtimes[name].ease or "") if name in runtimes else "")
-
-        def open_on(device: str, loaded: LoadedPackage = loaded) -> OnnxRuntime:
-            return OnnxRuntime(loaded, device or given.device, given.threads, given.max_batch)
-
-        runtime = runtimes[name] = EasedRuntime(open_on, clock, eased)
+        runtime = runtimes[name] = EasedRuntime(
+            partial(_opened, loaded, given), clock, partial(notices.say, "eased", name)
+        )
         runtime.warm()
         try:
             _ask_it(loaded, runtime)
@@ -211,6 +211,10 @@ def _warm(settings: Settings, at: Layout, notices: Notices, clock: SystemClock) 
             words = f"{pace.chunk} evaluations take {pace.seconds:.2f} s, urgent images may wait"
             notices.say("slow", name, f"{words} {bound:g} s for an audit: lower worker.max_batch")
     return _Place(served, runtimes, chunks, breakers)
+
+
+def _opened(loaded: LoadedPackage, given: WorkerSettings, device: str) -> Engine:
+    return OnnxRuntime(loaded, device or given.device, given.threads, given.max_batch)
 
 
 def _ask_it(loaded: LoadedPackage, runtime: EasedRuntime) -> None:

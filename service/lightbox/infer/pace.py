@@ -35,9 +35,20 @@ _FILE = "chunks.json"
 class Measurable(Protocol):
     """What of a runtime is measured."""
 
-    device: str
-    batch: int
-    image_shape: tuple[int, int, int]
+    @property
+    def device(self) -> str:
+        """Kind of device."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Images of one pass."""
+        ...
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, rows, columns."""
+        ...
 
     def value(
         self, image: FloatMap, baseline: FloatMap, regions: LabelMap, coalitions: CoalitionMatrix

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -163,17 +164,33 @@ def test_an_audit_comes_back_to_the_same_bits(place: Place, runtime: OnnxRuntime
     np.testing.assert_array_equal(again.output.cam, looked.output.cam)
 
 
+class Saying:
+    """A runtime that always says the same."""
+
+    together = 1
+    arithmetic: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(self, *logits: float) -> None:
+        self._logits = np.array([logits], dtype=np.float32)
+
+    def predict(self, images: ImageTensor) -> Output:
+        cam = np.ones((len(images), 2, 2), dtype=np.float32)
+        return Output(np.repeat(self._logits, len(images), 0), cam)
+
+    def layers(self, images: ImageTensor, targets: Sequence[int] = ()) -> Output:
+        raise AssertionError
+
+    def value(self, *_: object) -> np.ndarray:
+        raise AssertionError
+
+
 def test_the_device_is_held_for_the_forward_pass_only(place: Place, runtime: OnnxRuntime) -> None:
     held = []
 
-    class Watched:
-        together = 1
-
+    class Watched(Saying):
         def predict(self, images: ImageTensor) -> Output:
             held.append(inside)
             return runtime.predict(images)
-
-        value = runtime.value
 
     inside = 0
 
@@ -184,26 +201,10 @@ def test_the_device_is_held_for_the_forward_pass_only(place: Place, runtime: Onn
         yield
         inside -= 1
 
-    place.predict(Watched(), max_batch=2).predict(place.a_job_on(*slices(4)), turn)
+    place.predict(Watched(1, 2, 3), max_batch=2).predict(place.a_job_on(*slices(4)), turn)
 
     assert held == [1, 1, 1]  # two batches, and the key frame alone
     assert inside == 0
-
-
-class Saying:
-    """A runtime that always says the same."""
-
-    together = 1
-
-    def __init__(self, *logits: float) -> None:
-        self._logits = np.array([logits], dtype=np.float32)
-
-    def predict(self, images: ImageTensor) -> Output:
-        cam = np.ones((len(images), 2, 2), dtype=np.float32)
-        return Output(np.repeat(self._logits, len(images), 0), cam)
-
-    def value(self, *_: object) -> np.ndarray:
-        raise AssertionError
 
 
 @pytest.mark.parametrize("logits", [(np.nan, 0, 1), (np.inf, 0, 1), (2, 2, 2), (1e5, 0, 1)])

@@ -28,13 +28,37 @@ _AGAIN_AT_MOST = 3600.0
 class Engine(Protocol):
     """What is eased: a runtime whose batch can be made smaller."""
 
-    device: str
-    note: str
-    target_layer: str
-    way: str
     batch: int
-    together: int
-    image_shape: tuple[int, int, int]
+
+    @property
+    def device(self) -> str:
+        """What it runs on."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """Why not on a GPU, or ""."""
+        ...
+
+    @property
+    def target_layer(self) -> str:
+        """Tensor that the CAM is of."""
+        ...
+
+    @property
+    def way(self) -> str:
+        """How the CAM is made."""
+        ...
+
+    @property
+    def together(self) -> int:
+        """Most images that may share a pass."""
+        ...
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, rows, columns."""
+        ...
 
     @property
     def arithmetic(self) -> Mapping[str, str]:
@@ -85,8 +109,8 @@ class EasedRuntime:
         Opens the network; "": on the device that is meant for it.
     clock : Clock
         Tells when to try again with more.
-    noticed : callable () → None
-        Is told whenever :attr:`ease` has changed.
+    noticed : callable (words) → None
+        Is told what it makes do with, and "" when it needs to no more.
 
     Attributes
     ----------
@@ -95,7 +119,7 @@ class EasedRuntime:
     """
 
     def __init__(
-        self, open_on: Callable[[str], Engine], clock: Clock, noticed: Callable[[], None]
+        self, open_on: Callable[[str], Engine], clock: Clock, noticed: Callable[[str], None]
     ) -> None:
         self._open_on = open_on
         self._clock = clock
@@ -208,7 +232,7 @@ class EasedRuntime:
             self._wait = min(2 * self._wait, _AGAIN_AT_MOST)
         self.ease = Ease(self._now.device, self._now.batch, reason)
         _log.warning("the network %s", self.ease)
-        self._noticed()
+        self._noticed(str(self.ease))
 
     def _try_again(self) -> None:
         """Go back to the device with its full batch, once in a while."""
@@ -223,4 +247,4 @@ class EasedRuntime:
             self._spare = None
             self.ease = None
             self._again_at = now
-            self._noticed()
+            self._noticed("")

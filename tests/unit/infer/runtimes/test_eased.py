@@ -72,7 +72,7 @@ class Bench:
             self._device[opened._network] = self._device[opened._masked] = "cuda"
         return opened
 
-    def _noticed(self) -> None:
+    def _noticed(self, _: str) -> None:
         self.told += 1
 
 
@@ -97,7 +97,7 @@ class TestEasedRuntime(RuntimeContract):
         def opened(_: str) -> OnnxRuntime:
             return OnnxRuntime(self._loaded, device="cpu", threads=1, max_batch=8)
 
-        return EasedRuntime(opened, FakeClock(), lambda: None)
+        return EasedRuntime(opened, FakeClock(), lambda _: None)
 
 
 def an_audit(runtime: Runtime) -> np.ndarray:
