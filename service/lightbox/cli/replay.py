@@ -75,6 +75,8 @@ def _show_differences(run: Replayed) -> None:
         click.echo(
             f"{'':8} the object's SHA-256 is now {run.sha256[:16] or 'none: it is not made'}"
         )
+    for name, (then, now) in run.arithmetic.items():
+        click.echo(f"{'':8} {name} was {then}, is {now}")
     for one in sorted(run.differences, key=lambda each: -each.size)[:_SHOWN]:
         click.echo(f"{'':8} {one.name}: recorded {one.recorded!r}, now {one.replayed!r}")
     if len(run.differences) > _SHOWN:

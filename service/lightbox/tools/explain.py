@@ -135,6 +135,7 @@ class Offline:
             looked = replace(looked, prediction=replace(looked.prediction, target=target))
             attribution, fast = self._explain(looked, wish)
             answer |= _explained(looked, attribution)
+            answer |= self._further(attribution)
             if wish.mask is not None:
                 answer["plausibility"] = _as_dict(plausibility(attribution.source_map, wish.mask))
             if wish.out is not None:
@@ -202,6 +203,24 @@ class Offline:
             return fast, None
         compare = doors.map_to_compare(looked)
         return doors.audit(looked, compare, wish.method), compare
+
+    def _further(self, attribution: Attribution) -> dict[str, Any]:
+        """Return what an audit's evaluations answered beside; nothing for maps."""
+        found: dict[str, Any] = {}
+        if (contrast := attribution.contrast) is not None:
+            found["contrast"] = {
+                "to": self._package.finding(contrast.rival).name,
+                "values": contrast.values.tolist(),
+                "standard_error_max": float(contrast.standard_errors.max()),
+                "v_empty": contrast.v_empty,
+                "v_full": contrast.v_full,
+            }
+        if (pairs := attribution.interactions) is not None:
+            found["interactions"] = {
+                "values": pairs.values.tolist(),
+                "standard_error_max": float(pairs.standard_errors.max()),
+            }
+        return found
 
     def _write(
         self,

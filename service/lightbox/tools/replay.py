@@ -95,6 +95,9 @@ class Replayed:
         is missing.
     values_computed : bool
         For an audit: whether the network was run for v(S).
+    arithmetic : mapping of str to tuple of str
+        What decides the last bits (engine, device, threads, batch, plan of coalitions) and is not
+        as it was: then and now.
     """
 
     origin: Origin
@@ -103,6 +106,7 @@ class Replayed:
     differences: tuple[Difference, ...]
     largest: float
     values_computed: bool
+    arithmetic: Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +192,30 @@ def replay(settings: Settings, sop_instance_uid: str, *, fresh: bool = False) ->
 
 
 def _as_then(settings: Settings, record: AttributionRecord) -> Settings:
-    """Return the settings with the audit's parameters of that time."""
-    stated = record.parameters
-    then: dict[str, float | int] = {}
+    """Return the settings with the audit's parameters of that time, and its threads and batch.
+
+    Batch and threads decide the order of additions; a device that is not here any more is not
+    asked for: the arithmetic then differs, and is said to.
+    """
+    stated, engine = record.parameters, record.arithmetic
+    then: dict[str, float | int | bool] = {"interactions": "interactions" in stated}
     if "tolerance" in stated:
         then["tolerance"] = float(stated["tolerance"])
     if "max_evaluations" in stated:
         then["max_evaluations"] = int(stated["max_evaluations"])
-    return settings.model_copy(update={"audit": settings.audit.model_copy(update=then)})
+    pinned: dict[str, str | int] = {}
+    if engine.get("device") == "cpu":
+        pinned["device"] = "cpu"
+    if "threads" in engine:
+        pinned["threads"] = int(engine["threads"])
+    if "batch" in engine:
+        pinned["max_batch"] = int(engine["batch"])
+    return settings.model_copy(
+        update={
+            "audit": settings.audit.model_copy(update=then),
+            "worker": settings.worker.model_copy(update=pinned),
+        }
+    )
 
 
 class _Again:
@@ -252,6 +272,7 @@ class _Again:
             differences=differences,
             largest=largest,
             values_computed=computed,
+            arithmetic=_moved(past.record.arithmetic, found.arithmetic),
         )
 
     def _look(self) -> Looked:
@@ -273,6 +294,13 @@ class _Again:
         # An audit that was taken from another one says so; computing it gives the same numbers.
         computed = doors.audit(looked, fast, method, values)
         return replace(computed, taken_from=self._past.record.taken_from), fast
+
+
+def _moved(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return what both recorded and is not the same; an older record says nothing of it."""
+    return {
+        name: (then[name], now[name]) for name in then if name in now and then[name] != now[name]
+    }
 
 
 def _verdict(differences: tuple[Difference, ...], largest: float, *, same: bool) -> Verdict:
@@ -298,6 +326,8 @@ def _numbers(scores: Mapping[str, float], record: AttributionRecord) -> dict[str
     return {
         **{f"score {name}": score for name, score in scores.items()},
         **{f"value {number}": value for number, value in enumerate(record.values)},
+        **{f"contrast {number}": value for number, value in enumerate(record.contrast)},
+        **{f"interaction {number}": value for number, value in enumerate(record.interactions)},
         "v_empty": record.v_empty,
         "v_full": record.v_full,
         "target": record.target,

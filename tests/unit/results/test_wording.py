@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from explained_builders import SHAPLEY_VALUES, a_header, a_package, an_explained
+from lightbox.domain.attribution import Contrast
 from lightbox.domain.model_package import Explanation
 from lightbox.results import wording
 from lightbox.results.header.source import key_source
@@ -57,6 +59,17 @@ def test_a_map_has_no_sentence_about_regions() -> None:
 )
 def test_regions_are_named_by_their_place_in_the_picture(player: int, place: str) -> None:
     assert wording.where(an_explained(method="shapley"), player) == place
+
+
+def test_what_decided_against_the_runner_up_is_one_sentence() -> None:
+    explained = an_explained(method="shapley")
+    assert wording.contrast_sentence(explained) == ""
+    contrast = Contrast(1, np.linspace(0.1, -0.4, 12), np.zeros(12), 0.1, 0.2)
+    explained = replace(explained, attribution=replace(explained.attribution, contrast=contrast))
+    assert wording.contrast_sentence(explained) == (
+        "Between glioma and meningioma, next in line, the bottom right region spoke most: "
+        "0.40 against glioma"
+    )
 
 
 def test_a_region_of_no_grid_has_a_number() -> None:

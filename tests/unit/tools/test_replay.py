@@ -24,6 +24,7 @@ from lightbox.domain.jobs import JobPath
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.receive.stored_file import data_set_sha256, file_meta
+from lightbox.settings import Settings
 from lightbox.tools.past_result import (
     PastResult,
     changed_sources,
@@ -31,7 +32,7 @@ from lightbox.tools.past_result import (
     past_result,
     same_package,
 )
-from lightbox.tools.replay import TOLERANCE, Verdict, _differences, _verdict
+from lightbox.tools.replay import TOLERANCE, Verdict, _as_then, _differences, _moved, _verdict
 
 INSTANCE = an_instance()
 FAST = a_job(INSTANCE)
@@ -162,3 +163,38 @@ def test_times_are_no_difference() -> None:
     past = a_past()
     later = replace(RECORD, seconds=RECORD.seconds + 1)
     assert not tuple(_differences(past, past.prediction.scores, later))
+
+
+def test_what_decides_the_last_bits_is_as_it_was() -> None:
+    record = replace(
+        RECORD,
+        parameters={"tolerance": "0.05", "max_evaluations": "600", "interactions": "pairs"},
+        arithmetic={"engine": "onnxruntime 1", "device": "cpu", "threads": "3", "batch": "5"},
+    )
+    then = _as_then(Settings(), record)
+    assert (then.audit.tolerance, then.audit.max_evaluations) == (0.05, 600)
+    assert then.audit.interactions
+    assert (then.worker.device, then.worker.threads, then.worker.max_batch) == ("cpu", 3, 5)
+
+
+def test_a_device_that_may_be_gone_is_not_demanded_and_an_older_record_changes_nothing() -> None:
+    gone = replace(RECORD, arithmetic={"device": "cuda", "threads": "2"})
+    assert _as_then(Settings(), gone).worker.device == Settings().worker.device
+    assert _as_then(Settings(), RECORD).worker == Settings().worker
+
+
+def test_what_is_not_as_it_was_is_named_with_then_and_now() -> None:
+    then = {"engine": "onnxruntime 1", "threads": "2", "coalitions": "ab"}
+    now = {"engine": "onnxruntime 2", "threads": "2", "coalitions": "ab", "batch": "16"}
+    assert _moved(then, now) == {"engine": ("onnxruntime 1", "onnxruntime 2")}
+    assert _moved({}, now) == {}
+
+
+def test_the_contrast_and_the_interactions_are_compared_too() -> None:
+    past = a_past()
+    found = tuple(
+        _differences(
+            past, past.prediction.scores, replace(RECORD, contrast=(0.5,), interactions=(0.1,))
+        )
+    )
+    assert {one.name for one in found} == {"contrast 0", "interaction 0"}
