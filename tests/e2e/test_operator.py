@@ -200,7 +200,7 @@ def test_a_raised_study_overtakes_and_a_miss_is_foretold_while_all_is_stopped(si
         for row in LedgerReader(site.data / "ledger").since({})
         if isinstance(row.event, JobStarted) and row.event.study in uids
     ]
-    assert starts[0] == uids[3]
+    assert starts.index(uids[3]) < 2  # two may be handed out at once; it came last of four
     proof = site.prove()
     assert proof.ok, proof.problems
 

@@ -212,7 +212,7 @@ class Control:
             log_job(job, standing.state, recorded.at, reason=standing.reason)
 
 
-class InForce(Protocol):
+class KnowsConfiguration(Protocol):
     """Knows the configuration that is in force."""
 
     loaded: Loaded
@@ -228,7 +228,7 @@ class Outboxes(Protocol):
 class Running:
     """The parts of a running service that a console reads."""
 
-    renewal: InForce
+    renewal: KnowsConfiguration
     root: Path
     control: Control
     ledger: SqliteLedger

@@ -40,6 +40,7 @@ class Foresight:
         self._clock = clock
         self._forecast = Forecast({urgency: line.concurrency for urgency, line in LINES.items()})
         self._next = 0.0
+        self._every = _LOOK_EVERY
 
     def follow(self, rows: Sequence[Recorded]) -> None:
         """Take rows in, in the order of time."""
@@ -51,7 +52,8 @@ class Foresight:
         began = self._clock.monotonic()
         if began < self._next:
             return
-        misses = self._forecast.misses(self._clock.now())
+        # As things will stand when the next look is late: what waits until then is said now.
+        misses = self._forecast.misses(self._clock.now() + 2 * self._every)
         if misses:
             try:
                 self._ledger.record(*misses)
@@ -60,4 +62,5 @@ class Foresight:
             _log.warning("expected to miss their deadline: %d jobs more", len(misses))
         self._tell(self._forecast.at_risk())
         ended = self._clock.monotonic()
-        self._next = ended + max(_LOOK_EVERY, _REST * (ended - began))
+        self._every = max(_LOOK_EVERY, _REST * (ended - began))
+        self._next = ended + self._every

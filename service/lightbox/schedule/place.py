@@ -132,8 +132,11 @@ class Place:
         self._queue.move(moved(job, urged.urgency, deadline, urged.rule, move.move))
 
     def again(self, jobs: Iterable[Job]) -> None:
-        """Hand recorded jobs to the queue once more, as after a start; nothing is recorded."""
-        for job in jobs:
+        """Hand recorded jobs to the queue once more, as after a start; nothing is recorded.
+
+        The most urgent go first: a worker begins with what is there.
+        """
+        for job in sorted(jobs, key=_order):
             self._queue.place(job)
 
     def _place(self, job: Job) -> JobPlaced:
@@ -167,3 +170,7 @@ class Place:
         single = package is not None and package.unit == "instance"
         instance = job.instances[0].sop_instance_uid if single else ""
         return job.series_instance_uid, instance, job.model, job.path, job.method
+
+
+def _order(job: Job) -> tuple[int, float]:
+    return job.urgency.rank, job.deadline

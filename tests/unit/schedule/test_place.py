@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from builders import NOON, a_digest, a_ready_study, an_instance
+from builders import NOON, a_digest, a_job, a_ready_study, an_instance
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import InstanceListed, JobMoved, JobPlaced, StudyReady
-from lightbox.domain.jobs import JobPath
+from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
 from lightbox.domain.urgency import Deadlines, Urged, Urgency
 from lightbox.schedule.place import Place
@@ -171,3 +171,16 @@ def test_a_job_that_has_the_urgency_already_is_let_be_and_an_audit_always(bench:
     bench.place.move(job, Urged(job.urgency, "anna", NOON, is_floor=False))
     bench.place.move(audit, Urged(Urgency.STAT, "anna", NOON, is_floor=False))
     assert not [event for event in bench.ledger.events if isinstance(event, JobMoved)]
+
+
+def test_what_waited_is_handed_out_again_the_most_urgent_first(bench: Bench) -> None:
+    handed: list[str] = []
+
+    class Line(MemoryQueue):
+        def place(self, job: Job) -> None:
+            handed.append(job.urgency)
+
+    place = Place(bench.ledger, Line(1), Deadlines(), {}, bench.clock)
+    waited = (Urgency.AUDIT, Urgency.ROUTINE, Urgency.STAT, Urgency.HIGH)
+    place.again(a_job(an_instance(level), urgency=level) for level in waited)
+    assert handed == ["STAT", "HIGH", "ROUTINE", "AUDIT"]
