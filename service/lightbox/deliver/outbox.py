@@ -8,9 +8,8 @@ goes first, then the one that has waited longest.
 from __future__ import annotations
 
 import heapq
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from lightbox.domain.commitment import CommitmentFailed, Committed
 from lightbox.domain.events import (
@@ -46,6 +45,8 @@ class Parcel:
         from there.
     again : int
         How often it was stored without being committed to, see :class:`Delivered`.
+    number : int
+        Of its arrival in the outbox, which sets it.
     """
 
     job_id: str
@@ -56,10 +57,11 @@ class Parcel:
     retry_at: float = 0.0
     given_up_at: int = 0
     again: int = 0
+    number: int = field(default=0, compare=False)
 
 
-_Waiting = deque[tuple[int, Parcel]]
-"""The parcels of one study, each with the number of its arrival."""
+_Waiting = list[Parcel]
+"""The parcels of one study: a few, so a list takes less memory than a queue."""
 
 
 class Outbox:
@@ -71,21 +73,21 @@ class Outbox:
 
     def __init__(self) -> None:
         self._studies: dict[str, _Waiting] = {}
-        self._names: set[str] = set()
+        self._count = 0
         self._ready: list[tuple[int, int, str]] = []
         self._waiting: list[tuple[float, int, str]] = []
         self._arrivals = 0
 
     def __len__(self) -> int:
-        return len(self._names)
+        return self._count
 
     def put(self, parcel: Parcel) -> bool:
         """Add a parcel behind the others of its study; False if this result is here already."""
-        return self._add(parcel, deque.append)
+        return self._add(parcel, last=True)
 
     def put_first(self, parcel: Parcel) -> bool:
         """Add a parcel before the others of its study, which must not be taken out."""
-        return self._add(parcel, deque.appendleft)
+        return self._add(parcel, last=False)
 
     def take(self, now: float) -> Parcel | None:
         """Take out the study whose turn it is and return its first parcel, None if none is due.
@@ -94,19 +96,19 @@ class Outbox:
         """
         while self._waiting and self._waiting[0][0] <= now:
             _, _, study = heapq.heappop(self._waiting)
-            arrival, parcel = self._studies[study][0]
-            heapq.heappush(self._ready, (parcel.urgency.rank, arrival, study))
+            parcel = self._studies[study][0]
+            heapq.heappush(self._ready, (parcel.urgency.rank, parcel.number, study))
         if not self._ready:
             return None
-        return self._studies[heapq.heappop(self._ready)[2]][0][1]
+        return self._studies[heapq.heappop(self._ready)[2]][0]
 
     def all(self) -> tuple[Parcel, ...]:
         """Return every parcel that is not done, study by study, in its order."""
-        return tuple(parcel for of_study in self._studies.values() for _, parcel in of_study)
+        return tuple(parcel for of_study in self._studies.values() for parcel in of_study)
 
     def most_urgent(self, study: str) -> Urgency:
         """Return the highest urgency among the parcels of a study that has any."""
-        return min((parcel.urgency for _, parcel in self._studies[study]), key=lambda u: u.rank)
+        return min((parcel.urgency for parcel in self._studies[study]), key=lambda u: u.rank)
 
     def next_at(self) -> float | None:
         """Return when something is due: 0 is at once, None is not before something arrives."""
@@ -116,9 +118,9 @@ class Outbox:
 
     def done(self, parcel: Parcel) -> None:
         """Remove a parcel that was taken; the next one of its study moves up."""
-        self._names.discard(parcel.result.sop_instance_uid)
+        self._count -= 1
         of_study = self._studies[parcel.study]
-        of_study.popleft()
+        del of_study[0]
         if of_study:
             self._enter(parcel.study)
         else:
@@ -127,27 +129,27 @@ class Outbox:
     def put_back(self, parcel: Parcel) -> None:
         """Return a parcel that was taken, with its new attempt and time, to its place."""
         of_study = self._studies[parcel.study]
-        of_study[0] = (of_study[0][0], parcel)
+        of_study[0] = replace(parcel, number=of_study[0].number)
         self._enter(parcel.study)
 
-    def _add(self, parcel: Parcel, add: Callable[[_Waiting, tuple[int, Parcel]], None]) -> bool:
+    def _add(self, parcel: Parcel, *, last: bool) -> bool:
         name = parcel.result.sop_instance_uid
-        if name in self._names:
+        of_study = self._studies.setdefault(parcel.study, [])
+        if any(other.result.sop_instance_uid == name for other in of_study):
             return False
-        self._names.add(name)
+        self._count += 1
         self._arrivals += 1
-        of_study = self._studies.setdefault(parcel.study, deque())
-        add(of_study, (self._arrivals, parcel))
+        of_study.insert(len(of_study) if last else 0, replace(parcel, number=self._arrivals))
         if len(of_study) == 1:
             self._enter(parcel.study)
         return True
 
     def _enter(self, study: str) -> None:
-        arrival, parcel = self._studies[study][0]
+        parcel = self._studies[study][0]
         if parcel.retry_at > 0.0:
-            heapq.heappush(self._waiting, (parcel.retry_at, arrival, study))
+            heapq.heappush(self._waiting, (parcel.retry_at, parcel.number, study))
         else:
-            heapq.heappush(self._ready, (parcel.urgency.rank, arrival, study))
+            heapq.heappush(self._ready, (parcel.urgency.rank, parcel.number, study))
 
 
 def still_to_send(rows: Iterable[Recorded], destination: DestinationSettings) -> tuple[Parcel, ...]:

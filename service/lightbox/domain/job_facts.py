@@ -60,7 +60,7 @@ class JobFacts:
     failures: dict[int, tuple[float, JobFailed]] = field(default_factory=dict)
     move: JobMoved | None = None
     expected: dict[float, float] = field(default_factory=dict)
-    successors: set[str] = field(default_factory=set)
+    successors: frozenset[str] = frozenset()
     attempts: dict[tuple[str, str], tuple[float, Attempt]] = field(default_factory=dict)
     commitments: dict[tuple[str, str], bool] = field(default_factory=dict)
 

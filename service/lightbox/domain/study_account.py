@@ -31,6 +31,7 @@ from lightbox.domain.events import (
     DeliveryRevived,
     InstanceListed,
     InstanceStored,
+    InstanceTorn,
     JobFailed,
     JobMoved,
     JobPlaced,
@@ -56,7 +57,7 @@ from lightbox.domain.instance_facts import (
 )
 from lightbox.domain.job_facts import JobFacts
 from lightbox.domain.jobs import Job, JobPath
-from lightbox.domain.result import Disposition
+from lightbox.domain.result import Disposition, ListedReason
 from lightbox.domain.standing import (
     DeliveryStanding,
     DeliveryState,
@@ -65,6 +66,7 @@ from lightbox.domain.standing import (
     StudyStanding,
     Verdict,
 )
+from lightbox.domain.study import Instance
 from lightbox.domain.summary import summarise, verdict_of
 from lightbox.domain.urgency import Deadlines, Urgency
 from lightbox.domain.webhooks import (
@@ -110,19 +112,24 @@ class StudyAccount:
         The site's.
     """
 
+    __slots__ = (  # many of them are in memory while a destination is away
+        "_answered", "_expected", "_instances", "_jobs", "_order", "_placed", "_requested",
+        "_stored", "_told", "_units", "_untold", "newest_arrival", "study",
+    )  # fmt: skip
+
     def __init__(self, study: str, expected: Expectations) -> None:
         self.study = study
         self._expected = expected
-        self._requested: set[str] = set()
-        self._answered: set[str] = set()
-        self._untold: set[tuple[str, str]] = set()
-        self._told: set[tuple[str, str]] = set()
+        self._requested: frozenset[str] = frozenset()
+        self._answered: frozenset[str] = frozenset()
+        self._untold: frozenset[tuple[str, str]] = frozenset()
+        self._told: frozenset[tuple[str, str]] = frozenset()
         self._instances: dict[InstanceKey, InstanceFacts] = defaultdict(InstanceFacts)
         self._stored: list[InstanceKey] = []
         self._jobs: dict[str, JobFacts] = defaultdict(JobFacts)
         self._order: list[str] = []
         self._units: dict[str, ReadyUnit] = {}
-        self._placed: set[Content] = set()
+        self._placed: list[Content] = []
         self.newest_arrival = 0.0
 
     def apply(self, recorded: Recorded) -> None:
@@ -131,6 +138,8 @@ class StudyAccount:
         match event:
             case InstanceStored():
                 self._store(event)
+            case InstanceTorn():
+                self._instances[event.sop_instance_uid, event.sha256].torn.add(event.again)
             case InstanceListed():
                 facts = self._instances[event.sop_instance_uid, event.sha256]
                 facts.listed[event.reason] = (recorded.at, event)
@@ -170,14 +179,16 @@ class StudyAccount:
         key = key_of(event.instance)
         facts = self._instances[key]
         if facts.stored is None:
-            facts.stored = event
             self._stored.append(key)
+        if facts.stored is None or facts.stored.again < event.again:
+            facts.stored = event
             self.newest_arrival = max(self.newest_arrival, event.arrival.received_at)
 
     def _make_ready(self, event: StudyReady) -> None:
         if event.key in self._units:
             return
-        unit = ReadyUnit(event, content_of(event.model, event.instances))
+        same = replace(event, instances=self._known(event.instances))
+        unit = ReadyUnit(same, content_of(event.model, event.instances))
         self._units[event.key] = unit
         for instance in event.instances:
             self._instances[key_of(instance)].ready.append(unit)
@@ -186,18 +197,33 @@ class StudyAccount:
         facts = self._jobs[job.job_id]
         if facts.job is not None:
             return
-        facts.job = job
+        facts.job = replace(job, instances=self._known(job.instances))
         self._order.append(job.job_id)
         if job.path is JobPath.FAST:
-            self._placed.add(content_of(job.model, job.instances))
+            content = content_of(job.model, job.instances)
+            contents = (unit.content for unit in self._units.values())
+            self._placed.append(next((each for each in contents if each == content), content))
         if job.supersedes:
-            self._jobs[job.supersedes].successors.add(job.job_id)
+            self._jobs[job.supersedes].successors |= {job.job_id}
         for instance in job.instances:
             self._instances[key_of(instance)].jobs.append(job.job_id)
 
+    def _known(self, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
+        """Return the same instances as they were stored: each event read them anew."""
+        found = (self._instances.get(key_of(each)) for each in instances)
+        return tuple(
+            facts.stored.instance
+            if facts is not None and facts.stored is not None and facts.stored.instance == each
+            else each
+            for facts, each in zip(found, instances, strict=True)
+        )
+
     def _tell(self, event: NotificationEvent) -> None:
         which = (event.notification, event.webhook)
-        (self._untold if isinstance(event, NotificationDelayed) else self._told).add(which)
+        if isinstance(event, NotificationDelayed):
+            self._untold |= {which}
+        else:
+            self._told |= {which}
 
     def _commitment(self, event: CommitmentEvent) -> None:
         match event:
@@ -207,9 +233,9 @@ class StudyAccount:
             case Committed() | CommitmentFailed():
                 self._jobs[event.job_id].commitment(event)
             case CommitmentRequested():
-                self._requested.add(event.name)
+                self._requested |= {event.name}
             case CommitmentAnswered():
-                self._answered.add(event.request)
+                self._answered |= {event.request}
             case CommitmentReported():
                 pass
             case _:
@@ -227,6 +253,7 @@ class StudyAccount:
             for facts in self._instances.values()
             if facts.stored is not None
             and not facts.listed
+            and not facts.is_torn
             and (
                 not (facts.ready or facts.jobs) or facts.stored.arrival.received_at >= arrived_since
             )
@@ -346,7 +373,10 @@ class StudyAccount:
         return InstanceStanding(facts.stored.instance, facts.stored.arrival, verdict, made)
 
     def _unplaced(self, facts: InstanceFacts) -> Verdict | None:
-        """Judge an instance of a unit that is ready and has no job: that comes before all else."""
+        """Judge what is torn, or belongs to a ready unit without a job: that outweighs all else."""
+        if facts.is_torn:
+            detail = "its file was lost in a crash before its sender was answered"
+            return Verdict(Disposition.LISTED, ListedReason.TORN, detail)
         units = [unit.ready for unit in facts.ready if unit.content not in self._placed]
         if facts.listed or not units:
             return None
