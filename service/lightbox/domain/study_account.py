@@ -129,7 +129,7 @@ class StudyAccount:
         self._jobs: dict[str, JobFacts] = defaultdict(JobFacts)
         self._order: list[str] = []
         self._units: dict[str, ReadyUnit] = {}
-        self._placed: list[Content] = []
+        self._placed: set[Content] = set()
         self.newest_arrival = 0.0
 
     def apply(self, recorded: Recorded) -> None:
@@ -201,8 +201,9 @@ class StudyAccount:
         self._order.append(job.job_id)
         if job.path is JobPath.FAST:
             content = content_of(job.model, job.instances)
-            contents = (unit.content for unit in self._units.values())
-            self._placed.append(next((each for each in contents if each == content), content))
+            units = self._instances[key_of(job.instances[0])].ready if job.instances else ()
+            same = (unit.content for unit in units if unit.content == content)
+            self._placed.add(next(same, content))  # the same object: many are in memory
         if job.supersedes:
             self._jobs[job.supersedes].successors |= {job.job_id}
         for instance in job.instances:
