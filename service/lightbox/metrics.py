@@ -363,7 +363,7 @@ class Metrics:
             of.kinds[result.sop_instance_uid] = result.kind
             for name in self._destinations:
                 of.awaited.add((result.sop_instance_uid, name))
-        if not event.results:  # withheld: there is no turnaround
+        if not event.results or event.withheld:  # there is no turnaround
             self._over(of)
         elif not of.awaited:
             self._finish(of, at)

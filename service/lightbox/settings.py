@@ -64,6 +64,9 @@ class StorageSettings(Section):
 
     url: str = ""
     """Empty: ``data_dir``; a shared folder or ``s3://…`` for several machines."""
+    sync: Literal["together", "in_turn"] = "together"
+    """Whether an instance's file and its ledger row are synced at the same time, or the row second.
+    Both have ended before the sender is answered, either way."""
     reserve: Bytes = 5 * 10**9
     """Free disk space under which instances are refused with 0xA700."""
     retention: Seconds = 3 * 86400.0
@@ -379,7 +382,8 @@ class ResultSettings(Section):
     negative: Literal["picture", "report", "none"] = "picture"
     """What a normal study gets."""
     refused: Literal["listed", "note"] = "listed"
-    """What a study gets that was not analysed."""
+    """What a study gets that a model is for and that could not be analysed: an entry in the ledger
+    only, or also a picture that says so, and why."""
 
 
 class Logging(Section):

@@ -19,8 +19,10 @@ from lightbox.app.analysis import Analysis, Chances
 from lightbox.app.clock import SystemClock
 from lightbox.app.instance_file import instance_of
 from lightbox.app.intact import check_intact
+from lightbox.domain.account import Account
 from lightbox.domain.errors import StoppingError
 from lightbox.domain.events import (
+    Delivered,
     InstanceStored,
     JobFailed,
     JobPlaced,
@@ -28,7 +30,7 @@ from lightbox.domain.events import (
     ResultsWritten,
 )
 from lightbox.domain.jobs import Job, JobPath, job_identity
-from lightbox.domain.result import ListedReason, ResultKind
+from lightbox.domain.result import Disposition, ListedReason, ResultKind
 from lightbox.domain.urgency import Urgency
 from lightbox.explain.known.audits import KnownAudits
 from lightbox.infer.packages import find
@@ -47,7 +49,8 @@ from site_of_tests import MODELS, SAMPLES
 class Bench:
     """A worker on a data directory of its own, without queue and without other processes."""
 
-    def __init__(self, root: Path, doors: Doors) -> None:
+    def __init__(self, root: Path, doors: Doors, *, notes: bool = False) -> None:
+        root.mkdir(exist_ok=True)
         self.root = root
         self.doors = doors
         name = doors.package.name
@@ -69,6 +72,7 @@ class Bench:
             known=KnownAudits(FolderStorage(root / "jobs", Files()), root / "jobs", SystemClock()),
             chunks={name: 32},
             destinations=("pacs",),
+            notes=notes,
             woke=lambda: None,
         )
 
@@ -197,3 +201,57 @@ def test_a_late_image_makes_a_result_that_names_and_rejects_the_one_before(bench
     assert "(1 image); now" in picture.ImageComments
     assert "(2 images)" in picture.ImageComments
     assert ResultKind.KEY_OBJECT in made
+
+
+def a_blank(root: Path) -> Path:
+    """Return a sample in whose pixels there is nothing."""
+    header = dcmread(SAMPLES[0])
+    header.PixelData = bytes(len(header.PixelData))
+    path = root / "sent" / "blank.dcm"
+    path.parent.mkdir()
+    header.save_as(path)
+    return path
+
+
+def test_a_study_that_is_refused_is_listed(bench: Bench, tmp_path: Path) -> None:
+    job = bench.places(*bench.receives(a_blank(tmp_path)))
+    bench.worker().handle(job.job_id, None)  # type: ignore[arg-type]  # unused
+    (failed,) = bench.events(JobFailed)
+    assert failed.reason is ListedReason.NOT_APPLICABLE
+    assert bench.events(ResultsWritten) == []
+
+
+def test_a_study_that_is_refused_gets_a_note_where_the_site_wants_one(
+    tmp_path: Path, doors: Doors
+) -> None:
+    bench = Bench(tmp_path / "site", doors, notes=True)
+    job = bench.places(*bench.receives(a_blank(tmp_path)))
+    bench.worker().handle(job.job_id, None)  # type: ignore[arg-type]  # unused
+    (written,) = bench.events(ResultsWritten)
+    assert bench.events(JobFailed) == []
+    (result,) = written.results
+    made = dcmread(bench.root / result.path)
+    assert made.SeriesDescription == "AI NOT ANALYSED note"
+    assert made.PatientID == dcmread(SAMPLES[0]).PatientID
+    assert "Nothing can be concluded from that" in made.ImageComments
+    account = Account(("pacs",))
+    delivered = Delivered(job.study_instance_uid, job.job_id, result.sop_instance_uid, "pacs", 1)
+    bench.ledger.record(delivered)
+    for row in bench.ledger.since({}):
+        account.apply(row)
+    (standing,) = account.instances()
+    assert standing.verdict.disposition is Disposition.LISTED, "a note is no result"
+    assert standing.verdict.detail == written.withheld
+    bench.ledger.close()
+
+
+def test_a_damaged_file_gets_no_note_nobody_knows_whose_it_is(tmp_path: Path, doors: Doors) -> None:
+    bench = Bench(tmp_path, doors, notes=True)
+    (stored,) = bench.receives(SAMPLES[0])
+    job = bench.places(stored)
+    path = Path(stored.instance.path)
+    path.write_bytes(path.read_bytes()[:-2] + b"xx")
+    bench.worker().handle(job.job_id, None)  # type: ignore[arg-type]  # unused
+    assert len(bench.events(JobFailed)) == 1
+    assert bench.events(ResultsWritten) == []
+    bench.ledger.close()

@@ -20,15 +20,18 @@ from lightbox.app.turns import Turn, keeping
 from lightbox.domain.attribution import Attribution, AttributionRecord
 from lightbox.domain.errors import (
     ExplanationError,
+    LightboxError,
     NotApplicableError,
     OutOfMemoryError,
     StoppingError,
+    UnreadableError,
 )
 from lightbox.domain.events import Attributed, Predicted, ResultsWritten
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job, JobPath, job_identity
 from lightbox.domain.model_package import FAST_METHODS, ModelPackage
 from lightbox.domain.prediction import Prediction
+from lightbox.domain.refusal import Refusal
 from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, finished
@@ -79,6 +82,7 @@ class Analysis:
         known: KnownAudits,
         chunks: Mapping[str, int],
         destinations: tuple[str, ...],
+        notes: bool,
         woke: Callable[[], None],
     ) -> None:
         self._ledger = ledger
@@ -95,6 +99,7 @@ class Analysis:
         self._known = known
         self._chunks = chunks
         self._destinations = destinations
+        self._notes = notes
         self._woke = woke
 
     def configure(self, destinations: tuple[str, ...]) -> None:
@@ -112,7 +117,12 @@ class Analysis:
             )
         self._intact(job)
         if job.path is JobPath.FAST:
-            self._fast(job, package)
+            try:
+                self._fast(job, package)
+            except (NotApplicableError, UnreadableError) as error:
+                if not self._notes:
+                    raise
+                self._note(job, package, error)
         else:
             try:
                 with self._chances.asking(job.model):
@@ -129,6 +139,18 @@ class Analysis:
                 # not: others would wait while it is decoded.
                 turn = keeping(kept, turn)
             self._predict_and_write(job, package, turn)
+
+    def _note(self, job: Job, package: ModelPackage, error: LightboxError) -> None:
+        """Write, in place of results, why there are none; where that fails, the error stands."""
+        try:
+            header = self._headers(job.instances[0].path)
+            results = self._write.refuse(Refusal(job, package, error.reason, error.mend, header))
+        except (LightboxError, OSError):
+            raise error from None
+        self._chances.check(job)
+        study, job_id = job.study_instance_uid, job.job_id
+        self._ledger.record(ResultsWritten(study, job_id, results, str(error), self._destinations))
+        self._woke()
 
     def _predict_and_write(
         self, job: Job, package: ModelPackage, turn: Callable[[], AbstractContextManager[object]]

@@ -143,8 +143,6 @@ def not_yet(settings: Settings) -> Iterator[str]:
                 f"destinations.{given.name}.commitment: STOW-RS knows no storage commitment; a "
                 "result counts as delivered when the destination answered success"
             )
-    if settings.results.refused == "note":
-        yield 'results.refused: "note" is not made yet; what is refused is listed'
 
 
 def _engines(settings: Settings) -> Iterator[ConfigurationError]:

@@ -214,7 +214,9 @@ def _state_of_results(
         return JobState.WITHHELD
     if not all(state.is_end for state in states):
         return JobState.WRITTEN
-    return JobState.DEAD_LETTER if DeliveryState.DEAD_LETTER in states else JobState.DELIVERED
+    if DeliveryState.DEAD_LETTER in states:
+        return JobState.DEAD_LETTER
+    return JobState.WITHHELD if written.withheld else JobState.DELIVERED
 
 
 def _weight(event: Attempt) -> tuple[int, int, float]:

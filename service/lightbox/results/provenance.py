@@ -17,6 +17,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from lightbox.domain.explained import Explained
 from lightbox.domain.identity import derived_uid
 from lightbox.domain.jobs import Job, JobPath
+from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes
 from lightbox.results.header.cleaning import put_uid
@@ -105,7 +106,7 @@ def _series_description(explained: Explained, kind: ResultKind) -> str:
     return ascii_text(f"AI {name} {_NOUNS[kind]}")
 
 
-def made_at(explained: Explained, source: Source) -> datetime:
+def made_at(job: Job, source: Source) -> datetime:
     """Return when the job was placed, in the source's time zone where it states one, else UTC."""
     offset = source.text("TimezoneOffsetFromUTC")
     zone: timezone = UTC
@@ -113,7 +114,7 @@ def made_at(explained: Explained, source: Source) -> datetime:
         minutes = int(offset[1:3]) * 60 + int(offset[3:])
         if minutes < 24 * 60:
             zone = timezone(timedelta(minutes=minutes if offset[0] == "+" else -minutes))
-    return datetime.fromtimestamp(explained.job.placed_at, tz=zone)
+    return datetime.fromtimestamp(job.placed_at, tz=zone)
 
 
 def date_text(moment: datetime) -> str:
@@ -128,11 +129,26 @@ def time_text(moment: datetime) -> str:
 
 def stamp(dataset: Dataset, explained: Explained, source: Source, kind: ResultKind) -> None:
     """Put patient, study, series, equipment and provenance on a result, over what is there."""
+    made = Made(explained.job, explained.package, derivation(explained))
+    put(dataset, made, source, name_of(explained, source, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Who made an object, for which job, and what was done, in words."""
+
+    job: Job
+    package: ModelPackage
+    words: str
+
+
+def put(dataset: Dataset, made: Made, source: Source, name: Name) -> None:
+    """Put patient, study, series, equipment and provenance on an object of this name."""
     for element in source.patient_study:
         dataset.add(element)
     for keyword in ("SpecificCharacterSet", "TimezoneOffsetFromUTC"):
         _copy_or_remove(dataset, source, keyword)
-    name, moment = name_of(explained, source, kind), made_at(explained, source)
+    package, moment = made.package, made_at(made.job, source)
     dataset.SOPInstanceUID = name.sop_instance_uid
     dataset.SeriesInstanceUID = name.series_instance_uid
     dataset.SeriesNumber = name.series_number
@@ -143,21 +159,21 @@ def stamp(dataset: Dataset, explained: Explained, source: Source, kind: ResultKi
     for keyword in ("SeriesDate", "SeriesTime"):
         dataset.pop(keyword, None)
     dataset.Manufacturer = MANUFACTURER
-    dataset.ManufacturerModelName = ascii_text(explained.package.name)
-    dataset.SoftwareVersions = [__version__, ascii_text(explained.package.version)]
-    dataset.DeviceSerialNumber = explained.package.sha256[:16]
-    dataset.ContributingEquipmentSequence = [_contribution(explained)]
-    body_part = body_part_of(explained, source)
+    dataset.ManufacturerModelName = ascii_text(package.name)
+    dataset.SoftwareVersions = [__version__, ascii_text(package.version)]
+    dataset.DeviceSerialNumber = package.sha256[:16]
+    dataset.ContributingEquipmentSequence = [_contribution(made)]
+    body_part = body_part_of(package, source)
     if body_part:
         dataset.BodyPartExamined = body_part
     else:
         dataset.pop("BodyPartExamined", None)
 
 
-def body_part_of(explained: Explained, source: Source) -> str:
+def body_part_of(package: ModelPackage, source: Source) -> str:
     """Return Body Part Examined: the source's, else what the model is for if that is one part."""
     stated = source.text("BodyPartExamined")
-    accepted = explained.package.accepts.body_part
+    accepted = package.accepts.body_part
     return stated or (accepted[0] if len(accepted) == 1 else "")
 
 
@@ -168,20 +184,19 @@ def _copy_or_remove(dataset: Dataset, source: Source, keyword: str) -> None:
         dataset.pop(keyword, None)
 
 
-def _contribution(explained: Explained) -> Dataset:
+def _contribution(made: Made) -> Dataset:
     """Return our item of Contributing Equipment (PS3.3 C.12.1): processing, by this device."""
-    moment = datetime.fromtimestamp(explained.job.placed_at, tz=UTC)
+    package = made.package
+    moment = datetime.fromtimestamp(made.job.placed_at, tz=UTC)
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [codes.code_item(codes.PROCESSING_EQUIPMENT)]
     item.Manufacturer = MANUFACTURER
-    item.ManufacturerModelName = ascii_text(explained.package.name)
-    item.SoftwareVersions = [__version__, ascii_text(explained.package.version)]
-    item.DeviceSerialNumber = explained.package.sha256[:16]
+    item.ManufacturerModelName = ascii_text(package.name)
+    item.SoftwareVersions = [__version__, ascii_text(package.version)]
+    item.DeviceSerialNumber = package.sha256[:16]
     item.DeviceUID = OWN_DEVICE_UID
     item.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S.%f+0000")
-    item.ContributionDescription = ascii_text(
-        f"{NOT_FOR_DIAGNOSIS}. {derivation(explained)}", SHORT_TEXT
-    )
+    item.ContributionDescription = ascii_text(f"{NOT_FOR_DIAGNOSIS}. {made.words}", SHORT_TEXT)
     return item
 
 

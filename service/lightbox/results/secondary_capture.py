@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
+from lightbox.domain.arrays import Picture
 from lightbox.domain.explained import Explained
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes, provenance
@@ -45,9 +46,9 @@ class SecondaryCapture:
         dataset.ImageType = ["DERIVED", "SECONDARY"]
         provenance.stamp(dataset, explained, source, self.kind)
         _describe(dataset, explained, source)
-        _carry_over(dataset, source)
+        carry_over(dataset, source)
         refer_to_replaced(dataset, explained, source, IMAGES)
-        _pixels(dataset, explained, source)
+        put_pixels(dataset, render(explained, source))
         return provenance.to_file(dataset)
 
 
@@ -75,7 +76,7 @@ def _describe(dataset: Dataset, explained: Explained, source: Source) -> None:
     dataset.ImageComments = ascii_text(comments, LONG_TEXT)
 
 
-def _carry_over(dataset: Dataset, source: Source) -> None:
+def carry_over(dataset: Dataset, source: Source) -> None:
     """Copy what stays true of a picture of the source."""
     dataset.PatientOrientation = None  # a composite has none
     side = source.text("Laterality")
@@ -91,8 +92,8 @@ def _carry_over(dataset: Dataset, source: Source) -> None:
                 dataset.add(source.image[keyword])
 
 
-def _pixels(dataset: Dataset, explained: Explained, source: Source) -> None:
-    picture = render(explained, source)
+def put_pixels(dataset: Dataset, picture: Picture) -> None:
+    """Put a picture, shape (rows, columns, 3), into an object."""
     dataset.SamplesPerPixel = 3
     dataset.PhotometricInterpretation = "RGB"
     dataset.PlanarConfiguration = 0

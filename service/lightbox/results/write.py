@@ -16,8 +16,11 @@ from pydicom import dcmread
 
 from lightbox.domain.errors import ResultError
 from lightbox.domain.explained import Explained
+from lightbox.domain.jobs import Job
+from lightbox.domain.refusal import Refusal
 from lightbox.domain.result import Result, ResultKind
 from lightbox.ports import ResultWriter, Storage
+from lightbox.results.note import note
 from lightbox.results.picture.png import png
 from lightbox.results.picture.typeset import font
 from lightbox.results.validate import first_errors, validator
@@ -78,7 +81,19 @@ class Write:
             if data is not None:
                 made.append((writer.kind, data))
         self._check(made)
-        return tuple(self._store(explained, kind, data) for kind, data in made)
+        return tuple(self._store(explained.job, kind, data) for kind, data in made)
+
+    def refuse(self, refusal: Refusal) -> tuple[Result, ...]:
+        """Write the note of a unit that was not analysed; repeating it writes the same bytes.
+
+        Raises
+        ------
+        ResultError
+            If it cannot be made or is not valid; nothing is stored then.
+        """
+        data = note(refusal)
+        self._check([(ResultKind.SECONDARY_CAPTURE, data)])
+        return (self._store(refusal.job, ResultKind.SECONDARY_CAPTURE, data),)
 
     def _wanted(self, explained: Explained, kind: ResultKind) -> bool:
         finding = explained.package.finding(explained.prediction.target)
@@ -105,8 +120,8 @@ class Write:
             if error:
                 raise ResultError(f"{kind} object", f"is not valid: {error}", "report this fault")
 
-    def _store(self, explained: Explained, kind: ResultKind, data: bytes) -> Result:
-        day = datetime.fromtimestamp(explained.job.placed_at, tz=UTC).strftime("%Y%m%d")
+    def _store(self, job: Job, kind: ResultKind, data: bytes) -> Result:
+        day = datetime.fromtimestamp(job.placed_at, tz=UTC).strftime("%Y%m%d")
         dataset = dcmread(io.BytesIO(data), stop_before_pixels=kind is not _PICTURE)
         stem = f"results/{day}/{dataset.SOPInstanceUID}"
         preview = ""

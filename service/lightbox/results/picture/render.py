@@ -84,7 +84,7 @@ def render(explained: Explained, source: Source) -> Picture:
 
 
 @lru_cache(maxsize=1)
-def _banner() -> Image.Image:
+def banner() -> Image.Image:
     """Return the warning on its band; not to be drawn on."""
     size, height = 24, 40
     width = round(width_of(NOT_FOR_DIAGNOSIS, size, bold=True)) + 44
@@ -96,8 +96,8 @@ def _banner() -> Image.Image:
 
 def _head(image: Image.Image, width: int, explained: Explained) -> None:
     """Draw the warning and the finding, centred."""
-    banner = _banner()
-    image.paste(banner, ((width - banner.width) // 2, 16))
+    warning = banner()
+    image.paste(warning, ((width - warning.width) // 2, 16))
     draw = ImageDraw.Draw(image)
     text = wording.headline(explained)
     size = next((s for s in (30, 26, 22, 18) if width_of(text, s, bold=True) <= 0.62 * width), 18)

@@ -35,7 +35,7 @@ class Fault:
 
 FAULTS = (
     Fault(
-        "F7", "A disk that forgets",
+        "F7", "A disk that changes what it holds",
         "One bit of three stored images was flipped after their sender was told that they are "
         "stored, and before they were analysed.",
         "Each damage is detected before use; the image is listed with the reason; no result.",
@@ -62,7 +62,7 @@ FAULTS = (
     Fault(
         "F30", "A PACS that forgets",
         "The PACS acknowledged results and lost them: those of one study once, those of another "
-        "each time; about a third it gave no promise at first.",
+        "each time; for those of a third study it sent no promise at first.",
         "What is lost or not promised is stored again; what cannot be kept becomes an alarm.",
         pacs_forgets,
     ),
