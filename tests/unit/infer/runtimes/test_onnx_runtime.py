@@ -7,7 +7,7 @@ import pytest
 
 from contracts.runtime import RuntimeContract, some_coalitions, some_images, some_regions
 from lightbox.domain.errors import ModelPackageError
-from lightbox.infer.packages import LoadedPackage
+from lightbox.infer.packages import WEIGHTS, LoadedPackage
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.ports import Runtime
 from networks import run
@@ -68,3 +68,14 @@ def test_a_demanded_gpu_that_is_not_there_is_refused(loaded: LoadedPackage) -> N
 
     with pytest.raises(ModelPackageError, match="CUDA"):
         OnnxRuntime(loaded, device="cuda", threads=1)
+
+
+def test_a_file_that_is_changed_while_the_service_runs_is_not_looked_at_again(
+    loaded: LoadedPackage,
+) -> None:
+    runtime, images = OnnxRuntime(loaded, device="cpu", threads=1), some_images(2)
+    before = runtime.predict(images)
+    (loaded.folder / WEIGHTS).write_bytes(b"somebody else's")
+    np.testing.assert_array_equal(runtime.predict(images).logits, before.logits)
+    again = OnnxRuntime(loaded, device="cpu", threads=1)  # as after too little memory
+    np.testing.assert_array_equal(again.predict(images).logits, before.logits)
