@@ -238,6 +238,7 @@ def delivered(job: Job, at: float) -> list[tuple[float, Event]]:
 LATE = job_of("late", NOON + 100, urgency=Urgency.STAT, rule="called AE LIGHTBOX_STAT")
 DEAD = job_of("dead", NOON + 200, urgency=Urgency.HIGH, rule="rule חדר מיון, צילום חזה דחוף")
 OPEN = job_of("open", NOON + 550)
+STRANGE = a_uid("busy", "strange")
 OVERDUE = job_of("overdue", NOON + 300, urgency=Urgency.HIGH)
 
 
@@ -265,7 +266,7 @@ def busy_console(folder: Path) -> BusyConsole:
     )
     letter = DeadLettered(DEAD.study_instance_uid, DEAD.job_id, dead, RADIOLOGY, 11, REASON)
     console.take(*events[:-1], (DEAD.received_at + 1, written), (DEAD.received_at + 42, letter))
-    strange = an_instance("strange", study=a_uid("busy", "strange"))
+    strange = an_instance("strange", study=STRANGE)
     why = "Modality is CT, the model is for MR"
     listing = InstanceListed(
         strange.study_instance_uid,

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from browser.conftest import Served, serving
-from builders import a_uid
-from busy_console import DEAD, LATE, BusyConsole
+from busy_console import DEAD, LATE, STRANGE, BusyConsole
 from chromium import Page
 from lightbox.app.switch import Flag
 from lightbox.console.sources import Check, Proving
 
-STRANGE = a_uid("busy", "strange")
 PAGES = {
     "overview": "/",
     "studies": "/studies",

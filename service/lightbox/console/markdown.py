@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 _INLINE = ((re.compile(r"`([^`]+)`"), r"<code>\1</code>"),
            (re.compile(r"\*\*([^*]+)\*\*"), r"<strong>\1</strong>"),
-           (re.compile(r"(?<!\w)\*([^*]+)\*(?!\w)"), r"<em>\1</em>"))  # fmt: skip
+           (re.compile(r"(?<!\w)\*(?=\S)([^*]+)(?<=\S)\*(?!\w)"), r"<em>\1</em>"))  # fmt: skip
 _HEADING = re.compile(r"(#{1,4})\s+(.*)")
 _RULE = re.compile(r"[|:\s-]+")
 _ITEM = re.compile(r"[-*]\s+")
@@ -61,8 +61,9 @@ def _heading(line: str) -> Markup:
 
 
 def _table(lines: list[str]) -> Markup:
-    rows = [_cells(line) for line in lines if not _RULE.fullmatch(line)]
-    head = rows.pop(0) if len(lines) > 1 and _RULE.fullmatch(lines[1]) else []
+    has_head = len(lines) > 1 and _RULE.fullmatch(lines[1]) is not None
+    head = _cells(lines[0]) if has_head else []
+    rows = [_cells(line) for line in lines[2 if has_head else 0 :]]
     top = Markup()
     if any(head):
         names = Markup().join(Markup('<th scope="col">{}</th>').format(cell) for cell in head)

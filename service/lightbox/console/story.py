@@ -119,8 +119,8 @@ def _stages(
         if kind in at:
             marks.append((name, max(at[kind], marks[-1][1])))
     if now is not None and _DELIVERY not in at:
-        done = {name for name, _ in marks}
-        following = next((name for _, name in names if name not in done), _DELIVERY)
+        reached = [number for number, (kind, _) in enumerate(names) if kind in at]
+        following = names[reached[-1] + 1 if reached else 0][1]
         marks.append((following, max(now, marks[-1][1])))
     spans = [(name, before, after) for (_, before), (name, after) in pairwise(marks)]
     longest = max((after - before for _, before, after in spans), default=0.0)

@@ -357,3 +357,88 @@ def test_what_cannot_be_done_is_said_with_409() -> None:
     answer = client.post("/api/actions/cancel", json={"subject": "1.2.3"})
     assert answer.status_code == 409
     assert answer.json()["lines"] == ["1.2.3: is not known here (see: lightbox studies)"]
+
+
+def test_a_form_comes_back_to_its_page_which_says_once_what_was_done() -> None:
+    client = a_client()
+    form = {"csrf": csrf_of(client.get("/models").text), "subject": "all", "back": "/models"}
+    answer = client.post("/api/actions/stop", data=form)
+    assert answer.url.path == "/models"
+    assert "Stop: done" in answer.text
+    assert "stop all" in answer.text
+    assert "Stop: done" not in client.get(str(answer.url)).text
+
+
+@pytest.mark.parametrize("back", ["//evil.example", "https://evil.example", "/a\r\nX: y"])
+def test_a_form_never_leads_elsewhere(back: str) -> None:
+    client = a_client()
+    form = {"csrf": csrf_of(client.get("/models").text), "subject": "all", "back": back}
+    answer = client.post("/api/actions/stop", data=form, follow_redirects=False)
+    assert answer.headers["location"].startswith("/?notice=")
+
+
+def test_an_echo_and_a_proof_are_asked_for_by_form_and_by_program() -> None:
+    asked: list[str] = []
+
+    def echo(name: str) -> Outcome:
+        asked.append(name)
+        return Outcome(is_done=False, lines=(f"{name}: connection refused",))
+
+    client = a_client(replace(SOURCES, echo=echo, prove=lambda: asked.append("proof")))
+    answer = client.post("/api/destinations/pacs/echo", json={})
+    assert (answer.status_code, answer.json()["lines"]) == (409, ["pacs: connection refused"])
+    csrf = csrf_of(client.get("/ledger").text)
+    answer = client.post("/api/ledger/proof", data={"csrf": csrf, "back": "/ledger"})
+    assert answer.url.path == "/ledger"
+    assert client.post("/api/ledger/proof", data={"csrf": "0"}).status_code == 403
+    assert asked == ["pacs", "proof"]
+    assert client.get("/api/ledger/proof").json()["proof"]["accepted"] == 3
+
+
+def test_a_person_is_told_of_a_refusal_on_a_page_and_a_program_in_json() -> None:
+    client, page = a_client(), {"Accept": "text/html"}
+    answer = client.post("/api/actions/stop", data={"subject": "all"}, headers=page)
+    assert answer.status_code == 403
+    assert "this form is not from a page of this service" in answer.text
+    assert "<h1>That could not be done</h1>" in answer.text
+    answer = client.post("/api/actions/stop", data={"subject": "all"})
+    assert answer.json()["detail"].startswith("this form is not")
+
+
+def test_the_entrance_lets_in_once() -> None:
+    app = create_app(SOURCES, Web(token="secret"))
+    path = app.state.entrance()
+    transport = httpx.ASGITransport(app)
+    first, second = (
+        httpx.AsyncClient(transport=transport, base_url=HERE, follow_redirects=True)
+        for _ in range(2)
+    )
+    answer = asyncio.run(first.get(path))
+    assert (answer.status_code, answer.url.path) == (200, "/")
+    assert "Log out" in answer.text
+    answer = asyncio.run(second.get(path))
+    assert answer.status_code == 403
+    assert "This link was used before" in answer.text
+
+
+def test_the_entrance_closes_after_ten_minutes() -> None:
+    now = NOON
+    app = create_app(replace(SOURCES, now=lambda: now), Web(token="secret"))
+    path = app.state.entrance()
+    now += 601
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE)
+    assert asyncio.run(client.get(path)).status_code == 403
+    assert asyncio.run(client.get("/login?once=")).status_code == 403
+
+
+def test_without_a_token_there_is_no_entrance() -> None:
+    assert create_app(SOURCES, Web()).state.entrance() == ""
+
+
+def test_our_own_forms_are_sent_with_their_origin() -> None:
+    # with "no-referrer" browsers say "Origin: null" of our own forms, and they would be refused
+    assert a_client().get("/").headers["referrer-policy"] == "same-origin"
+    answer = a_client().post(
+        "/api/actions/stop", json={"subject": "all"}, headers={"Origin": "null"}
+    )
+    assert answer.status_code == 403

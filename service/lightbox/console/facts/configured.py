@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel
 
 from lightbox.console.sources import Setting
+from lightbox.domain.quantities import READS_SIZE, READS_TIME, as_size, as_time
 from lightbox.settings import Loaded
 
 _SECRET = re.compile(r"token|password|secret|tls\.key|database\.url")
@@ -31,7 +32,13 @@ def _source(key: str, sources: Mapping[str, str]) -> str:
 def _keys(prefix: str, section: BaseModel) -> Iterator[tuple[str, str, str]]:
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        yield from _key(f"{prefix}{name}", value, field.description or "")
+        meaning = (field.description or "").replace("``", "")
+        if isinstance(value, int | float) and READS_TIME in field.metadata:
+            yield f"{prefix}{name}", as_time(value), meaning
+        elif isinstance(value, int) and READS_SIZE in field.metadata:
+            yield f"{prefix}{name}", as_size(value), meaning
+        else:
+            yield from _key(f"{prefix}{name}", value, meaning)
     for name, value in (section.model_extra or {}).items():
         yield from _key(f"{prefix}{name}", value, "")
 
