@@ -30,6 +30,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from lightbox.app.commitments import Commitments
+from lightbox.app.own_results import is_ours
 from lightbox.app.predecessor import is_before
 from lightbox.app.senders import senders
 from lightbox.deliver.outbox import Parcel
@@ -54,7 +55,7 @@ from lightbox.domain.events import (
 from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import ListedReason, Result
-from lightbox.domain.study import Attributes, Described
+from lightbox.domain.study import Attributes, Described, Instance
 from lightbox.domain.urgency import Urged, Urgency
 from lightbox.ports import Ledger
 from lightbox.schedule.place import Place
@@ -169,6 +170,9 @@ class Road:
 
     def _take(self, event: InstanceStored) -> tuple[Event, ...]:
         instance = event.instance
+        if is_ours(self._ledger, instance, self._sends):
+            known = "made by this service: the ledger knows its UID"
+            return (_listed(instance, ListedReason.OWN_RESULT, known),)
         try:
             described = Described(instance, event.arrival, self._describe(instance.path))
             return self._assemble.take(described)
@@ -176,15 +180,7 @@ class Road:
             why = str(error)
         except Exception as error:  # noqa: BLE001  # a stranger's header must not stop everybody
             why = f"its header cannot be dealt with ({type(error).__name__})"
-        return (
-            InstanceListed(
-                instance.study_instance_uid,
-                instance.sop_instance_uid,
-                instance.sha256,
-                ListedReason.UNREADABLE,
-                why,
-            ),
-        )
+        return (_listed(instance, ListedReason.UNREADABLE, why),)
 
     def _send(self, recorded: Recorded, event: ResultsWritten, job: Job) -> None:
         self._settle_without(event)
@@ -271,6 +267,11 @@ class Road:
     def _record(self, events: Sequence[Event]) -> None:
         if events:
             self._ledger.record(*events)
+
+
+def _listed(instance: Instance, reason: ListedReason, why: str) -> InstanceListed:
+    uids = instance.study_instance_uid, instance.sop_instance_uid
+    return InstanceListed(*uids, instance.sha256, reason, why)
 
 
 def _not_meant(job: Job, result: Result, destination: str) -> NotTaken:
