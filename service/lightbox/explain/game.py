@@ -123,8 +123,8 @@ class ImageGame:
         self, runtime: Runtime, masking: Masking, question: Question, values_path: Path | None
     ) -> None:
         self._runtime = runtime
-        self._masking = masking
-        self._question = question
+        self.masking = masking
+        self.question = question
         self._players = masking.n_players
         self._columns = 1 if question.rival < 0 else 2
         self._file = (
@@ -178,11 +178,11 @@ class ImageGame:
     def _compute(self, unknown: list[bytes]) -> None:
         packed = b"".join(unknown)
         rows = unpacked_rows(packed, self._players)
-        masking = self._masking
+        masking = self.masking
         logits = self._runtime.value(masking.image, masking.baseline, masking.regions, rows)
-        columns = [self._question.value(logits)]
+        columns = [self.question.value(logits)]
         if self._columns > 1:
-            columns.append(self._question.contrast(logits))
+            columns.append(self.question.contrast(logits))
         values = np.stack(columns, axis=1)
         if self._file:
             self._file.append(packed, values)

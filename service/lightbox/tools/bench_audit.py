@@ -31,6 +31,7 @@ from lightbox.tools.bench_games import (
     masking_of,
     random_table,
 )
+from lightbox.tools.bench_int8 import Int8, bias_case
 from lightbox.tools.bench_report import BARE, OURS, Case, Measured, interleaved, seconds_of
 from lightbox.tools.doors import Doors
 from lightbox.tools.peers.kernel_shap import kernel_shap
@@ -44,6 +45,9 @@ TOLERANCE = 0.02
 
 _OF_INTERVALS = (66, 130, 258, 514, 1026, 2050)
 """Evaluations after which intervals are held against the truth."""
+
+_OF_INT8 = 12
+"""Most regions that are enumerated a second time, in int8."""
 
 _LEAST_SPAN = 0.05
 """Range of values of a real game that is worth estimating: below it, hardly any region matters."""
@@ -100,14 +104,25 @@ def bench_audit(settings: Settings, loaded: LoadedPackage, plan: AuditBenchPlan)
         frames = [doors.frame(file) for file in files]
         for grid in grids:
             masked = [masking_of(doors, frame, grid) for frame in frames]
-            cases.append(_cost(doors, loaded, masked[0], plan.rounds))
-            known = [
-                known_game(image_game(doors, frame, each, plan.folder), plan.reference)
+            int8 = Int8(doors, loaded.weights, masked) if doors.runtime.device == "cpu" else None
+            cases.append(_cost(doors, loaded, masked[0], int8, plan.rounds))
+            games = [
+                image_game(doors, frame, each, plan.folder)
                 for frame, each in zip(frames, masked, strict=True)
             ]
+            known = [known_game(game, plan.reference) for game in games]
             worth = [game for game, _ in known if game.span >= _LEAST_SPAN]
             how = f"{len(worth)} of {len(known)} images, the others' values span less than "
             how += f"{_LEAST_SPAN:g}; {known[0][1]}"
+            if int8 is not None and games[0].n_players <= _OF_INT8:
+                shifts = [
+                    int8.bias(game, exact)
+                    for game, (exact, _) in zip(games, known, strict=True)
+                    if exact.span >= _LEAST_SPAN
+                ]
+                if shifts:
+                    allowed = settings.audit.tolerance
+                    cases.append(bias_case(shifts, allowed, games[0].n_players))
             cases += _of_games(worth, plan, how)
             cases += _stopping(worth, method, plan.seeds, how)
     if plan.random_games:
@@ -138,7 +153,9 @@ def paired_estimate(game: KnownGame, budget: int, seed: int) -> PlayerValues:
     return estimated(game, budget, seed, only_singles=True).values
 
 
-def _cost(doors: Doors, loaded: LoadedPackage, masking: Masking, rounds: int) -> Case:
+def _cost(
+    doors: Doors, loaded: LoadedPackage, masking: Masking, int8: Int8 | None, rounds: int
+) -> Case:
     """Compare a full batch of masked copies with a batch of as many plain images."""
     runtime = doors.runtime
     size, bare = runtime.batch, runtime.bare(loaded.weights)
@@ -148,6 +165,10 @@ def _cost(doors: Doors, loaded: LoadedPackage, masking: Masking, rounds: int) ->
         OURS: partial(runtime.value, masking.image, masking.baseline, masking.regions, rows),
         BARE: partial(bare, images),
     }
+    if int8 is not None:
+        works["ours in int8"] = partial(
+            int8.value, masking.image, masking.baseline, masking.regions, rows
+        )
     theirs = kernel_shap(loaded.weights, runtime.target_layer, masking, runtime.arithmetic)
     if theirs is not None and runtime.device == "cpu":
         works["captum KernelShap"] = partial(theirs, size)
