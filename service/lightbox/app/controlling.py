@@ -104,7 +104,7 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     )  # fmt: skip
     foresight = _foresight(ledger, parts, clock)
     renewal = Renewal(at.root, loaded, ledger, parts.take, clock)
-    operations.reload_with(renewal)
+    operations.reload_with(renewal.reload)
     web = open_console(
         Running(
             renewal, at.root, control, ledger, queue, reserve, tuple(served.by_name), clock,

@@ -17,7 +17,6 @@ from typing import Protocol, TypeAlias
 
 from lightbox.app.catalogue import methods
 from lightbox.app.letterbox import Letterbox
-from lightbox.app.reload.renewal import Renewal
 from lightbox.app.switch import Flag, Switch
 from lightbox.deliver.outbox import Parcel, dead_letters
 from lightbox.deliver.send import Send
@@ -105,7 +104,7 @@ class Operations:
         self._place = place
         self._queue = queue
         self._destinations = destinations
-        self._renewal: Renewal | None = None
+        self._take_up: Callable[[Request], Outcome] | None = None
         self._switch = switch
         self._letterbox = Letterbox(root, Files(), clock)
         self._one_at_a_time = threading.Lock()
@@ -119,9 +118,9 @@ class Operations:
         """Know other destinations from now on."""
         self._destinations = destinations
 
-    def reload_with(self, renewal: Renewal) -> None:
+    def reload_with(self, take_up: Callable[[Request], Outcome]) -> None:
         """Have this take up another configuration when a person asks for it."""
-        self._renewal = renewal
+        self._take_up = take_up
 
     def perform(self, request: Request) -> Outcome:
         """Do what is asked.
@@ -293,11 +292,11 @@ class Operations:
         return Outcome(is_done=True, lines=("noted in the ledger",))
 
     def _reload(self, request: Request) -> Outcome:
-        if self._renewal is None:
+        if self._take_up is None:
             raise OperationError("configuration", "cannot be taken up yet", "ask again in a moment")
         self._ledger.record(OperatorActed("reload", ALL, request.by, request.at))
         try:
-            return self._renewal.reload(request)
+            return self._take_up(request)
         except ConfigurationError as error:
             old = "the old configuration stays in force"
             raise OperationError(error.thing, f"{error.reason}; {old}", error.mend) from None

@@ -23,26 +23,13 @@ from lightbox.domain.commitment import (
 )
 from lightbox.domain.events import (
     AssociationReleased,
-    Attributed,
     ConfigurationTaken,
-    DeadLettered,
-    Delivered,
-    DeliveryDelayed,
-    DeliveryRevived,
     InstanceListed,
     InstanceStored,
     InstanceTorn,
-    JobFailed,
-    JobMoved,
     JobPlaced,
-    JobRetried,
-    JobStarted,
-    MissExpected,
-    NotTaken,
     OperatorActed,
-    Predicted,
     Recorded,
-    ResultsWritten,
     ServiceMarked,
     StudyReady,
     StudyUrged,
@@ -55,7 +42,7 @@ from lightbox.domain.instance_facts import (
     content_of,
     key_of,
 )
-from lightbox.domain.job_facts import JobFacts
+from lightbox.domain.job_facts import Attempt, JobFacts, Progress
 from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.result import Disposition, ListedReason
 from lightbox.domain.standing import (
@@ -147,18 +134,9 @@ class StudyAccount:
                 self._make_ready(event)
             case JobPlaced():
                 self._place(event.job)
-            case Delivered() | DeliveryDelayed() | DeadLettered() | DeliveryRevived() | NotTaken():
+            case _ if isinstance(event, Attempt):
                 self._jobs[event.job_id].attempt(event, recorded.at)
-            case (
-                JobStarted()
-                | Predicted()
-                | Attributed()
-                | ResultsWritten()
-                | JobFailed()
-                | JobRetried()
-                | JobMoved()
-                | MissExpected()
-            ):
+            case _ if isinstance(event, Progress):
                 self._jobs[event.job_id].progress(event, recorded.at)
             case NotificationDelayed() | NotificationSent() | NotificationDropped():
                 self._tell(event)
