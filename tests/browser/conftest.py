@@ -34,9 +34,14 @@ def page(browser: Browser) -> Iterator[Page]:
 class Served:
     """A console with its address; ``busy`` is what it shows."""
 
-    def __init__(self, busy: BusyConsole, url: str) -> None:
+    def __init__(self, busy: BusyConsole) -> None:
         self.busy = busy
-        self.url = url
+        self._server = serve(create_app(busy.sources(), Web()), "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.port}"
+
+    def stop(self) -> None:
+        """Stop answering."""
+        self._server.close()
 
 
 @pytest.fixture
@@ -47,16 +52,9 @@ def console(tmp_path: Path) -> Iterator[Served]:
 
 @contextmanager
 def serving(busy: BusyConsole) -> Iterator[Served]:
-    server = serve(create_app(busy.sources(), Web()), "127.0.0.1", 0)
+    served = Served(busy)
     try:
-        yield Served(busy, f"http://127.0.0.1:{server.port}")
+        yield served
     finally:
-        server.close()
+        served.stop()
         busy.close()
-
-
-@pytest.fixture
-def samples() -> list[Path]:
-    return sorted(
-        (Path(__file__).parents[2] / "models" / "brain_tumour_mri" / "samples").glob("*.dcm")
-    )
