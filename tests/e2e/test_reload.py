@@ -21,6 +21,7 @@ from lightbox.app.clock import SystemClock
 from lightbox.domain.account import Account
 from lightbox.domain.events import ConfigurationTaken, JobPlaced, ResultsWritten
 from lightbox.domain.jobs import JobPath
+from lightbox.domain.result import ResultKind
 from lightbox.domain.standing import AuditState, JobStanding, JobState
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.archive import Archive
@@ -279,3 +280,15 @@ def test_an_audit_of_the_same_image_is_taken_and_makes_new_objects(site: Site) -
         if job.job.path is JobPath.AUDIT and job.record and not job.record.taken_from
     )
     assert float(counted[0]) == spent
+
+
+@pytest.mark.slow
+def test_what_is_sent_for_an_audit_says_so_in_the_ledger_and_in_the_result(site: Site) -> None:
+    assert site.send(SAMPLES[4], called="LIGHTBOX_AUDIT").returncode == 0
+    uid = study_of(SAMPLES[4])
+    account = site.until(lambda a: a.study(uid).audit.state is AuditState.DONE, 200)
+    (audit,) = (job for job in account.study(uid).jobs if job.job.path is JobPath.AUDIT)
+    assert audit.job.rule == account.study(uid).audit.reason == "called AE LIGHTBOX_AUDIT"
+    assert not audit.job.off_peak
+    (picture,) = (r for r in audit.results if r.kind is ResultKind.SECONDARY_CAPTURE)
+    assert "Audit: called AE LIGHTBOX_AUDIT" in str(pydicom.dcmread(site.data / picture.path))

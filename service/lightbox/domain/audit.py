@@ -70,7 +70,7 @@ def why_audit(
     doubt, the modality, the random sample.
     """
     if job.audit:
-        return job.rule
+        return job.first_rule
     found = critical(prediction, package)
     if found is not None:
         return f"critical finding {found}"

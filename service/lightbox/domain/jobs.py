@@ -82,6 +82,11 @@ class Job:
         """What results say of its urgency: what decided it when it was placed."""
         return self.decided or f"{self.urgency.value}: {self.rule}"
 
+    @property
+    def first_rule(self) -> str:
+        """What decided when it was placed, whoever changed its urgency since."""
+        return self.reason.partition(": ")[2]
+
 
 def moved(job: Job, urgency: Urgency, deadline: float, rule: str, moves: int) -> Job:
     """Return the job as it stands after its urgency was changed for the ``moves``-th time."""

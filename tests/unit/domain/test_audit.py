@@ -6,7 +6,7 @@ import pytest
 
 from builders import a_digest, a_job, a_prediction, an_instance
 from lightbox.domain.audit import AuditPolicy, can_wait, draw, why_audit
-from lightbox.domain.jobs import Job
+from lightbox.domain.jobs import Job, moved
 from lightbox.domain.model_package import (
     Accepts,
     Calibration,
@@ -15,6 +15,7 @@ from lightbox.domain.model_package import (
     ModelPackage,
     Preprocessing,
 )
+from lightbox.domain.urgency import Urgency
 
 NOTHING_AT_RANDOM = AuditPolicy(sample=0.0)
 
@@ -121,3 +122,10 @@ def test_what_a_person_asked_for_or_what_is_critical_does_not_wait_for_the_night
 ) -> None:
     job = a_fast_job(audit=asked)
     assert can_wait(a_prediction(), a_package(critical=critical), job) is waits
+
+
+def test_who_raised_a_study_is_not_taken_for_who_asked_for_its_audit() -> None:
+    asked = a_fast_job(audit=True, rule="called AE LIGHTBOX_AUDIT")
+    raised = moved(asked, Urgency.STAT, asked.deadline, "STAT by anna", 1)
+    reason = why_audit(a_prediction(), a_package(), raised, NOTHING_AT_RANDOM)
+    assert reason == "called AE LIGHTBOX_AUDIT"
