@@ -267,6 +267,7 @@ def test_an_audit_of_the_same_image_is_taken_and_makes_new_objects(site: Site) -
     assert len(uids) == len(one.results) + len(other.results) > 2
     made = pydicom.dcmread(site.data / other.results[0].path)
     assert made.StudyInstanceUID == second
+    assert f"Values of the audit {one.job.job_id} of the same image" in str(made)
     again = lightbox(site, "replay", other.results[0].sop_instance_uid)
     assert again.returncode == 0, again.stdout + again.stderr
     with urllib.request.urlopen(site.web + "/metrics", timeout=10) as answer:

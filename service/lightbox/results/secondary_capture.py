@@ -18,6 +18,7 @@ from lightbox.results.wording import (
     headline,
     reason_line,
     source_line,
+    taken_line,
     target_remark,
     trust_line,
 )
@@ -67,6 +68,7 @@ def _describe(dataset: Dataset, explained: Explained, source: Source) -> None:
         provenance.derivation(explained),
         f"Source: {source_line(source)}, {source.sop_instance_uid}",
         reason_line(explained),
+        taken_line(explained.attribution),
         trust_line(explained.attribution),
         explained.job.caveat,
         *explained.attribution.warnings,

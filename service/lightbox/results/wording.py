@@ -218,6 +218,13 @@ def reason_line(explained: Explained) -> str:
     return job.reason
 
 
+def taken_line(attribution: Attribution) -> str:
+    """Say that the values were computed for an earlier copy of the image, and by which job."""
+    if not attribution.taken_from:
+        return ""
+    return f"Values of the audit {attribution.taken_from} of the same image, not computed again"
+
+
 def cell_line(attribution: Attribution, spacing: tuple[float, float] | None) -> str:
     """Return the size of one cell of the map: how fine it can be."""
     rows, columns = attribution.cell_pixels
