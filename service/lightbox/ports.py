@@ -69,6 +69,14 @@ class Ledger(Protocol):
         """
         ...
 
+    def begin(self, event: Event) -> Callable[[], Recorded]:
+        """Begin to append; what is returned waits until it is on disk, and raises as ``record``."""
+        ...
+
+    def newest_first(self) -> Iterator[Recorded]:
+        """Yield the rows of the own chain, the newest first."""
+        ...
+
     def since(self, positions: Mapping[str, int]) -> tuple[Recorded, ...]:
         """Return all rows after these positions (chain → sequence), chains in time order."""
         ...

@@ -165,7 +165,8 @@ class Web(Section):
     port: int = Field(default=8080, ge=0, le=65535)
     """TCP port; 0 takes a free one."""
     token: str = ""
-    """Bearer token of console and API; empty: none is asked for (loopback only)."""
+    """Token of console and API; empty: none is asked for (loopback only); "auto": one is made at the
+    first start, in ``console-token`` of ``data_dir``, and the start prints a link that lets in once."""
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from fakes.clock import FakeClock
 from lightbox import ports
@@ -42,6 +42,23 @@ class FakeLedger:
             if self._broken:
                 raise LedgerError(f"ledger {self._chain}", self._broken, "make room, start again")
             return tuple(self._append(event) for event in events)
+
+    def begin(self, event: Event) -> Callable[[], Recorded]:
+        """Append at once; what is returned tells."""
+        try:
+            (row,) = self.record(event)
+        except LedgerError as error:
+            failed = error
+
+            def fail() -> Recorded:
+                raise failed
+
+            return fail
+        return lambda: row
+
+    def newest_first(self) -> Iterator[Recorded]:
+        """Yield all rows, the newest first."""
+        return reversed(self.rows)
 
     def since(self, positions: Mapping[str, int]) -> tuple[Recorded, ...]:
         """Return all rows after the position of this chain."""

@@ -4,6 +4,7 @@
 event in the ledger     written by        next door
 ======================  ================  ==================================================
 InstanceStored          receive.store     studies.assemble
+InstanceTorn            receive           the end, unless its sender sends it again
 AssociationReleased     receive.listener  studies.assemble
 StudyReady              studies.assemble  schedule.place
 StudyUrged              a person, or the  studies.assemble, schedule.place (another place in
@@ -27,6 +28,7 @@ each study goes on from its last event, by the same table.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from lightbox.app.commitments import Commitments
@@ -44,6 +46,7 @@ from lightbox.domain.events import (
     InstanceListed,
     InstanceStored,
     JobPlaced,
+    JobRetried,
     NotTaken,
     Predicted,
     Recorded,
@@ -55,7 +58,9 @@ from lightbox.domain.events import (
 from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import ListedReason, Result
+from lightbox.domain.standing import JobState
 from lightbox.domain.study import Attributes, Described, Instance
+from lightbox.domain.study_account import Expectations, StudyAccount
 from lightbox.domain.urgency import Urged, Urgency
 from lightbox.ports import Ledger
 from lightbox.schedule.place import Place
@@ -113,6 +118,8 @@ class Road:
         match recorded.event:
             case InstanceStored() as event:
                 self._record(self._take(event))
+                if event.again:
+                    self._try_again(event)
             case AssociationReleased() as event:
                 self._record(self._assemble.released(event))
             case ServiceMarked(role="receive", what="started") as event:
@@ -181,6 +188,18 @@ class Road:
         except Exception as error:  # noqa: BLE001  # a stranger's header must not stop everybody
             why = f"its header cannot be dealt with ({type(error).__name__})"
         return (_listed(instance, ListedReason.UNREADABLE, why),)
+
+    def _try_again(self, event: InstanceStored) -> None:
+        """Try the jobs again that failed while this instance's file was torn."""
+        account = StudyAccount(event.study, Expectations())
+        for row in self._ledger.timeline(event.study):
+            account.apply(row)
+        for standing in tuple(account.jobs_of(event.instance.sop_instance_uid)):
+            if standing.state is JobState.FAILED and standing.reason != ListedReason.CANCELLED:
+                job = replace(standing.job, attempt=standing.job.attempt + 1)
+                by = f"{event.arrival.calling_ae}, which sent a torn instance again"
+                self._record((JobRetried(event.study, job.job_id, job.attempt, by),))
+                self._place.again([job])
 
     def _send(self, recorded: Recorded, event: ResultsWritten, job: Job) -> None:
         self._settle_without(event)

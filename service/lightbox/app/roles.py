@@ -50,7 +50,8 @@ def receive(settings: Settings) -> None:
         ring(at.root, "control", json.dumps(asdict(seen)).encode())
 
     reserve = Reserve(at.root, settings.storage.reserve)
-    store = Store(at.root, Files(), ledger, clock, reserve)
+    order = settings.storage.sync
+    store = Store(at.root, Files(), ledger, clock, reserve, order=order)
     judged = judge_here(settings, at.root, ledger)
     listener = Listener(settings.dicom, store, ledger, clock, observe, judged)
     mark(ledger, "receive", "started", clock)

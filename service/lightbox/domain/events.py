@@ -33,10 +33,14 @@ from lightbox.domain.webhooks import NotificationEvent, WebhookKnown
 
 @dataclass(frozen=True, slots=True)
 class InstanceStored:
-    """receive.store: an instance is on disk; its sender was told so."""
+    """receive.store: an instance is on disk; its sender was told so.
+
+    ``again`` counts the times that it was found torn after a crash before (:class:`InstanceTorn`).
+    """
 
     instance: Instance
     arrival: Arrival
+    again: int = 0
     kind: Literal["instance_stored"] = "instance_stored"
 
     @property
@@ -46,8 +50,39 @@ class InstanceStored:
 
     @property
     def key(self) -> str:
-        """One per instance and content."""
-        return f"{self.kind}:{self.instance.sop_instance_uid}:{self.instance.sha256}"
+        """One per instance and content, and one more each time that it was torn."""
+        tail = f":{self.again}" if self.again else ""
+        return f"{self.kind}:{self.instance.sop_instance_uid}:{self.instance.sha256}{tail}"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceTorn:
+    """receive.store, receive.sweep: its row is on disk and its file is not; nobody was answered.
+
+    When its sender sends it again it is stored again and looked at anew.
+    """
+
+    study_instance_uid: str
+    sop_instance_uid: str
+    sha256: str
+    again: int
+    kind: Literal["instance_torn"] = "instance_torn"
+
+    @property
+    def study(self) -> str:
+        """Study Instance UID."""
+        return self.study_instance_uid
+
+    @property
+    def key(self) -> str:
+        """One per :class:`InstanceStored`."""
+        return f"{self.kind}:{self.sop_instance_uid}:{self.sha256}:{self.again}"
+
+    @classmethod
+    def of(cls, stored: InstanceStored) -> InstanceTorn:
+        """Say so of what was recorded as stored."""
+        what = stored.instance
+        return cls(stored.study, what.sop_instance_uid, what.sha256, stored.again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -495,6 +530,7 @@ def _later(attempt: int) -> str:
 
 Event: TypeAlias = (
     InstanceStored
+    | InstanceTorn
     | AssociationReleased
     | InstanceListed
     | StudyReady

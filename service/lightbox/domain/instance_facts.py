@@ -28,9 +28,15 @@ class InstanceFacts:
     """Collects the facts; ``stored`` is None until the instance is known to be accepted."""
 
     stored: InstanceStored | None = None
+    torn: set[int] = field(default_factory=set)
     listed: dict[str, tuple[float, InstanceListed]] = field(default_factory=dict)
     ready: list[ReadyUnit] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether its file was lost before its sender was answered, and has not come again."""
+        return self.stored is not None and self.stored.again in self.torn
 
     def newest_listing(self) -> InstanceListed | None:
         """Return the last reason why there is no result, None where it was never listed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -85,16 +85,24 @@ class Writer:
             If they could not be written; the writer is closed then. Also if an event could not
             be read again; that fails nobody else.
         """
+        return self.begin(events)()
+
+    def begin(self, events: Iterable[Event]) -> Callable[[], tuple[Recorded, ...]]:
+        """Begin to append; what is returned waits as :meth:`record` does, and raises as it does."""
         entries = tuple(self._entry(event) for event in events)
         if not entries:
-            return ()
+            return tuple
         request = _Request(entries, Future())
         with self._door:
             if self._closed is not None:
                 raise self._closed
             self._waiting.put(request)
-        rows = request.answer.result()
-        return tuple(self._recorded(e, r) for e, r in zip(entries, rows, strict=True))
+
+        def wait() -> tuple[Recorded, ...]:
+            rows = request.answer.result()
+            return tuple(self._recorded(e, r) for e, r in zip(entries, rows, strict=True))
+
+        return wait
 
     def close(self) -> None:
         """Write what waits, then stop. A writer that failed is closed already."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
@@ -70,6 +70,21 @@ class SqliteLedger:
             If the rows are not on disk. Nothing may be acknowledged then.
         """
         return self._writer.record(events)
+
+    def begin(self, event: Event) -> Callable[[], Recorded]:
+        """Begin to append; what is returned waits until it is on disk, and raises as ``record``.
+
+        Raises
+        ------
+        LedgerError
+            If the writer is closed, or the event could not be read again.
+        """
+        wait = self._writer.begin((event,))
+        return lambda: wait()[0]
+
+    def newest_first(self) -> Iterator[Recorded]:
+        """Yield the rows of the own chain, the newest first."""
+        return self._reader.newest_first(self._chain)
 
     def since(self, positions: Mapping[str, int]) -> tuple[Recorded, ...]:
         """Return all rows after these positions (chain → sequence), chains in time order."""

@@ -88,6 +88,17 @@ class LedgerReader:
         rows = self._all(select(ROWS).where(wanted))
         return tuple(row.event.instance for row in rows if isinstance(row.event, InstanceStored))
 
+    def newest_first(self, chain: str) -> Iterator[Recorded]:
+        """Yield the rows of a chain, the newest first."""
+        before = 2**62
+        while True:
+            wanted = select(ROWS).where(ROWS.c.sequence < before)
+            page = self._query(chain, wanted.order_by(ROWS.c.sequence.desc()).limit(_PAGE))
+            yield from (recorded(chain, row) for row in page)
+            if len(page) < _PAGE:
+                return
+            before = page[-1].sequence
+
     def row(self, chain: str, sequence: int) -> Row | None:
         """Return the row at a place, None where there is none."""
         if chain not in self.chains():

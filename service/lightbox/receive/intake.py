@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import threading
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from lightbox.domain.errors import RefusalReason, RefusedError
-from lightbox.domain.events import InstanceStored
+from lightbox.domain.events import InstanceStored, InstanceTorn, Recorded
 from lightbox.domain.study import Arrival, Instance
 from lightbox.ports import Clock, Ledger
 from lightbox.receive.identify import Head
@@ -48,12 +51,41 @@ class Incoming:
     priority: int = 0
 
 
+SyncOrder: TypeAlias = Literal["together", "in_turn"]
+"""Whether file and row are synced at the same time, or the row second."""
+
+
+class Hands:
+    """Lets one association at a time finish the same bytes under the same UID."""
+
+    def __init__(self) -> None:
+        self._held: set[str] = set()
+        self._free = threading.Condition()
+
+    @contextmanager
+    def on(self, key: str) -> Iterator[None]:
+        """Hold one instance; wait while somebody else does."""
+        with self._free:
+            self._free.wait_for(lambda: key not in self._held)
+            self._held.add(key)
+        try:
+            yield
+        finally:
+            with self._free:
+                self._held.discard(key)
+                self._free.notify_all()
+
+
 @dataclass(frozen=True, slots=True)
 class Shelf:
     """Where instances go.
 
     Attributes
     ----------
+    order : str
+        Whether file and row are synced ``together`` or ``in_turn``.
+    hands : Hands
+        Who is finishing what.
     failed : threading.Event
         Set when the disk lost something: nothing more is taken until a restart, because a second
         sync of what was lost would report success.
@@ -65,6 +97,8 @@ class Shelf:
     clock: Clock
     pool: Pool
     reserve: Reserve
+    order: SyncOrder = "together"
+    hands: Hands = field(default_factory=Hands)
     failed: threading.Event = field(default_factory=threading.Event)
 
     def check_reserve(self) -> None:
@@ -77,6 +111,10 @@ class Shelf:
         """
         if not self.reserve.ok():
             raise out_of_resources("the disk is full up to the reserve", "free some space")
+
+    def syncs(self, mine: InstanceStored, intake: Intake) -> InstanceStored:
+        """Put file and row on the disk, in the order that the site wants; return the row."""
+        return intake.together(mine) if self.order == "together" else intake.in_turn(mine)
 
     def discard(self, blank: Blank) -> None:
         """Remove a file that holds no acknowledged instance."""
@@ -169,13 +207,16 @@ class Intake:
             self._head.end()
             self._check_agreement()
         self.flush()
-        self._sync()
         mine = InstanceStored(self._instance(), self._arrival(received_at))
-        recorded = self._record(mine)
-        if recorded.instance.path == mine.instance.path:
-            self._keep()
-        else:
-            self._settle_duplicate(recorded.instance)
+        with self._shelf.hands.on(mine.key):
+            recorded = self._shelf.syncs(mine, self)
+            while recorded.instance.path != mine.instance.path and self._is_torn(recorded):
+                mine = replace(mine, again=recorded.again + 1)
+                recorded = self.record(mine)
+            if recorded.instance.path == mine.instance.path:
+                self._keep()
+            else:
+                self._settle_duplicate(recorded.instance)
         return recorded
 
     def abandon(self) -> None:
@@ -196,6 +237,52 @@ class Intake:
                 "SOP class or instance UID differ from the command's",
             )
 
+    def in_turn(self, mine: InstanceStored) -> InstanceStored:
+        """Sync the file, then record the row: every row has its file, whatever happens."""
+        self._sync()
+        return self.record(mine)
+
+    def together(self, mine: InstanceStored) -> InstanceStored:
+        """Record the row while the file is synced; return when both have ended.
+
+        A crash may leave a row whose file is torn; the sweep takes it back.
+        """
+        try:
+            wait = self._shelf.ledger.begin(mine)
+        except Exception as error:
+            raise out_of_resources(f"the ledger: {error}", "see the log") from error
+        try:
+            self._sync()
+        except RefusedError:
+            self._take_back(mine, wait)
+            raise
+        return self._recorded(mine, wait)
+
+    def record(self, mine: InstanceStored) -> InstanceStored:
+        """Write the row of a file that is on the disk; return that of the first time."""
+        return self._recorded(mine, partial(_record, self._shelf.ledger, mine))
+
+    def _take_back(self, mine: InstanceStored, wait: Callable[[], Recorded]) -> None:
+        """Say in the ledger that a row which may be there has no file."""
+        try:
+            recorded = wait().event
+            assert isinstance(recorded, InstanceStored)
+            if recorded.instance.path == mine.instance.path:
+                self._shelf.ledger.record(InstanceTorn.of(recorded))
+        except Exception:  # noqa: BLE001  # the sweep at the next start decides
+            self._leave()
+
+    def _is_torn(self, recorded: InstanceStored) -> bool:
+        try:
+            return self._shelf.ledger.find(InstanceTorn.of(recorded).key) is not None
+        except Exception as error:
+            raise out_of_resources(f"the ledger: {error}", "see the log") from error
+
+    def _leave(self) -> None:
+        """Let go of the file and leave it for the next sweep."""
+        self._open = False
+        self._shelf.files.close(self._blank.descriptor)
+
     def _sync(self) -> None:
         try:
             self._shelf.files.sync(self._blank.descriptor)
@@ -204,14 +291,12 @@ class Intake:
                 self._shelf.failed.set()
             raise out_of_resources(str(error), "free some space, or look at the disk") from error
 
-    def _record(self, mine: InstanceStored) -> InstanceStored:
-        ledger = self._shelf.ledger
+    def _recorded(self, mine: InstanceStored, wait: Callable[[], Recorded]) -> InstanceStored:
         try:
-            recorded = ledger.record(mine)[0].event
+            recorded = wait().event
         except Exception as error:
-            if not _surely_unknown(ledger, mine.key):  # the sweep at the next start decides
-                self._open = False
-                self._shelf.files.close(self._blank.descriptor)
+            if not _surely_unknown(self._shelf.ledger, mine.key):
+                self._leave()
             raise out_of_resources(f"the ledger: {error}", "see the log") from error
         assert isinstance(recorded, InstanceStored)
         return recorded
@@ -259,6 +344,10 @@ class Intake:
             association=self._incoming.association,
             priority=self._incoming.priority,
         )
+
+
+def _record(ledger: Ledger, mine: InstanceStored) -> Recorded:
+    return ledger.record(mine)[0]
 
 
 def _surely_unknown(ledger: Ledger, key: str) -> bool:

@@ -1,7 +1,9 @@
 """The door of receive: an instance is acknowledged when file, folder and ledger row are on disk.
 
 A blank of the pool already has its name on the disk, so an instance waits for two syncs only: its
-own bytes, then its ledger row. The row comes second, so every row has its file, whatever happens.
+own bytes and its ledger row, which go on at the same time (or one after the other, ``in_turn``).
+Both have *ended* before its sender is answered. A crash between the two leaves a file without a
+row, which the sweep removes, or a row without its file, which the sweep takes back.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from pathlib import Path
 from lightbox.domain.errors import RefusalReason, RefusedError
 from lightbox.domain.identity import is_uid
 from lightbox.ports import Clock, Ledger
-from lightbox.receive.intake import Incoming, Intake, Shelf, out_of_resources
+from lightbox.receive.intake import Incoming, Intake, Shelf, SyncOrder, out_of_resources
 from lightbox.receive.sweep import sweep
 from lightbox.storage.files import Files
 from lightbox.storage.pool import Pool
@@ -33,6 +35,8 @@ class Store:
         Gives the time of arrival.
     reserve : Reserve
         Says when the disk is too full to take more.
+    order : str
+        Whether file and row are synced ``together`` or ``in_turn``.
 
     Attributes
     ----------
@@ -41,11 +45,18 @@ class Store:
     """
 
     def __init__(
-        self, root: Path, files: Files, ledger: Ledger, clock: Clock, reserve: Reserve
+        self,
+        root: Path,
+        files: Files,
+        ledger: Ledger,
+        clock: Clock,
+        reserve: Reserve,
+        *,
+        order: SyncOrder = "together",
     ) -> None:
         files.make_folder(root)
         self.swept = sweep(root, files, ledger)
-        self._shelf = Shelf(root, files, ledger, clock, Pool(root, files, clock), reserve)
+        self._shelf = Shelf(root, files, ledger, clock, Pool(root, files, clock), reserve, order)
 
     def accept(self, incoming: Incoming) -> Intake:
         """Begin to take an instance.

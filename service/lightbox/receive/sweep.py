@@ -1,7 +1,9 @@
 """After a crash: removes what was never acknowledged, keeps what was.
 
-An acknowledged file is read-only (0400). That mark is not synced, so a file without it is looked
-up in the ledger by its content: the ledger is the truth.
+An acknowledged file is read-only (0400). That mark is not synced, so of each file without it the
+ledger is asked: a file that holds what its row says is kept and synced, whether its sender was
+answered or not; a row whose file does not is taken back (``InstanceTorn``), because its file and
+it are synced at the same time and nobody was answered; a file without a row goes.
 """
 
 from __future__ import annotations
@@ -10,15 +12,16 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from pydicom.filereader import read_file_meta_info
-
-from lightbox.domain.events import InstanceStored
+from lightbox.domain.events import InstanceStored, InstanceTorn
 from lightbox.ports import Ledger
-from lightbox.receive.stored_file import data_set_sha256
+from lightbox.receive.stored_file import holds
 from lightbox.storage import naming
 from lightbox.storage.files import Files
+
+_DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,13 @@ class Swept:
         Files that held nothing acknowledged, empty ones included.
     kept : int
         Files that the ledger knows and whose mark was lost.
+    torn : int
+        Rows that were taken back.
     """
 
     removed: int
     kept: int
+    torn: int = 0
 
 
 def sweep(root: Path, files: Files, ledger: Ledger) -> Swept:
@@ -45,17 +51,45 @@ def sweep(root: Path, files: Files, ledger: Ledger) -> Swept:
     OSError
         If the disk fails.
     LedgerError
-        If the ledger cannot be read: then nothing is removed on a guess.
+        If the ledger cannot be read or written: then nothing is removed on a guess.
     """
-    removed = kept = 0
-    for path in _without_mark(root / naming.INSTANCES):
-        if _is_recorded(path, root, ledger):
+    unmarked = list(_without_mark(root / naming.INSTANCES))
+    rows = _rows_of({path.relative_to(root).as_posix() for path in unmarked}, ledger)
+    removed = kept = torn = 0
+    for path in unmarked:
+        row = rows.get(path.relative_to(root).as_posix())
+        if row is not None and holds(path, row.instance):
+            files.sync_path(path)
             files.seal(path)
             kept += 1
-        else:
-            files.unlink(path)
-            removed += 1
-    return Swept(removed, kept)
+            continue
+        if row is not None:
+            ledger.record(InstanceTorn.of(row))
+            torn += 1
+        files.unlink(path)
+        removed += 1
+    return Swept(removed, kept, torn)
+
+
+def _rows_of(paths: set[str], ledger: Ledger) -> dict[str, InstanceStored]:
+    """Return the rows of these files; looks back to the day before the oldest file's."""
+    found: dict[str, InstanceStored] = {}
+    if not paths:
+        return found
+    since = min(_day_of(path) for path in paths) - _DAY
+    for row in ledger.newest_first():
+        if row.at < since:
+            break
+        if isinstance(row.event, InstanceStored) and row.event.instance.path in paths:
+            found.setdefault(row.event.instance.path, row.event)
+    return found
+
+
+def _day_of(path: str) -> float:
+    try:
+        return datetime.strptime(path.split("/")[-2], "%Y%m%d").replace(tzinfo=UTC).timestamp()
+    except ValueError:  # no folder of ours: every row may be meant
+        return 0.0
 
 
 def _without_mark(instances: Path) -> Iterator[Path]:
@@ -70,21 +104,3 @@ def _without_mark(instances: Path) -> Iterator[Path]:
 def _is_open(entry: os.DirEntry[str]) -> bool:
     mode = entry.stat(follow_symlinks=False).st_mode
     return stat.S_ISREG(mode) and bool(mode & stat.S_IWUSR)
-
-
-def _is_recorded(path: Path, root: Path, ledger: Ledger) -> bool:
-    sha256 = data_set_sha256(path)
-    if sha256 is None:
-        return False
-    sop_instance_uid = _sop_instance_uid(path)
-    row = ledger.find(f"instance_stored:{sop_instance_uid}:{sha256}")
-    if row is None or not isinstance(row.event, InstanceStored):
-        return False
-    return row.event.instance.path == path.relative_to(root).as_posix()
-
-
-def _sop_instance_uid(path: Path) -> str:
-    try:
-        return str(read_file_meta_info(path).get("MediaStorageSOPInstanceUID", ""))
-    except Exception:  # noqa: BLE001  # torn: no row has it
-        return ""

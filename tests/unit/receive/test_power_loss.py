@@ -12,9 +12,10 @@ import raw_peer as raw
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
 from fakes.lossy_files import LossyFiles, PowerLossError
+from lightbox.domain.account import Account
 from lightbox.domain.errors import RefusedError
-from lightbox.domain.events import InstanceStored
-from lightbox.receive.intake import Incoming
+from lightbox.domain.events import InstanceStored, InstanceTorn
+from lightbox.receive.intake import Incoming, SyncOrder
 from lightbox.receive.store import Store
 from lightbox.receive.stored_file import holds
 from lightbox.storage.files import Files
@@ -38,10 +39,13 @@ def put(store: Store, number: int) -> InstanceStored:
         intake.abandon()
 
 
-@settings(max_examples=30, deadline=None)
-@given(operations=st.integers(0, 180), seed=st.integers(0, 2**32))
+ORDERS: tuple[SyncOrder, ...] = ("together", "in_turn")
+
+
+@settings(max_examples=40, deadline=None)
+@given(operations=st.integers(0, 180), seed=st.integers(0, 2**32), order=st.sampled_from(ORDERS))
 def test_what_was_acknowledged_survives_a_power_loss_at_any_operation(
-    operations: int, seed: int
+    operations: int, seed: int, order: SyncOrder
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, clock = Path(folder), FakeClock()
@@ -50,15 +54,40 @@ def test_what_was_acknowledged_survives_a_power_loss_at_any_operation(
         acknowledged: list[InstanceStored] = []
         with (
             suppress(PowerLossError),
-            closing(Store(root, files, ledger, clock, Reserve(root, 0))) as store,
+            closing(Store(root, files, ledger, clock, Reserve(root, 0), order=order)) as store,
             suppress(RefusedError),
         ):
             acknowledged.extend(put(store, number) for number in range(COUNT))
         files.lose(random.Random(seed))
-        again = Store(root, Files(), ledger, clock, Reserve(root, 0))
+        again = Store(root, Files(), ledger, clock, Reserve(root, 0), order=order)
         again.close()
         for event in acknowledged:
             assert holds(root / event.instance.path, event.instance)
+            assert not is_torn(ledger, event)
         rows = [e for e in ledger.events if isinstance(e, InstanceStored)]
-        kept = {root / e.instance.path for e in rows}
+        kept = {root / e.instance.path for e in rows if not is_torn(ledger, e)}
         assert set(root.glob("instances/*/*")) == kept
+        assert order == "together" or len(kept) == len(rows)
+        come_back(root, ledger, clock, order)
+
+
+def is_torn(ledger: FakeLedger, event: InstanceStored) -> bool:
+    return ledger.find(InstanceTorn.of(event).key) is not None
+
+
+def come_back(root: Path, ledger: FakeLedger, clock: FakeClock, order: SyncOrder) -> None:
+    """Let the sender send all of it again, and account for it."""
+    with closing(Store(root, Files(), ledger, clock, Reserve(root, 0), order=order)) as store:
+        for number in range(COUNT):
+            event = put(store, number)
+            assert holds(root / event.instance.path, event.instance)
+            assert not is_torn(ledger, event)
+    account = Account()
+    for row in ledger.rows:
+        account.apply(row)
+    standings = account.instances()
+    assert len(standings) == COUNT
+    assert {each.verdict.owner for each in standings} == {"studies"}
+    paths = {root / each.instance.path for each in standings}
+    assert set(root.glob("instances/*/*")) == paths
+    assert len(account.waiting_instances()) == COUNT

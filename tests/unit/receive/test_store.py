@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
 from lightbox.domain.errors import RefusalReason, RefusedError
 from lightbox.domain.events import Event, InstanceStored, Recorded
-from lightbox.receive.intake import Incoming
+from lightbox.receive.intake import Incoming, SyncOrder
 from lightbox.receive.store import Store
 from lightbox.receive.sweep import Swept
 from lightbox.storage.faults import FaultAt, fail
@@ -36,13 +37,16 @@ class Fixture:
         self.ledger = FakeLedger(self.clock)
         self.store = self.start()
 
-    def start(self, files: Files | None = None, reserve: int = 0) -> Store:
+    def start(
+        self, files: Files | None = None, reserve: int = 0, order: SyncOrder = "together"
+    ) -> Store:
         self.store = Store(
             self.root,
             files or Files(),
             self.ledger,
             self.clock,
             Reserve(self.root.parent, reserve),
+            order=order,
         )
         return self.store
 
@@ -95,7 +99,16 @@ def test_the_file_is_a_dicom_file_around_the_bytes_as_received(it: Fixture) -> N
     assert event.arrival.priority == 1
 
 
-def test_the_row_is_written_after_the_file_is_synced(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("in_turn", ["write", "sync", "record"]),
+        ("together", ["write", "begin", "sync", "recorded"]),
+    ],
+)
+def test_file_and_row_are_both_on_the_disk_before_the_answer(
+    tmp_path: Path, how: SyncOrder, expected: list[str]
+) -> None:
     order: list[str] = []
 
     class Watched(FakeLedger):
@@ -103,18 +116,30 @@ def test_the_row_is_written_after_the_file_is_synced(tmp_path: Path) -> None:
             order.append("record")
             return super().record(*events)
 
+        def begin(self, event: Event) -> Callable[[], Recorded]:
+            order.append("begin")
+            (row,) = FakeLedger.record(self, event)
+
+            def wait() -> Recorded:
+                order.append("recorded")
+                return row
+
+            return wait
+
     class Witness:
         def strike(self, operation: Operation) -> None:
             if operation in (Operation.WRITE, Operation.SYNC, Operation.SYNC_FOLDER):
                 order.append(operation)
 
     clock = FakeClock()
-    store = Store(tmp_path, Files(Witness()), Watched(clock), clock, Reserve(tmp_path, 0))
+    store = Store(
+        tmp_path, Files(Witness()), Watched(clock), clock, Reserve(tmp_path, 0), order=how
+    )
     intake = store.accept(incoming())
     intake.add(memoryview(raw.data_set()))
     intake.finish()
     store.close()
-    assert [each for each in order if each != "sync_folder"] == ["write", "sync", "record"]
+    assert [each for each in order if each != "sync_folder"] == expected
     assert order[0] == "sync_folder"
 
 
@@ -153,14 +178,52 @@ def test_the_same_bytes_again_replace_a_file_that_rotted(it: Fixture) -> None:
 # ---- refusals
 
 
+@pytest.mark.parametrize("order", ["together", "in_turn"])
 @pytest.mark.parametrize("operation", [Operation.WRITE, Operation.SYNC])
-def test_a_full_disk_refuses_one_instance_and_heals(it: Fixture, operation: Operation) -> None:
+def test_a_full_disk_refuses_one_instance_and_heals(
+    it: Fixture, operation: Operation, order: SyncOrder
+) -> None:
     it.store.close()
-    it.start(Files(FaultAt(operation, 1, fail(errno.ENOSPC))))
+    it.start(Files(FaultAt(operation, 1, fail(errno.ENOSPC))), order=order)
     assert it.refusal(raw.data_set()) is RefusalReason.OUT_OF_RESOURCES
     assert it.files() == []
-    assert it.ledger.rows == ()
-    it.put(raw.data_set())
+    taken_back = order == "together" and operation is Operation.SYNC
+    kinds = ["instance_stored", "instance_torn"] if taken_back else []
+    assert [event.kind for event in it.ledger.events] == kinds
+    event = it.put(raw.data_set())
+    assert event.again == int(taken_back)
+    assert it.files() == [it.root / event.instance.path]
+    assert it.put(raw.data_set()) == event
+
+
+def test_what_was_torn_by_a_crash_is_taken_back_and_stored_again_when_it_comes(
+    it: Fixture,
+) -> None:
+    first = it.put(raw.data_set())
+    path = it.root / first.instance.path
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:200])
+    it.store.close()
+    assert it.start().swept == Swept(removed=1, kept=0, torn=1)
+    assert it.files() == []
+    assert it.start().swept == Swept(removed=0, kept=0)
+    again = it.put(raw.data_set())
+    assert (again.again, again.instance.sha256) == (1, first.instance.sha256)
+    assert it.files() == [it.root / again.instance.path]
+
+
+def test_two_that_send_the_same_bytes_at_once_share_one_row_and_one_file(it: Fixture) -> None:
+    stored: list[InstanceStored] = []
+    senders = [
+        threading.Thread(target=lambda: stored.append(it.put(raw.data_set()))) for _ in range(8)
+    ]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(30)
+    assert len(stored) == 8
+    assert set(map(id, it.ledger.rows)) == {id(it.ledger.rows[0])}
+    assert it.files() == [it.root / stored[0].instance.path]
 
 
 def test_after_a_failed_sync_nothing_is_taken_until_a_restart(it: Fixture) -> None:
