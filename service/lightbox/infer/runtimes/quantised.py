@@ -41,11 +41,14 @@ def quantised(weights: bytes, images: Sequence[FloatMap]) -> bytes:
     bytes
         The ONNX file in int8.
     """
-    graph = onnx.load_from_string(weights).graph
+    model = onnx.load_from_string(weights)
+    graph = model.graph
+    for number, node in enumerate(graph.node):
+        node.name = f"node_{number}"  # what is left out is told by name, and a file may have none
     name = graph.input[0].name
     with TemporaryDirectory(prefix="lightbox-int8-") as made, _without_advice():
         source, target = Path(made) / "source.onnx", Path(made) / "int8.onnx"
-        source.write_bytes(weights)
+        source.write_bytes(model.SerializeToString())
         quantize_static(
             source,
             target,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,40 @@ def test_auto_says_why_it_runs_on_the_processor(loaded: LoadedPackage) -> None:
     assert (runtime.device == "cuda") == (runtime.note == "")
     if runtime.device == "cpu":
         assert runtime.note.startswith("CUDA is not used: ")
+
+
+def test_without_a_gpu_auto_gives_the_processors_bits(loaded: LoadedPackage) -> None:
+    auto, cpu = (OnnxRuntime(loaded, device=device, threads=1) for device in ("auto", "cpu"))
+    if auto.device == "cuda":
+        pytest.skip("there is a GPU")
+    image, baseline = some_images(2)
+    asked = (image, baseline, some_regions(), some_coalitions(20))
+
+    assert auto.value(*asked).tobytes() == cpu.value(*asked).tobytes()
+    assert auto.arithmetic == cpu.arithmetic
+    assert auto.arithmetic["device"] == "cpu"
+
+
+def test_memory_is_bounded_by_the_batch_not_by_how_much_is_asked(loaded: LoadedPackage) -> None:
+    runtime = OnnxRuntime(loaded, device="cpu", threads=1, max_batch=8)
+    image, baseline = some_images(2)
+    peaks = {}
+    for count in (8, 4_096):
+        rows = some_coalitions(count)
+        runtime.value(image, baseline, some_regions(), rows)
+        tracemalloc.start()
+        runtime.value(image, baseline, some_regions(), rows)
+        _, peaks[count] = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    pictures = 4_096 * image.nbytes
+    assert peaks[4_096] - peaks[8] < 0.1 * pictures
+
+
+def test_what_decides_the_last_bits_is_said(loaded: LoadedPackage) -> None:
+    said = OnnxRuntime(loaded, device="cpu", threads=1, max_batch=8).arithmetic
+
+    assert said["engine"].startswith("onnxruntime 1.")
+    assert (said["threads"], said["batch"], said["precision"]) == ("1", "8", "fp32")
 
 
 def test_a_demanded_gpu_that_is_not_there_is_refused(loaded: LoadedPackage) -> None:
