@@ -321,7 +321,7 @@ class AuditSettings(Section):
     """Most evaluations of one audit."""
     interactions: bool = False
     """Also find what pairs of regions do together beyond what each does; more evaluations."""
-    chunk: int | Literal["auto"] = "auto"
+    chunk: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Evaluations between two pauses; auto: as many batches as fit ``bound`` on this device."""
     bound: Seconds = Field(default=0.0, ge=0)
     """How long an urgent image may wait for an audit; 0: 0.25 s on a processor, 0.1 s on a GPU."""

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -93,6 +94,20 @@ def is_identical_to_an_undisturbed_run(site: Site, audit: JobStanding) -> bool:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return "identical" in done.stdout
+
+
+def test_images_that_arrived_together_shared_passes(site: Site) -> None:
+    with urllib.request.urlopen(site.web + "/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    images, passes = (
+        float(
+            next(line for line in lines if line.startswith(f"lightbox_batch_size_{what}")).split()[
+                -1
+            ]
+        )
+        for what in ("sum", "count")
+    )
+    assert images > passes > 0
 
 
 def test_the_emergency_is_there_in_time_and_the_audit_goes_on_to_the_same_values(
