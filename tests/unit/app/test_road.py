@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -24,7 +26,10 @@ from lightbox.domain.errors import UnreadableError
 from lightbox.domain.events import (
     Attributed,
     InstanceListed,
+    InstanceTorn,
+    JobFailed,
     JobPlaced,
+    JobRetried,
     NotTaken,
     Recorded,
     StudyUrged,
@@ -157,3 +162,32 @@ def test_of_two_jobs_of_one_unit_the_older_is_not_sent_after_the_newer_was_expla
     for row in ledger.record(a_written(new)):
         road.follow(row, new)
     assert post.taken == [new.job_id]
+
+
+def test_jobs_that_failed_while_an_instance_was_torn_are_tried_again_when_it_comes_again() -> None:
+    first = a_stored(an_instance("1"))
+    job = a_job(first.instance)
+    failed = JobFailed(first.study, job.job_id, ListedReason.UNREADABLE, "its file is cut off")
+    again = replace(first, again=1)
+    ledger, placed = FakeLedger(), list[Job]()
+    ledger.record(first, JobPlaced(job), failed, InstanceTorn.of(first), again)
+
+    class Line(Silent):
+        def again(self, jobs: Sequence[Job]) -> None:
+            placed.extend(jobs)
+
+    class Empty(Silent):
+        def take(self, _: object) -> tuple[()]:
+            return ()
+
+    silent = cast("Any", Silent())
+    road = Road(
+        ledger=ledger, describe=lambda _: {}, assemble=cast("Any", Empty()),
+        place=cast("Any", Line()), sends={}, wants=lambda *_: True, packages={},
+        audits=AuditPolicy(), commitments=silent, unfinished=lambda _: (),
+    )  # fmt: skip
+    for row in ledger.rows:
+        road.follow(row, None)
+    assert [(each.job_id, each.attempt) for each in placed] == [(job.job_id, 2)]
+    (retried,) = [event for event in ledger.events if isinstance(event, JobRetried)]
+    assert "MODALITY" in retried.by

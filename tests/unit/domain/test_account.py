@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 from hypothesis import given, settings
@@ -42,6 +43,7 @@ from lightbox.domain.events import (
     DeliveryRevived,
     Event,
     InstanceListed,
+    InstanceTorn,
     JobFailed,
     JobPlaced,
     JobRetried,
@@ -556,6 +558,21 @@ def test_a_study_is_settled_when_nothing_more_happens_by_itself(events: list[Eve
 )
 def test_a_study_that_waits_for_us_is_open(events: list[Event]) -> None:
     assert is_open(*events)
+
+
+def test_a_torn_instance_is_listed_until_it_comes_again_in_whatever_order_that_is_read() -> None:
+    torn, again = InstanceTorn.of(STORED), replace(STORED, again=1)
+    (listed_now,) = account(STORED, torn).instances()
+    assert listed_now.verdict.disposition is Disposition.LISTED
+    assert listed_now.verdict.reason == ListedReason.TORN
+    assert account(STORED, torn).waiting_instances() == ()
+    assert not is_open(STORED, torn)
+    for order in permutations((STORED, torn, again)):
+        (standing,) = account(*order).instances()
+        assert standing.verdict.disposition is Disposition.IN_PROGRESS
+        assert account(*order).waiting_instances() == (again,)
+    (twice,) = account(STORED, torn, again, InstanceTorn.of(again)).instances()
+    assert twice.verdict.reason == ListedReason.TORN
 
 
 def test_what_is_forgotten_comes_back_with_its_rows_as_if_it_had_never_left() -> None:
