@@ -55,7 +55,7 @@ class Prover:
         with self._lock:
             if self._now.is_running:
                 return
-            self._now = Proving(is_running=True, of=_rows(self._folder), at=self._clock.now())
+            self._now = Proving(is_running=True, of=self.rows(), at=self._clock.now())
             self._began = self._clock.monotonic()
         ours, theirs = _START.Pipe(duplex=False)
         process = _START.Process(
@@ -64,6 +64,14 @@ class Prover:
         process.start()
         theirs.close()
         threading.Thread(target=self._follow, args=(ours,), name="proof", daemon=True).start()
+
+    def rows(self) -> int:
+        """Return how many rows all chains state to have."""
+        reader = LedgerReader(self._folder)
+        try:
+            return sum(reader.stated_head(chain)[0] for chain in reader.chains())
+        finally:
+            reader.close()
 
     def _follow(self, ours: Connection) -> None:
         """Take in what the process says until it has said all or has died."""
@@ -81,14 +89,6 @@ class Prover:
                 self._now = replace(done, proof=said)
             else:
                 self._now = replace(done, trouble=str(said))
-
-
-def _rows(folder: Path) -> int:
-    reader = LedgerReader(folder)
-    try:
-        return sum(reader.stated_head(chain)[0] for chain in reader.chains())
-    finally:
-        reader.close()
 
 
 def _prove(folder: Path, destinations: tuple[str, ...], told: Connection) -> None:
