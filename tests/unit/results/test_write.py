@@ -126,6 +126,22 @@ def test_a_png_of_ours_is_read_by_others() -> None:
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png(picture)))), picture)
 
 
+def test_after_warming_the_first_segmentation_reads_no_table_any_more() -> None:
+    from highdicom import _standard_utils as tables
+
+    warm()
+    kept = (
+        tables.get_sop_class_iod_map,
+        tables.get_iod_module_map,
+        tables.get_module_attribute_map,
+        tables.get_anatomic_region_map,
+    )
+    before = [table.cache_info().misses for table in kept]
+    assert all(before)
+    Segmentation().write(an_explained())
+    assert [table.cache_info().misses for table in kept] == before
+
+
 def test_warming_can_be_done_twice() -> None:
     warm()
     warm()
