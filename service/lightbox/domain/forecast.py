@@ -19,7 +19,6 @@ from lightbox.domain.events import (
     JobFailed,
     JobMoved,
     JobPlaced,
-    JobRetried,
     JobStarted,
     MissExpected,
     NotTaken,
@@ -128,8 +127,6 @@ class Forecast:
                 of.job = moved(of.job, event.urgency, event.deadline, event.rule, event.move)
             case JobStarted():
                 of.started_at = at
-            case JobRetried():
-                of.started_at = 0.0
             case ResultsWritten():
                 self._written(of, event, at)
             case JobFailed():

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import NOON, a_job, a_result, a_uid, an_instance
+from builders import NOON, a_job, a_predicted, a_result, a_stored, a_uid, an_instance
 from lightbox.domain.account import Account
 from lightbox.domain.events import (
+    DeadLettered,
     Delivered,
     DeliveryDelayed,
     Event,
@@ -20,6 +21,7 @@ from lightbox.domain.events import (
     JobPlaced,
     JobStarted,
     MissExpected,
+    NotTaken,
     Recorded,
     ResultsWritten,
 )
@@ -66,9 +68,12 @@ def written(job: Job) -> ResultsWritten:
     return ResultsWritten(job.study_instance_uid, job.job_id, (a_result(job),), "", ("pacs",))
 
 
+def of(job: Job) -> tuple[str, str, str, str]:
+    return job.study_instance_uid, job.job_id, a_result(job).sop_instance_uid, "pacs"
+
+
 def delivered(job: Job) -> Delivered:
-    uid = a_result(job).sop_instance_uid
-    return Delivered(job.study_instance_uid, job.job_id, uid, "pacs", 1)
+    return Delivered(*of(job), 1)
 
 
 def test_the_end_of_a_long_line_is_late_and_its_beginning_is_not() -> None:
@@ -117,13 +122,21 @@ def test_a_result_that_waits_for_its_archive_is_expected_at_the_next_try() -> No
     assert miss.expected_at == retry_at
 
 
-@pytest.mark.parametrize("how", ["delivered", "failed", "superseded"])
+@pytest.mark.parametrize(
+    "how", ["delivered", "not taken", "dead", "nobody gets it", "failed", "superseded"]
+)
 def test_what_is_over_is_expected_no_more(how: str) -> None:
     bench = Bench()
     job = job_of("1")
     bench.tell(NOON, JobPlaced(job))
     if how == "delivered":
         bench.tell(NOON + 1.0, started(job), written(job), delivered(job))
+    elif how == "not taken":
+        bench.tell(NOON + 1.0, started(job), written(job), NotTaken(*of(job), "no SC there"))
+    elif how == "dead":
+        bench.tell(NOON + 1.0, started(job), written(job), DeadLettered(*of(job), 11, "refused"))
+    elif how == "nobody gets it":
+        bench.tell(NOON + 1.0, started(job), replace(written(job), destinations=()))
     elif how == "failed":
         why = ListedReason.FAILED
         bench.tell(NOON + 1.0, JobFailed(job.study_instance_uid, job.job_id, why, ""))
@@ -133,8 +146,36 @@ def test_what_is_over_is_expected_no_more(how: str) -> None:
     assert job.job_id not in bench.forecast.expected(NOON + 2.0)
 
 
+def test_a_model_that_was_never_measured_is_expected_to_take_as_long_as_others() -> None:
+    bench = Bench()
+    new = replace(job_of("1"), model="new")
+    bench.tell(NOON, JobPlaced(new))
+    assert bench.forecast.expected(NOON)[new.job_id] == NOON
+    bench.measure(4.0)
+    assert bench.forecast.expected(NOON)[new.job_id] == NOON + 4.0
+
+
+def test_a_running_job_needs_what_is_left_and_no_more() -> None:
+    bench = Bench()
+    bench.measure(4.0)
+    job = job_of("1")
+    bench.tell(NOON, JobPlaced(job), started(job), a_predicted(job))
+    assert bench.forecast.expected(NOON + 3.0)[job.job_id] == NOON + 4.0
+    assert bench.forecast.expected(NOON + 9.0)[job.job_id] == NOON + 9.0
+
+
+def test_a_result_that_another_destination_still_waits_for_is_not_over() -> None:
+    bench = Bench()
+    job = job_of("1")
+    both = replace(written(job), destinations=("pacs", "second"))
+    bench.tell(NOON, JobPlaced(job), delivered(job), started(job), both)
+    bench.tell(NOON + 1.0, delivered(job))
+    assert job.job_id in bench.forecast.expected(NOON + 2.0)
+
+
 def test_audits_are_not_promised_to_the_second() -> None:
     bench = Bench()
+    bench.tell(NOON, a_stored())
     bench.tell(NOON, JobPlaced(a_job(path=JobPath.AUDIT, urgency=Urgency.AUDIT)))
     assert bench.forecast.expected(NOON) == {}
 
