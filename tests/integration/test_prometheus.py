@@ -151,6 +151,7 @@ class TroubledSite:
         metrics.deadlines.labels("STAT", "missed").inc()
         metrics.deadlines.labels("ROUTINE", "missed").inc()
         metrics.delivery_retries.inc(30)
+        metrics.notifications.labels("ris", "dropped").inc()
         metrics.count_preemption(2.0)
         metrics.count_received("CT1", 0xA700, 0, 0)
         for _ in range(5):

@@ -83,7 +83,9 @@ def pacs_forgets(at: Sandbox) -> Seen:
     for study in (once, never, silent):
         at.send(study.files)
     healed = at.until(lambda: _committed(at, once.uid) and _committed(at, silent.uid))
-    alarmed = at.until(lambda: bool(at.events(DeadLettered, never.uid)))
+    given_up = sum(len(written.results) for written in at.events(ResultsWritten, never.uid))
+    at.until(lambda: len(at.events(DeadLettered, never.uid)) >= given_up)
+    at.until(lambda: _dead_letters(at) >= given_up)  # control reads the ledger, too
     shown = _dead_letters(at)
     lost = len(at.events(CommitmentFailed, once.uid, never.uid))
     again = sum(event.again > 0 for event in at.events(Delivered, once.uid, never.uid, silent.uid))
@@ -91,8 +93,8 @@ def pacs_forgets(at: Sandbox) -> Seen:
     return Seen(
         f"{lost} losses reported, {again} objects stored again; "
         f"{'all' if healed and kept else 'not all'} that it could keep are promised; "
-        f"{shown} objects of the study that it never kept are shown as an alarm",
-        passed=healed and kept and alarmed and shown > 0 and again > 0,
+        f"{shown} of {given_up} objects of the study that it never kept are shown as an alarm",
+        passed=healed and kept and shown >= given_up > 0 and again > 0,
         figures={"losses": lost, "stored_again": again, "alarms": shown},
     )
 
