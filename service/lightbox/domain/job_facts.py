@@ -63,6 +63,7 @@ class JobFacts:
     successors: frozenset[str] = frozenset()
     attempts: dict[tuple[str, str], tuple[float, Attempt]] = field(default_factory=dict)
     commitments: dict[tuple[str, str], bool] = field(default_factory=dict)
+    unkept: dict[tuple[str, str], tuple[float, DeadLettered]] = field(default_factory=dict)
 
     @property
     def failed(self) -> JobFailed | None:
@@ -116,6 +117,10 @@ class JobFacts:
     def attempt(self, event: Attempt, at: float) -> None:
         """Take in an attempt to deliver one of the results."""
         name = (event.sop_instance_uid, event.destination)
+        if isinstance(event, DeadLettered) and event.again:
+            known = self.unkept.get(name)
+            if known is None or known[1].again < event.again:
+                self.unkept[name] = (at, event)
         newest = self.attempts.get(name)
         if newest is None:
             self.attempts[name] = (at, event)
@@ -154,7 +159,18 @@ class JobFacts:
                     DeliveryState.PENDING,
                     is_committed=self.commitments.get(name),
                 )
-                yield _delivery(pending, *tried) if tried else pending
+                found = _delivery(pending, *tried) if tried else pending
+                yield self._with_alarm(found, name)
+
+    def _with_alarm(self, found: DeliveryStanding, name: tuple[str, str]) -> DeliveryStanding:
+        """Add that it was given up as "stored but not committed", until it is stored again."""
+        given_up = self.unkept.get(name)
+        if given_up is None or found.is_committed or found.state is not DeliveryState.DELIVERED:
+            return found
+        stored = self.attempts[name][1]
+        if isinstance(stored, Delivered) and stored.again >= given_up[1].again:
+            return found
+        return replace(found, given_up=given_up[1].reason, given_up_at=given_up[0])
 
     def standing(self, job: Job, destinations: Iterable[str]) -> JobStanding:
         """Return the job as it stands, given who is to get its results."""

@@ -97,6 +97,10 @@ class DeliveryStanding:
         Why the newest attempt failed, or the note of the one that succeeded.
     is_committed : bool or None
         Whether the destination has promised to keep it; None where it was not asked.
+    given_up : str
+        Why a result that is stored is an alarm all the same: it was not promised, again and again.
+    given_up_at : float
+        When; 0 where it was not.
     """
 
     job: Job
@@ -108,6 +112,8 @@ class DeliveryStanding:
     retry_at: float = 0.0
     reason: str = ""
     is_committed: bool | None = None
+    given_up: str = ""
+    given_up_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,18 +150,18 @@ def _result(study: str, result: Result) -> Values:
 def _dead_letters(standing: StudyStanding) -> Iterator[Values]:
     for job in standing.jobs:
         for each in job.deliveries:
-            if each.state is DeliveryState.DEAD_LETTER:
+            if each.state is DeliveryState.DEAD_LETTER or each.given_up:
                 body: dict[str, Json] = {
                     "kind": each.result.kind,
                     "model": job.job.model,
-                    "reason": each.reason,
+                    "reason": each.given_up or each.reason,
                     "attempt": each.attempt,
                 }
                 yield {
                     "sop_instance_uid": each.result.sop_instance_uid,
                     "destination": each.destination,
                     "study": standing.study_instance_uid,
-                    "at": each.at,
+                    "at": each.given_up_at or each.at,
                     "body": _text(body),
                 }
 

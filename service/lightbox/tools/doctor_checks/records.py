@@ -81,7 +81,8 @@ def dead_letters(settings: Settings, folder: Path) -> Iterator[Finding]:
         account = read_model.account_of(read_model.undelivered())
     for study in account.studies():
         for delivery in (each for job in study.jobs for each in job.deliveries):
-            counts[delivery.state][f"{delivery.destination}: {delivery.reason}"] += 1
+            state = DeliveryState.DEAD_LETTER if delivery.given_up else delivery.state
+            counts[state][f"{delivery.destination}: {delivery.given_up or delivery.reason}"] += 1
             due += [delivery.retry_at] if delivery.state is DeliveryState.DELAYED else []
     given_up = counts[DeliveryState.DEAD_LETTER]
     delayed = counts[DeliveryState.DELAYED]
