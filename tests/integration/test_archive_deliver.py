@@ -12,11 +12,16 @@ from pydicom import dcmread
 
 from builders import a_result_file
 from contracts.destination import DestinationContract, Node
+from fakes.ledger import FakeLedger
+from lightbox.app.clock import SystemClock
 from lightbox.deliver.association import Association, Peer
 from lightbox.deliver.cstore import CStore
+from lightbox.deliver.send import Send
 from lightbox.deliver.status import DIMSE, Action, DestinationError, of_status
 from lightbox.deliver.transcode import IMPLICIT
+from lightbox.domain.events import Recorded
 from lightbox.domain.result import ResultKind
+from lightbox.domain.urgency import Urgency
 from lightbox.settings import DestinationSettings
 from lightbox.tools.archive import Archive, Do, Reply
 from lightbox.tools.orthanc import free_port
@@ -87,6 +92,43 @@ def test_one_association_carries_all_results(node: ArchiveNode, tmp_path: Path) 
     for n in range(5):
         node.destination.send(a_result_file(tmp_path, str(n)))
     assert node.archive.associations == 1
+
+
+def test_an_association_is_reused_released_when_idle_and_opened_again(tmp_path: Path) -> None:
+    told = threading.Condition()
+    delivered: list[Recorded] = []
+
+    def tell(row: Recorded) -> None:
+        with told:
+            delivered.append(row)
+            told.notify_all()
+
+    with Archive(tmp_path / "archive") as archive:
+        settings = DestinationSettings(
+            name="pacs", ae_title=archive.ae_title, port=archive.dicom_port, idle=0.2
+        )
+        destination = CStore(settings, "LIGHTBOX", tmp_path)
+        send = Send(destination, FakeLedger(), settings, SystemClock(), tell)
+        send.start()
+
+        def deliver(*names: str) -> None:
+            before = len(delivered)
+            for name in names:
+                send.take("job", "study", a_result_file(tmp_path, name), Urgency.ROUTINE)
+            with told:
+                assert told.wait_for(lambda: len(delivered) == before + len(names), 10.0)
+
+        deliver("1", "2", "3")
+        assert archive.associations == 1
+        nap = threading.Event()
+        for _ in range(200):
+            if not archive.open_associations:
+                break
+            nap.wait(0.05)
+        assert archive.open_associations == 0
+        deliver("4")
+        assert archive.associations == 2
+        send.close(5.0)
 
 
 ANSWERS = sorted({status for first, last, _ in DIMSE for status in (first, last)} | {0xEEEE})

@@ -270,7 +270,7 @@ class Web(HTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout: float | None = 5.0
+    timeout = 5.0  # type: ignore[mutable-override]  # a handler's class attribute is a default
 
     def setup(self) -> None:
         super().setup()

@@ -124,6 +124,11 @@ class Archive:
             self._server.ae.shutdown()
             self._server = None
 
+    @property
+    def open_associations(self) -> int:
+        """How many associations peers hold now."""
+        return len(self._server.active_associations) if self._server else 0
+
     def script(self, *replies: Reply) -> None:
         """Answer the next instances like this, then again with success."""
         for reply in replies:
