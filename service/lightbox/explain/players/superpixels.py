@@ -91,12 +91,13 @@ def _clustered(image: FloatMap, start: LabelMap, compactness: float) -> LabelMap
     side = np.sqrt(start.size / n)
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     features = np.concatenate([image, compactness / side * np.stack([y, x])])
-    places = np.stack([y, x])
+    # A region stays around the cell that it grew from, which gives it its name.
+    middles = _means(np.stack([y, x]), start, np.bincount(start.ravel()))
     labels = start
     reach = int(np.ceil(side))
     for _ in range(_ROUNDS):
         count = np.maximum(np.bincount(labels.ravel(), minlength=n), 1)
-        centres, middles = _means(features, labels, count), _means(places, labels, count)
+        centres = _means(features, labels, count)
         nearest = np.full(start.shape, np.inf)
         found = labels.copy()
         for player in range(n):

@@ -58,6 +58,15 @@ def test_superpixels_follow_the_image_better_than_the_grid_does() -> None:
     assert spread_within(found) < 0.7 * spread_within(grid_regions(SQUARE, (4, 4)))
 
 
+def test_a_region_stays_around_the_cell_that_it_is_named_after() -> None:
+    labels = superpixel_regions(a_head(), SQUARE, (4, 4))
+    for player in range(16):
+        row, column = divmod(player, 4)
+        y, x = (place.mean() / 24 for place in np.nonzero(labels == player))
+        assert abs(y - row - 0.5) < 1
+        assert abs(x - column - 0.5) < 1
+
+
 def test_the_same_image_gives_the_same_regions() -> None:
     assert np.array_equal(
         superpixel_regions(a_head(), SQUARE, (4, 4)), superpixel_regions(a_head(), SQUARE, (4, 4))
