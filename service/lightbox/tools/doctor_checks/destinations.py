@@ -113,6 +113,7 @@ def _classes(given: DestinationSettings, settings: Settings) -> dict[str, UID]:
         "seg": (made.segmentation, codes.SEGMENTATION),
         "sr": (made.structured_report, report[made.sr_class]),
         "pm": (made.parametric_map, codes.PARAMETRIC_MAP),
+        "ko": (True, codes.KEY_OBJECT_SELECTION),
     }
     return {kind: uid for kind, (on, uid) in every.items() if on and kind in given.kinds}
 
