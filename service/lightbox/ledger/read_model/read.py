@@ -236,7 +236,7 @@ class ReadModel:
 
 def _conditions(wanted: Search) -> list[ColumnElement[bool]]:
     table = STUDIES.c
-    found = [table.delivered + table.listed + table.in_progress > 0]
+    found = [table.received_at > 0.0]  # a transaction of storage commitment has no instance
     if wanted.text.strip():
         found.append(table.words.contains(wanted.text.strip().lower(), autoescape=True))
     if wanted.state:
@@ -250,7 +250,7 @@ def _conditions(wanted: Search) -> list[ColumnElement[bool]]:
 
 
 def _fits(row: Values, wanted: Search) -> bool:
-    if not any(row[name] for name in _DISPOSITIONS):
+    if not row["received_at"]:
         return False
     if wanted.text.strip().lower() not in str(row["words"]):
         return False

@@ -25,7 +25,7 @@ from sqlalchemy.pool import QueuePool
 FILE = "read_model.db"
 """In the folder of the chains; not named as a chain is, so nobody takes it for one."""
 
-SCHEMA = 2
+SCHEMA = 3
 """Another number, another version of Lightbox or other destinations: the file is made anew."""
 
 _BUSY_SECONDS = 10.0
@@ -51,11 +51,14 @@ STUDIES = Table(
     Column("needs_person", Boolean, nullable=False),
     Column("is_live", Boolean, nullable=False),
     Column("words", String, nullable=False),
-    Index("studies_time", "received_at"),
     Index("studies_state", "state", "received_at"),
     Index("studies_urgency", "urgency", "received_at"),
     Index("studies_met", "met", "received_at"),
-    Index("studies_words", "received_at", "words", "study"),
+    # All that a search asks, so that one which finds nothing reads this and not the table.
+    Index(
+        "studies_search",
+        *("received_at", "words", "study", "state", "urgency", "met", "deadline"),
+    ),
     Index("studies_judged", "received_at", "urgency", "met", "deadline"),
 )
 for _flag in ("needs_person", "is_live"):
