@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lightbox.domain.errors import ExplanationError, ModelPackageError, UnreadableError
+from lightbox.domain.model_package import ModelPackage
 from lightbox.infer.confidence import probabilities
 from lightbox.infer.decode import DecodePool
 from lightbox.infer.decode_wire import FramesRequest
@@ -104,7 +105,8 @@ def _graph(loaded: LoadedPackage) -> Iterator[CheckLine]:
     names = ", ".join(finding.name for finding in package.findings)
     yield CheckLine("shapes", passed=True, answer=f"image {shape}; {network.classes}: {names}")
     try:
-        cam = cam_graph(loaded.weights, thing, package.explanation.target_layer)
+        spec = package.explanation
+        cam = cam_graph(loaded.weights, thing, spec.target_layer, spec.layer_layout, spec.method)
     except ModelPackageError as error:
         yield CheckLine("target layer", passed=False, answer=str(error))
         return
@@ -112,6 +114,16 @@ def _graph(loaded: LoadedPackage) -> Iterator[CheckLine]:
     cells = f"{cam.cells[0]} x {cam.cells[1]} cells"
     answer = f"{cam.target_layer} ({chosen}), {cells}, {cam.way}"
     yield CheckLine("target layer", passed=True, answer=answer)
+    yield CheckLine("fast map", passed=True, answer=_measured(package))
+
+
+def _measured(package: ModelPackage) -> str:
+    """Say which map is sent, and what the choice rests on."""
+    chosen = package.explanation.method
+    for each in package.explanation.measured:
+        if each.method == chosen:
+            return f"{chosen}, merit {each.merit:.2f} on {each.images} images"
+    return f"{chosen}, by habit: lightbox models check DIR --measure --write measures it"
 
 
 def _behaviour(

@@ -62,6 +62,7 @@ def test_a_right_package_passes_every_question(folder: Path, pool: DecodePool) -
     answers = {line.question: line.answer for line in lines}
     assert answers["shapes"] == "image 1 x 16 x 16; 3: normal, pneumonia, tumour"
     assert answers["target layer"] == "features (found), 8 x 8 cells, closed form"
+    assert answers["fast map"].startswith("grad_cam, by habit: ")
     assert "sample one.dcm" in answers
 
 
