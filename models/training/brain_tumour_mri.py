@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,10 +52,19 @@ class Images:
     files: tuple[str, ...]
 
 
+def rows_of(data: Path, split: str) -> list[dict[str, str]]:
+    """Return the rows of ``labels.csv`` of one split."""
+    with (data / "labels.csv").open() as stream:
+        return [row for row in csv.DictReader(stream) if row["split"] == split]
+
+
 def load(data: Path, split: str) -> Images:
     """Read one split through the product's own preprocessing."""
-    with (data / "labels.csv").open() as stream:
-        rows = [row for row in csv.DictReader(stream) if row["split"] == split]
+    return read(data, rows_of(data, split))
+
+
+def read(data: Path, rows: Sequence[dict[str, str]]) -> Images:
+    """Read the images of these rows."""
     images, masks = [], []
     for row in rows:
         pixels = np.asarray(Image.open(data / row["file"]).convert("L"), dtype=np.float32)

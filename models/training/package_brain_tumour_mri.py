@@ -1,45 +1,61 @@
 """Make the package ``models/brain_tumour_mri`` out of trained weights, and measure its card.
 
-    python models/training/package_brain_tumour_mri.py DATA RUN/weights.pt [--audits 45]
+    python models/training/package_brain_tumour_mri.py DATA RUN/weights.pt
+        [--audits 24] [--images 36] [--control CONTROL/weights.pt] [--card-only]
 
-Exports the network, fits the temperature, writes ``model.toml``, ``samples/`` and
-``expected.json``, then runs the product itself (decoding apart) over the validation patients and
-writes every figure of ``CARD.md``. With ``--card-only`` the weights stay and only the card is
-measured again.
+Exports the network, fits the temperature, writes ``model.toml``, ``background.npz``, ``samples/``
+and ``expected.json``, then runs the product itself (decoding apart) over the validation patients
+and writes every figure of ``CARD.md``. With ``--card-only`` the weights stay and only manifest and
+card are measured again. CONTROL is a run of ``brain_tumour_mri.py --permute``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from rich.progress import track
 
-from brain_tumour_mri import CLASSES, PREPROCESSING, Images, load, probabilities
+from brain_tumour_mri import (
+    CLASSES,
+    PREPROCESSING,
+    Images,
+    load,
+    probabilities,
+    read,
+    rows_of,
+)
 from dicom_samples import write_samples
-from lightbox.app.catalogue import methods
-from lightbox.app.clock import SystemClock
 from lightbox.domain.frame import Frame
-from lightbox.domain.model_package import Explanation
-from lightbox.domain.prediction import FrameRef, Prediction
-from lightbox.explain.attribute import Attribute
-from lightbox.explain.audit import AuditPlan, finished
-from lightbox.explain.baselines.choice import baseline_of
-from lightbox.explain.subject import Subject
+from lightbox.domain.prediction import FrameRef
 from lightbox.infer.decode import DecodePool
 from lightbox.infer.decode_wire import FramesRequest
 from lightbox.infer.packages import LoadedPackage, digest
 from lightbox.infer.packages import load as load_package
-from lightbox.infer.preprocess import geometry_for
+from lightbox.infer.preprocess import background_bytes, geometry_for
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.settings import AuditSettings
+from lightbox.tools.map_measures import Onboarding, Sample
+from lightbox.tools.model_check import write_measured
+from map_figures import (
+    NAMES,
+    SPACING_MM,
+    Audited,
+    audits,
+    exported,
+    onboarding,
+    overlaps,
+    prediction_of,
+    spread,
+    untaught,
+)
 from measures import (
     Localisation,
     calibration_error,
@@ -48,57 +64,45 @@ from measures import (
     f2,
     fitted_temperature,
     kappa,
-    localisation,
     softmax,
 )
 from network import GatedResNet
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "brain_tumour_mri"
-SPACING_MM = 0.98  # of the 256 px copies: 0.49 mm at 512 px, Cheng et al. 2015
-REACH = 8
+BACKGROUNDS = 24
+AUDIT_FIGURES = (
+    "v_full", "v_empty", "agreement", "agreement_top", "agreement_occlusion", "agreement_baseline",
+    "deletion", "insertion", "deletion_fast_map", "insertion_fast_map", "sensitivity_n",
+    "stability", "stability_adversarial",
+)  # fmt: skip
 
 
-def export(weights: Path, target: Path) -> GatedResNet:
-    """Write the network as ONNX (opset 18, any batch)."""
-    net = GatedResNet(len(CLASSES))
-    net.load_state_dict(torch.load(weights, weights_only=True))
-    net.eval()
-    for parameter in net.parameters():
-        parameter.requires_grad_(False)
-    height, width = PREPROCESSING.size
-    torch.onnx.export(
-        net,
-        (torch.zeros(2, 1, height, width),),
-        str(target),
-        dynamo=True,
-        input_names=["image"],
-        output_names=["logits"],
-        opset_version=18,
-        external_data=False,
-        verbose=False,
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
-    )
-    return net
-
-
-def frames_of(data: Path, images: Images) -> Iterator[tuple[Frame, np.ndarray[Any, Any]]]:
-    """Yield (frame, mask in source pixels) of each image, as the product would decode it."""
+def samples_of(data: Path, images: Images) -> list[Sample]:
+    """Return each image with its mask in source pixels, as the product would decode it."""
+    found = []
     for tensor, file in zip(images.images, images.files, strict=True):
         picture = np.asarray(Image.open(data / file).convert("L"))
-        mask = np.asarray(
-            Image.open(data / file.replace("images", "masks").replace(".jpg", ".png"))
+        drawn = data / file.replace("images", "masks").replace(".jpg", ".png")
+        frame = Frame(
+            FrameRef(file),
+            tensor.numpy()[None],
+            picture,
+            geometry_for(PREPROCESSING, picture.shape),
+            (SPACING_MM, SPACING_MM),
         )
-        yield (
-            Frame(
-                FrameRef(file),
-                tensor.numpy()[None],
-                picture,
-                geometry_for(PREPROCESSING, picture.shape),
-                (SPACING_MM, SPACING_MM),
-            ),
-            mask > 0,
-        )
+        found.append(Sample(frame, np.asarray(Image.open(drawn)) > 0))
+    return found
+
+
+def background_of(data: Path) -> bytes:
+    """Return ``background.npz``: training images, one of a patient, spread over all of them."""
+    firsts = {row["group"]: row for row in reversed(rows_of(data, "train"))}
+    names = sorted(firsts)
+    chosen = [names[i] for i in np.linspace(0, len(names) - 1, BACKGROUNDS).astype(int)]
+    images = read(data, [firsts[name] for name in chosen])
+    unit = images.images[:, 0].numpy() * PREPROCESSING.std[0] + PREPROCESSING.mean[0]
+    return background_bytes(unit, images.masks[:, 0].numpy() > 0)
 
 
 def classified(logits: np.ndarray[Any, Any], images: Images) -> dict[str, object]:
@@ -121,96 +125,14 @@ def classified(logits: np.ndarray[Any, Any], images: Images) -> dict[str, object
     }
 
 
-def prediction_of(loaded: LoadedPackage, frame: Frame, logits: np.ndarray[Any, Any]) -> Prediction:
-    """Build the prediction that the product would make from these logits."""
-    package = loaded.package
-    scores = softmax(logits[None].astype(np.float64), package.calibration.temperature)[0]
-    target = int(scores.argmax())
-    names = [finding.name for finding in package.findings]
-    return Prediction(
-        package.name,
-        package.version,
-        package.sha256,
-        names[target],
-        float(scores[target]),
-        dict(zip(names, map(float, scores), strict=True)),
-        target,
-        frame.ref,
-    )
-
-
-def maps(
-    loaded: LoadedPackage, data: Path, images: Images, audits: int
-) -> tuple[dict[str, Localisation], dict[str, float]]:
-    """Localise fast map and audit against the masks; also the audit's own figures."""
-    package, runtime = loaded.package, OnnxRuntime(loaded)
-    attribute = Attribute(methods(), AuditSettings(), SystemClock())
-    chosen = set(np.linspace(0, len(images.files) - 1, audits).astype(int).tolist())
-    fast, slow, centre, masks, audited = [], [], [], [], []
-    empty, full, agreement = [], [], []
-    pairs = enumerate(frames_of(data, images))
-    for number, (frame, mask) in track(pairs, "maps", total=len(images.files)):
-        output = runtime.predict(frame.tensor)
-        subject = Subject(package, frame, prediction_of(loaded, frame, output.logits[0]))
-        cam = attribute.fast(subject, output)
-        fast.append(cam.source_map.astype(np.float64))
-        masks.append(mask)
-        middle = np.zeros(mask.shape)
-        middle[mask.shape[0] // 2, mask.shape[1] // 2] = 1.0
-        centre.append(middle)
-        if number not in chosen:
-            continue
-        chunks = attribute.audit(subject, runtime, cam, AuditPlan("shapley_exact", 512))
-        audit = finished(chunks)
-        slow.append(audit.source_map.astype(np.float64))
-        audited.append(mask)
-        empty.append(audit.v_empty)
-        full.append(audit.v_full)
-        agreement.append(audit.quality.get("agreement", float("nan")))
-
-    def located(values: list[np.ndarray[Any, Any]], of: list[np.ndarray[Any, Any]]) -> Localisation:
-        return localisation(values, of, reach=REACH, spacing_mm=SPACING_MM)
-
-    rng = np.random.default_rng(0)
-    noise = [rng.random(mask.shape) for mask in masks]
-    found = {
-        "Grad-CAM": located(fast, masks),
-        "Grad-CAM, the audited images": located(
-            [m for n, m in enumerate(fast) if n in chosen], audited
-        ),
-        "Shapley values, 12 regions": located(slow, audited),
-        "image centre (a guess)": located(centre, masks),
-        "random map": located(noise, masks),
-    }
-    figures = {
-        "audits": float(len(slow)),
-        "v_empty": float(np.median(empty)),
-        "v_full": float(np.median(full)),
-        "agreement": float(np.nanmedian(agreement)),
-    }
-    return found, figures
-
-
-def evidence_left(net: GatedResNet, images: Images, temperature: float) -> dict[str, float]:
-    """Median probability of the predicted class that each baseline leaves behind."""
-    left = {}
-    logits = probabilities(net, images.images).numpy()
-    target = logits.argmax(1)
-    for name, cells in (("mean", 1), ("blur", 3), ("blur", 6), ("blur", 12)):
-        spec = Explanation(baseline=name, baseline_cells=cells)
-        gone = np.stack([baseline_of(spec, image.numpy()[None]) for image in images.images])
-        after = softmax(probabilities(net, torch.from_numpy(gone)).numpy(), temperature)
-        key = name if name == "mean" else f"{name}, {cells} cells"
-        left[key] = float(np.median(after[np.arange(len(target)), target]))
-    return left
-
-
-def write_manifest(target: Path, sha256: str, temperature: float, figures: dict[str, Any]) -> None:
+def write_manifest(
+    target: Path, digests: dict[str, str], temperature: float, figures: dict[str, Any]
+) -> None:
     """Fill ``model.toml`` from its template."""
     text = Template((HERE / "brain_tumour_mri.toml").read_text())
     target.write_text(
         text.substitute(
-            sha256=sha256,
+            **digests,
             temperature=f"{temperature:.2f}",
             balanced_accuracy=f"{figures['balanced_accuracy']:.4f}",
             ece=f"{figures['ece']:.4f}",
@@ -227,7 +149,8 @@ def write_expected(folder: Path, loaded: LoadedPackage, names: list[str]) -> Non
             path = str((folder / "samples" / name).resolve())
             request = FramesRequest(path, name, loaded.package.preprocessing)
             frame = next(iter(pool.frames(request)))
-            prediction = prediction_of(loaded, frame, runtime.predict(frame.tensor).logits[0])
+            logits = runtime.predict(frame.tensor).logits
+            prediction = prediction_of(loaded, Sample(frame), logits)
             samples[name] = {
                 "finding": prediction.finding,
                 "scores": {key: round(value, 5) for key, value in prediction.scores.items()},
@@ -237,60 +160,147 @@ def write_expected(folder: Path, loaded: LoadedPackage, names: list[str]) -> Non
     )
 
 
-def card(figures: dict[str, Any], found: dict[str, Localisation], audit: dict[str, float],
-         left: dict[str, float], loaded: LoadedPackage) -> str:  # fmt: skip
-    """Fill ``CARD.md`` from its template."""
-    rows = "\n".join(
+def line(name: str, at: Localisation) -> str:
+    """Return one row of the table of places."""
+    return (
         f"| {name} | {at.hit:.2f} | {at.near:.2f} | {at.mass:.3f} | {at.times_chance:.1f} "
-        f"| {at.distance_mm:.0f} |".replace("nan", "-")
-        for name, at in found.items()
+        f"| {at.distance_mm:.0f} |"
+    ).replace("nan", "-")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything that the card says."""
+
+    figures: dict[str, Any]
+    places: dict[str, Localisation]
+    onboarding: Onboarding
+    audited: Audited
+    untaught: dict[str, float] | None
+
+
+def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
+    """Fill ``CARD.md`` from its template."""
+    figures, measured, audit = found.figures, found.onboarding, found.audited
+    places = [line(name, at) for name, at in found.places.items()]
+    places.insert(
+        1,
+        line(
+            f"{figures['regions']} regions: Shapley values, {audit.figures['audits']} images",
+            audit.row,
+        ),
     )
-    recalls = "\n".join(f"| {name} | {value:.3f} |" for name, value in figures["recall"].items())
-    table = "\n".join(
+    places.insert(1, line(f"the fast map, the same {audit.figures['audits']} images", audit.fast))
+    faithful = [
+        f"| {NAMES.get(each.method, each.method)} | {each.insertion:+.3f} | {each.deletion:+.3f} "
+        f"| {' / '.join(f'{stage:.2f}' for stage in measured.randomisation[each.method])} "
+        f"| {'not measured' if found.untaught is None else f'{found.untaught[each.method]:.2f}'} "
+        f"| {each.merit:.3f} | {'unfit' if each.unfit else 'fit'} |"
+        for each in sorted(measured.maps, key=lambda each: -each.merit)
+    ]
+    recalls = [f"| {name} | {value:.3f} |" for name, value in figures["recall"].items()]
+    table = [
         f"| **{name}** | " + " | ".join(map(str, row)) + " |"
         for name, row in zip(CLASSES, figures["confusion"], strict=True)
-    )
-    baselines = "\n".join(f"| {name} | {value:.2f} |" for name, value in left.items())
-    text = Template((HERE / "brain_tumour_mri_card.md").read_text())
+    ]
+    left = sorted(measured.baselines.items(), key=lambda item: item[1])
     scalars = {k: f"{v:.3f}" if isinstance(v, float) else str(v) for k, v in figures.items()}
-    audits = {f"audit_{key}": f"{value:.2f}" for key, value in audit.items()}
-    audits["audit_audits"] = str(int(audit["audits"]))
+    audits = {
+        f"audit_{name}": f"{audit.figures.get(name, float('nan')):.2f}".replace("nan", "-")
+        for name in AUDIT_FIGURES
+    }
+    audits["audit_audits"] = str(int(audit.figures["audits"]))
+    audits["audit_evaluations"] = f"{audit.figures['evaluations']:.0f}"
+    text = Template((HERE / "brain_tumour_mri_card.md").read_text())
     return text.substitute(
-        **scalars, **audits, localisation=rows, recalls=recalls, table=table, baselines=baselines,
-        version=loaded.package.version, sha256=loaded.package.sha256,
+        scalars,
+        **audits,
+        audit_tolerance=f"{100 * limits.tolerance:g}",
+        audit_most=limits.max_evaluations,
+        measured_images=measured.maps[0].images,
+        default=NAMES[loaded.package.explanation.method],
+        localisation="\n".join(places),
+        faithfulness="\n".join(faithful),
+        recalls="\n".join(recalls),
+        table="\n".join(table),
+        baselines="\n".join(f"| {kind} | {share:.2f} |" for kind, share in left),
+        version=loaded.package.version,
+        sha256=loaded.package.sha256,
         temperature=f"{loaded.package.calibration.temperature:.2f}",
         megabytes=f"{len(loaded.weights) / 1e6:.1f}",
-    )  # fmt: skip
+    )
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--images", type=int, default=36, help="for deletion and randomisation")
+    parser.add_argument("--audits", type=int, default=24)
+    parser.add_argument("--tolerance", type=float, default=0.01, help="of the audits")
+    parser.add_argument("--most", type=int, default=20_000, help="evaluations of an audit")
+    parser.add_argument("--control", type=Path, help="weights of a run with --permute")
+    parser.add_argument("--card-only", action="store_true")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Run all of it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("--audits", type=int, default=45)
-    parser.add_argument("--card-only", action="store_true")
-    given = parser.parse_args()
+    given = arguments()
     images = load(given.data, "val")
     PACKAGE.mkdir(exist_ok=True)
-    onnx = PACKAGE / "weights.onnx"
-    if given.card_only:
-        net = GatedResNet(len(CLASSES))
-        net.load_state_dict(torch.load(given.weights, weights_only=True))
-    else:
-        net = export(given.weights, onnx)
+    onnx, background = PACKAGE / "weights.onnx", PACKAGE / "background.npz"
+    net = network_of(given.weights)
+    if not given.card_only:
+        exported(net, PREPROCESSING.size, onnx)
+    if not background.is_file() or not given.card_only:
+        background.write_bytes(background_of(given.data))
     logits = probabilities(net, images.images).numpy().astype(np.float64)
     temperature = round(fitted_temperature(logits, images.labels.numpy()), 2)
     figures = classified(logits, images)
-    write_manifest(PACKAGE / "model.toml", digest(onnx.read_bytes()), temperature, figures)
+    digests = {
+        "sha256": digest(onnx.read_bytes()),
+        "background_sha256": digest(background.read_bytes()),
+    }
+    write_manifest(PACKAGE / "model.toml", digests, temperature, figures)
     loaded = load_package(PACKAGE)
     if not given.card_only:
         names = [name for name, _ in write_samples(given.data, PACKAGE / "samples")]
         write_expected(PACKAGE, loaded, names)
-    left = evidence_left(net, images, temperature)
-    found, audit = maps(loaded, given.data, images, given.audits)
-    (PACKAGE / "CARD.md").write_text(card(figures, found, audit, left, loaded))
+    samples = samples_of(given.data, images)
+    few = spread(samples, images.groups, given.images)
+    measured = onboarding(loaded, few)
+    write_measured(PACKAGE, measured)
+    loaded = load_package(PACKAGE)
+    rows, columns = loaded.package.explanation.grid
+    figures["regions"] = rows * columns
+    limits = AuditSettings(tolerance=given.tolerance, max_evaluations=given.most)
+    found = Found(
+        figures,
+        overlaps(loaded, net, samples),
+        measured,
+        audits(loaded, spread(samples, images.groups, given.audits), limits),
+        None if given.control is None else taught_by_rote(loaded, given.control, few),
+    )
+    (PACKAGE / "CARD.md").write_text(card(found, loaded, limits))
     print((PACKAGE / "CARD.md").read_text())
+
+
+def network_of(weights: Path) -> GatedResNet:
+    """Load a trained network."""
+    net = GatedResNet(len(CLASSES))
+    net.load_state_dict(torch.load(weights, weights_only=True))
+    net.eval()
+    return net
+
+
+def taught_by_rote(loaded: LoadedPackage, control: Path, samples: list[Sample]) -> dict[str, float]:
+    """Compare the maps with those of the control."""
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "control.onnx"
+        exported(network_of(control), PREPROCESSING.size, target)
+        return untaught(loaded, target.read_bytes(), samples)
 
 
 if __name__ == "__main__":
