@@ -22,6 +22,7 @@ from lightbox.results.wording import moment, source_line
 HEADLINE = "Not analysed"
 _MEANING = "No result will come. Nothing can be concluded from that."
 _SERIES_NUMBER = 9003
+_SAID_OF_IT = frozenset({"is", "has", "was", "shows", "cannot", "does", "holds", "names", "needs"})
 
 
 def note(refusal: Refusal) -> bytes:
@@ -37,7 +38,7 @@ def note(refusal: Refusal) -> bytes:
     if stated != (instance.study_instance_uid, instance.sop_instance_uid):
         raise ResultError("note", "the header of its source cannot be read", "see the ledger")
     source = read_source(header, instance, 1)
-    reason = refusal.reason[:1].upper() + refusal.reason[1:]
+    reason = _sentence(refusal.reason)
     dataset = Dataset()
     dataset.SOPClassUID = codes.SECONDARY_CAPTURE
     dataset.Modality = "OT"
@@ -61,6 +62,13 @@ def note(refusal: Refusal) -> bytes:
     )
     put_pixels(dataset, card(HEADLINE, _MEANING, rows))
     return provenance.to_file(dataset)
+
+
+def _sentence(reason: str) -> str:
+    """Write a reason as a sentence; those of our errors are mostly said of the image."""
+    if reason.partition(" ")[0] in _SAID_OF_IT:
+        return f"The image {reason}"
+    return reason[:1].upper() + reason[1:]
 
 
 def _name(refusal: Refusal, source: Source) -> provenance.Name:

@@ -37,6 +37,11 @@ def test_it_says_that_nothing_was_analysed_and_why() -> None:
     assert "DerivationCodeSequence" not in made, "it is no visual explanation"
 
 
+def test_a_reason_that_is_said_of_the_image_becomes_a_sentence() -> None:
+    made = pydicom.dcmread(io.BytesIO(note(a_refusal("shows nothing: all its pixels are equal"))))
+    assert "Not analysed: The image shows nothing: all its pixels are equal." in made.ImageComments
+
+
 def test_it_belongs_to_the_study_and_is_recognised_as_ours() -> None:
     header = a_header()
     made = pydicom.dcmread(io.BytesIO(note(a_refusal())))
