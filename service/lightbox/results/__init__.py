@@ -6,6 +6,7 @@ Writes: Secondary Capture (a person sees), Segmentation (a viewer overlays), Str
 Refuses: an object that the validator finds wrong (``ResultError``); a kind that does not apply
 is not made. A study is never refused for a header.
 Start here: ``write.py``; then ``header/`` (whose object), ``provenance.py`` (who made it),
-``picture/`` (what a person sees).
+``picture/`` (what a person sees), ``replacing/`` (what an object takes the place of), ``note.py``
+(not analysed: why).
 Standard: PS3.3 A.8, A.35, A.51, A.75; PS3.16 TID 1500, CID 217; each writer cites its own.
 """
