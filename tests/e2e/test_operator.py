@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +58,11 @@ def study_of(file: Path) -> str:
     return str(pydicom.dcmread(file, stop_before_pixels=True).StudyInstanceUID)
 
 
-def copy_of(file: Path, path: Path) -> Path:
-    """Write the same image as a study of its own."""
+def copy_of(file: Path, path: Path, noise: int = 0) -> Path:
+    """Write the same image as a study of its own; with noise no audit of it is known."""
     image = pydicom.dcmread(file)
+    if noise:
+        image.PixelData = (image.pixel_array ^ noise).tobytes()
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         setattr(image, keyword, generate_uid())
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
@@ -217,6 +221,24 @@ def test_a_stop_outlives_a_restart_and_its_end_lets_all_go_on(site: Site) -> Non
     site.until(lambda a: a.study(uid).turnaround is not None)
     proof = site.prove()
     assert proof.ok, proof.problems
+
+
+@pytest.mark.slow
+def test_the_stop_switch_works_while_the_ledger_of_control_cannot_be_written(site: Site) -> None:
+    file = copy_of(SAMPLES[5], site.folder / "other.dcm", noise=1)
+    assert site.send(file).returncode == 0
+    uid = study_of(file)
+    site.until(lambda a: a.study(uid).audit.state is AuditState.RUNNING, 200)
+    done = acted(site).count(("stop", "all"))
+    with closing(sqlite3.connect(site.data / "ledger" / "control.sqlite")) as lock:
+        lock.execute("BEGIN EXCLUSIVE")
+        assert lightbox(site, "stop").returncode == 0
+        stays(site, 4.0)
+        assert acted(site).count(("stop", "all")) == done
+        lock.rollback()
+    site.until(lambda _: acted(site).count(("stop", "all")) == done + 1)
+    assert lightbox(site, "resume").returncode == 0
+    site.until(lambda a: a.study(uid).audit.state is AuditState.DONE, 200)
 
 
 def test_without_a_service_a_retry_is_refused_in_one_line_and_stop_works(site: Site) -> None:
