@@ -86,6 +86,7 @@ class BusyConsole:
     """
 
     folder: Path
+    names: tuple[str, ...] = ("pacs", RADIOLOGY)
     asked: list[Request] = field(default_factory=list)
     stopped: tuple[Flag, ...] = ()
     proving: Proving = field(default_factory=Proving)
@@ -99,7 +100,7 @@ class BusyConsole:
     def __post_init__(self) -> None:
         self.clock = FakeClock(NOON)
         self._ledger = SqliteLedger(self.folder / "ledger", "control", self.clock)
-        expected = Expectations(("pacs", RADIOLOGY))
+        expected = Expectations(self.names)
         self._read_model = ReadModel(self.folder / "ledger", expected)
         self._last_words = LastWords()
         self._loaded = read(None, {"LIGHTBOX__DICOM__PORT": "4711"})

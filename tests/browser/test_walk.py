@@ -131,3 +131,22 @@ def test_a_stop_is_seen_on_every_page_and_ends_by_a_click(site: Site, page: Page
     page.follow("link", "Models")
     page.follow("button", "Resume brain_tumour_mri")
     page.until("!document.body.innerText.includes('is stopped by')")
+
+
+def test_a_first_start_makes_a_token_and_prints_the_way_in(
+    tmp_path: Path, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIGHTBOX__WEB__TOKEN", "auto")
+    site = Site(tmp_path, Archive(tmp_path / "archive"))
+    site.config.write_text(site.config.read_text().replace("port = 0", "port = 104"))
+    site.start()
+    try:
+        assert site.service.web_url.startswith(site.web + "/login?once=")
+        page.goto(site.web + "/studies")
+        assert "/login" in page.url
+        page.goto(site.service.web_url)
+        assert "What needs you" in page.text()
+        token = (site.data / "console-token").read_text().strip()
+        assert token not in site.log.read_text()
+    finally:
+        assert site.service.stop() == 0

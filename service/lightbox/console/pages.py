@@ -19,7 +19,7 @@ from lightbox.domain.urgency import Urgency
 from lightbox.explain.measures import METRICS
 
 _LONGEST_SEARCH = 64
-_MOST_ROWS = 200
+_MOST_ROWS = 100
 _MOST_LATE = 5
 
 
