@@ -66,6 +66,11 @@ def test_a_network_with_certificates_for_all_has_no_weakness(tmp_path: Path) -> 
             "destinations.web",
             "not encrypted",
         ),
+        (
+            {"webhooks": [{"name": "ris", "url": f"http://{OPEN}/told", "secret": "x" * 32}]},
+            "webhooks.ris",
+            "not encrypted",
+        ),
     ],
 )
 def test_each_weak_setting_has_its_line(

@@ -9,7 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lightbox.settings import DestinationSettings, Dicom, Limits, Loaded, Web
+from lightbox.settings import (
+    DestinationSettings,
+    Dicom,
+    Limits,
+    Loaded,
+    Web,
+    WebhookSettings,
+)
 from lightbox.tools.doctor_checks.addresses import is_here, is_loopback, resolved
 from lightbox.tools.doctor_checks.finding import Finding, note, wrong
 from lightbox.tools.doctor_checks.machine import OTHERS, user
@@ -29,6 +36,8 @@ def weak_settings(loaded: Loaded) -> Iterator[Finding]:
     yield from _web(settings.web)
     for given in settings.destinations:
         yield from _destination(given)
+    for hook in settings.webhooks:
+        yield from _webhook(hook)
     if settings.logging.uids == "plain":
         yield wrong(
             "logging.uids",
@@ -144,6 +153,17 @@ def _destination(given: DestinationSettings) -> Iterator[Finding]:
             yield wrong(f"{name}.{what}", f"{file} {_open_to_others(file)}", f"chmod 600 {file}")
 
 
+def _webhook(given: WebhookSettings) -> Iterator[Finding]:
+    name, address = f"webhooks.{given.name}", urlsplit(given.url)
+    if address.scheme == "http" and not _stays_here(address.hostname or ""):
+        what = "findings and UIDs" if given.patient_data else "what happens here"
+        yield wrong(name, f"{given.url} is not encrypted: {what} can be read", "use https://")
+    kind, _, where = given.secret.get_secret_value().partition(":")
+    file = Path(where)
+    if kind == "file" and _seen(file) and file.stat().st_mode & OTHERS:
+        yield wrong(f"{name}.secret", f"{file} {_open_to_others(file)}", f"chmod 600 {file}")
+
+
 def _stays_here(host: str) -> bool:
     return any(map(is_here, resolved(host)))
 
@@ -171,6 +191,12 @@ def _data_dir(root: Path) -> Iterator[Finding]:
 def _secrets(loaded: Loaded) -> list[str]:
     """Name the keys whose secrets stand in the file itself."""
     plain = [key for key in _SECRETS if loaded.sources.get(key) == loaded.file]
+    if loaded.sources.get("webhooks") == loaded.file:
+        plain.extend(
+            f"webhooks.{hook.name}.secret"
+            for hook in loaded.settings.webhooks
+            if not hook.secret.get_secret_value().startswith(("file:", "env:"))
+        )
     if loaded.sources.get("destinations") != loaded.file:
         return plain
     for given in loaded.settings.destinations:
