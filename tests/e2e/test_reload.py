@@ -242,7 +242,8 @@ def copy_of(file: Path, folder: Path) -> Path:
 @pytest.mark.slow
 def test_an_audit_of_the_same_image_is_taken_and_makes_new_objects(site: Site) -> None:
     first = study_of(SAMPLES[3])
-    edit(site, lambda text: text.replace("modalities = []", 'modalities = ["MR"]'))
+    audits = 'modalities = ["MR"]\nmax_evaluations = 300'
+    edit(site, lambda text: text.replace("modalities = []", audits))
     assert lightbox(site, "config", "reload").returncode == 0
     if not has_results(SAMPLES[3])(site.until(lambda _: True)):
         assert site.send(SAMPLES[3]).returncode == 0

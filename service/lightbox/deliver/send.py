@@ -140,20 +140,16 @@ class Send:
     def hand_over(self) -> tuple[Parcel, ...]:
         """Return what has not arrived, for another outbox to ``resume``; ``close`` comes before.
 
-        What was given up only because nobody answered is among it: it may go out elsewhere.
+        With the tries that it had, due at once: the other way may be the right one. What was given
+        up only because nobody answered is among it.
         """
-        now, monotonic = self._clock.now(), self._clock.monotonic()
         leader = self._leader
         with self._changed:
             left = [
                 leader if leader is not None and each.result == leader.result else each
                 for each in self._outbox.all()
             ]
-        waiting = (
-            replace(each, retry_at=now + each.retry_at - monotonic if each.retry_at else 0.0)
-            for each in left
-        )
-        return (*waiting, *(replace(each, retry_at=0.0) for each in self._unreached))
+        return tuple(replace(each, retry_at=0.0) for each in (*left, *self._unreached))
 
     def deliver_due(self) -> float | None:
         """Deliver all that is due now; return the monotonic time of the next thing to do."""

@@ -1,0 +1,102 @@
+"""Destinations change while results wait for them; none of these is lost or sent twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from builders import a_job, a_result, an_instance
+from fakes.clock import FakeClock
+from fakes.destination import FakeDestination
+from fakes.ledger import FakeLedger
+from lightbox.app.reload.deliveries import Deliveries
+from lightbox.deliver.send import Send
+from lightbox.domain.events import Delivered, NotTaken
+from lightbox.domain.urgency import Urgency
+from lightbox.settings import DestinationSettings
+
+OLD = DestinationSettings(name="pacs", ae_title="PACS", port=104)
+NEW = DestinationSettings(name="pacs", ae_title="PACS", port=11112)
+OTHER = DestinationSettings(name="other", ae_title="OTHER", port=104)
+JOB = a_job(an_instance("1"))
+RESULT = a_result(JOB)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(1000):
+        if holds():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not happen")
+
+
+class Bench:
+    """Deliveries to fakes, one for each address."""
+
+    def __init__(self, *given: DestinationSettings) -> None:
+        self.ledger = FakeLedger()
+        self.fakes: dict[int, FakeDestination] = {}
+        self.deliveries = Deliveries(given, self._make, self.ledger)
+
+    def _make(self, given: DestinationSettings) -> Send:
+        fake = self.fakes[given.port] = FakeDestination()
+        return Send(fake, self.ledger, given, FakeClock())
+
+    def waits(self) -> None:
+        """Queue a result; nothing is started, so it waits."""
+        send = self.deliveries.sends["pacs"]
+        send.take(JOB.job_id, JOB.study_instance_uid, RESULT, Urgency.ROUTINE)
+
+
+def test_what_waits_for_an_address_that_was_wrong_goes_to_the_right_one_once() -> None:
+    bench = Bench(OLD)
+    bench.waits()
+    bench.deliveries.renew((NEW,))()
+    until(lambda: bench.fakes[11112].stored == [RESULT.sop_instance_uid])
+    assert bench.fakes[104].stored == []
+    bench.deliveries.close(5.0)
+
+
+def test_what_waits_for_its_next_try_goes_the_new_way_at_once_and_keeps_its_tries() -> None:
+    bench = Bench(OLD)
+    bench.fakes[104].down = True
+    bench.waits()
+    bench.deliveries.sends["pacs"].deliver_due()
+    bench.deliveries.renew((NEW,))()
+    until(lambda: bench.fakes[11112].stored == [RESULT.sop_instance_uid])
+    until(lambda: bool(delivered(bench)))
+    assert [event.attempt for event in delivered(bench)] == [2]
+    bench.deliveries.close(5.0)
+
+
+def delivered(bench: Bench) -> list[Delivered]:
+    return [event for event in bench.ledger.events if isinstance(event, Delivered)]
+
+
+def test_what_waits_for_a_destination_that_is_gone_is_settled_with_the_reason() -> None:
+    bench = Bench(OLD)
+    bench.waits()
+    bench.deliveries.renew(())()
+    until(lambda: bool(bench.ledger.events))
+    (event,) = bench.ledger.events
+    assert isinstance(event, NotTaken)
+    assert (event.destination, event.sop_instance_uid) == ("pacs", RESULT.sop_instance_uid)
+    assert "no destination of this name" in event.reason
+    assert bench.deliveries.sends == {}
+
+
+def test_an_outbox_whose_destination_did_not_change_is_left_alone() -> None:
+    bench = Bench(OLD)
+    before = bench.deliveries.sends["pacs"]
+    bench.deliveries.renew((OLD, OTHER))()
+    assert bench.deliveries.sends["pacs"] is before
+    assert set(bench.deliveries.sends) == {"pacs", "other"}
+    bench.deliveries.close(5.0)
+
+
+def test_nothing_changes_before_all_could_be_made() -> None:
+    bench = Bench(OLD)
+    before = dict(bench.deliveries.sends)
+    bench.deliveries.renew((NEW, OTHER))
+    assert bench.deliveries.sends == before
