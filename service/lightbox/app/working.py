@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ from lightbox.infer.runtimes.eased import EasedRuntime, Engine
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.infer.sharing import Passes
 from lightbox.ledger.sqlite_ledger import SqliteLedger
-from lightbox.ports import Handler, Step
+from lightbox.ports import Clock, Handler, Step
 from lightbox.results import write
 from lightbox.results.header.header_bytes import header_of
 from lightbox.schedule.gate import Gate, Waited
@@ -58,6 +59,7 @@ from lightbox.storage.folder import FolderStorage
 
 _DRAIN = 6.0
 _LOOK_AT_SWITCH = 0.25
+_TELL_EVERY = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -74,9 +76,7 @@ def work(settings: Settings) -> None:
     write.warm()
     off_peak = OffPeak(settings.audit.window, clock)
     brake = Brake(ledger, at.root, clock, partial(notices.say, "deferred"), off_peak)
-    gate = Gate(
-        settings.audit.min_share, clock, partial(_tell_wait, tell), partial(_tell_use, tell)
-    )
+    gate = Gate(settings.audit.min_share, clock, partial(_tell_wait, tell), _Use(tell, clock).add)
     decode = DecodePool(2, settings.dicom.limits)
     known = KnownAudits(FolderStorage(at.values, Files()), at.values, clock)
     backgrounds = {
@@ -156,9 +156,30 @@ def _tell_pass(tell: Callable[..., None], model: str, images: int) -> None:
     tell(batch=images, model=model)
 
 
-def _tell_use(tell: Callable[..., None], urgency: Urgency, seconds: float) -> None:
-    path = JobPath.AUDIT if urgency is Urgency.AUDIT else JobPath.FAST
-    tell(held=seconds, path=path)
+class _Use:
+    """Adds up how long each path had the device, and tells it about once a second.
+
+    More often would wake control, and cost audits with short chunks a part of the processor.
+    """
+
+    def __init__(self, tell: Callable[..., None], clock: Clock) -> None:
+        self._tell = tell
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._told_at = clock.monotonic()
+        self._held: dict[JobPath, float] = {}
+
+    def add(self, urgency: Urgency, seconds: float) -> None:
+        """Take in one turn."""
+        path = JobPath.AUDIT if urgency is Urgency.AUDIT else JobPath.FAST
+        with self._lock:
+            self._held[path] = self._held.get(path, 0.0) + seconds
+            if self._clock.monotonic() - self._told_at < _TELL_EVERY:
+                return
+            held, self._held = self._held, {}
+            self._told_at = self._clock.monotonic()
+        for each, total in held.items():
+            self._tell(held=total, path=each)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from fakes.clock import FakeClock
 from lightbox.app.clock import SystemClock
 from lightbox.app.layout import Layout
 from lightbox.app.notices import Notices, condition_of
-from lightbox.app.working import _Place, _warm
+from lightbox.app.working import _Place, _Use, _warm
 from lightbox.domain.errors import OutOfServiceError
+from lightbox.domain.urgency import Urgency
 from lightbox.infer.packages import MANIFEST, WEIGHTS, digest
 from lightbox.settings import Settings
 from lightbox.storage.files import Files
@@ -93,3 +95,17 @@ def test_what_the_site_says_of_chunk_and_bound_counts(tmp_path: Path) -> None:
     place = warmed(tmp_path, chunk=48, bound="100ms")
     assert place.chunks == {"small": 48}
     assert condition_of(tmp_path / "data").bounds == {"small": 0.1}
+
+
+def test_the_use_of_the_device_is_told_about_once_a_second_and_none_of_it_is_lost() -> None:
+    clock, told = FakeClock(), []
+    use = _Use(lambda **said: told.append(said), clock)
+    for _ in range(30):
+        clock.advance(0.1)
+        use.add(Urgency.AUDIT, 0.08)
+    use.add(Urgency.STAT, 0.02)
+    clock.advance(1.0)
+    use.add(Urgency.ROUTINE, 0.03)
+    assert sum(said["held"] for said in told if said["path"] == "audit") == pytest.approx(2.4)
+    assert sum(said["held"] for said in told if said["path"] == "fast") == pytest.approx(0.05)
+    assert len(told) <= 6
