@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lightbox.receive.wire.tls import tls_context
+from lightbox.receive.wire.tls import Certificates, tls_context
 from lightbox.settings import Tls
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "certificates.sh"
@@ -86,6 +86,23 @@ def test_keys_are_for_their_owner_and_the_authority_stays_when_one_is_renewed(fo
     assert (folder / "ca.pem").read_bytes() == authority
     assert (folder / "cert.pem").read_bytes() != before
     assert {path.stat().st_mode & 0o777 for path in folder.glob("*key.pem")} == {0o600}
+
+
+def test_renewed_files_are_in_force_for_the_next_connection_and_broken_ones_are_not(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(folder, mine)
+    names = {name: str(mine / f"{name}.pem") for name in ("key", "ca")}
+    certificates = Certificates(Tls(certificate=str(mine / "cert.pem"), **names))
+    first = certificates.context()
+    assert certificates.context() is first
+    assert make(str(mine), "localhost").returncode == 0
+    second = certificates.context()
+    assert second is not first
+    (mine / "key.pem").write_text("no key at all")
+    assert certificates.context() is second
+    assert "the old certificates stay in force" in caplog.text
 
 
 @pytest.mark.parametrize("arguments", [[], ["folder"], ["folder", "host", "../CT1"]])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from lightbox.receive.observation import Observation
 from lightbox.receive.store import Store
 from lightbox.receive.wire.association import Association, Surroundings
 from lightbox.receive.wire.pdu import Wire
-from lightbox.receive.wire.tls import tls_context
+from lightbox.receive.wire.tls import Certificates
 from lightbox.settings import Dicom
 
 _BACKLOG = 512
@@ -101,14 +100,14 @@ class Listener:
         ConfigurationError
             If a port cannot be had, or a certificate cannot be used.
         """
-        context = tls_context(self._settings.tls) if self._settings.tls.certificate else None
+        secure = Certificates(self._settings.tls) if self._settings.tls.certificate else None
         settings = self._settings
-        guarded = settings.accept_calling or settings.insecure or context is None
+        guarded = settings.accept_calling or settings.insecure or secure is None
         in_clear = (settings.host if guarded else _LOOPBACK, settings.port)
         self._port = self._listen("dicom.port", in_clear, None)
-        if context is not None:
+        if secure is not None:
             over_tls = (settings.host, settings.tls.port)
-            self._listen("dicom.tls.port", over_tls, context)
+            self._listen("dicom.tls.port", over_tls, secure)
 
     def drain(self, seconds: float) -> None:
         """Stop accepting; finish and answer the instances in hand; end all associations.
@@ -133,7 +132,7 @@ class Listener:
         for thread in running.values():
             thread.join(max(deadline - time.monotonic(), 0))
 
-    def _listen(self, key: str, address: tuple[str, int], context: ssl.SSLContext | None) -> int:
+    def _listen(self, key: str, address: tuple[str, int], secure: Certificates | None) -> int:
         listening = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -143,13 +142,13 @@ class Listener:
             raise _cannot_bind(f"{key} {address[1]}", address[0], error) from error
         listening.listen(_BACKLOG)
         thread = threading.Thread(
-            target=self._accept, args=(listening, context), name=key, daemon=True
+            target=self._accept, args=(listening, secure), name=key, daemon=True
         )
         self._listening.append((listening, thread))
         thread.start()
         return int(listening.getsockname()[1])
 
-    def _accept(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+    def _accept(self, listening: socket.socket, secure: Certificates | None) -> None:
         threading.stack_size(_STACK)
         while not self._stopping.is_set():
             try:
@@ -164,11 +163,12 @@ class Listener:
                 connection.close()
                 continue
             try:
-                self._begin(connection, str(address[0]), context)
+                self._begin(connection, str(address[0]), secure)
             except (OSError, RuntimeError):  # it is gone already, or no thread can be had
                 connection.close()
 
-    def _begin(self, connection: socket.socket, peer: str, context: ssl.SSLContext | None) -> None:
+    def _begin(self, connection: socket.socket, peer: str, secure: Certificates | None) -> None:
+        context = secure.context() if secure is not None else None
         wire = Wire(connection, self._settings.limits.pdu_time)
         association = Association(wire, peer, context, self._shared)
         thread = threading.Thread(target=self._run, args=(association,), daemon=True)

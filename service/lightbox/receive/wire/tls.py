@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from pathlib import Path
 
 from lightbox.domain.errors import ConfigurationError
 from lightbox.settings import Tls
+
+_log = logging.getLogger(__name__)
 
 _AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
 
@@ -37,6 +40,52 @@ def tls_context(settings: Tls) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise _unusable("dicom.tls.ca", settings.ca, str(error)) from error
     return context
+
+
+class Certificates:
+    """The context of new connections: files that were renewed are read again, without a restart.
+
+    What cannot be used is said once, and the old ones stay in force.
+
+    Parameters
+    ----------
+    settings : Tls
+        Names the files.
+
+    Raises
+    ------
+    ConfigurationError
+        If they cannot be used at the start.
+    """
+
+    def __init__(self, settings: Tls) -> None:
+        self._settings = settings
+        self._stamp = self._look()
+        self._context = tls_context(settings)
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for one more connection. Called from one thread at a time."""
+        stamp = self._look()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._context = tls_context(self._settings)
+                _log.info("dicom.tls: certificates were renewed and are in force")
+            except ConfigurationError as error:
+                _log.warning("dicom.tls: %s; the old certificates stay in force", error)
+        return self._context
+
+    def _look(self) -> tuple[tuple[int, int, int], ...]:
+        given = self._settings
+        return tuple(_stamp(path) for path in (given.certificate, given.key, given.ca) if path)
+
+
+def _stamp(path: str) -> tuple[int, int, int]:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _must_exist(key: str, path: str) -> None:
