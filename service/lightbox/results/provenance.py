@@ -15,7 +15,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from lightbox.domain.explained import Explained
-from lightbox.domain.identity import derived_uid
+from lightbox.domain.identity import Uid, derived_uid
 from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
@@ -83,7 +83,7 @@ def name_of(explained: Explained, source: Source, kind: ResultKind) -> Name:
     )
 
 
-def picture_series(job: Job, method: str, source: Source, *, apart: bool) -> str:
+def picture_series(job: Job, method: str, source: Source, *, apart: bool) -> Uid:
     """Return the series of the pictures of one source series; contradicting audits stand apart."""
     shared = (source.text("BodyPartExamined"), source.text("Laterality"))
     return derived_uid(
