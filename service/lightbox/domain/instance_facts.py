@@ -28,7 +28,7 @@ class InstanceFacts:
     """Collects the facts; ``stored`` is None until the instance is known to be accepted."""
 
     stored: InstanceStored | None = None
-    torn: set[int] = field(default_factory=set)
+    torn: frozenset[int] = frozenset()
     listed: dict[str, tuple[float, InstanceListed]] = field(default_factory=dict)
     ready: list[ReadyUnit] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)

@@ -6,9 +6,10 @@ same state. An attempt at delivery outweighs another by its number, a success ou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from types import MappingProxyType
+from typing import TypeVar, assert_never, cast
 
 from lightbox.domain.commitment import CommitmentFailed, Committed
 from lightbox.domain.events import (
@@ -43,6 +44,16 @@ Progress = (
 Attempt = Delivered | DeliveryDelayed | DeadLettered | DeliveryRevived | NotTaken
 
 
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+_NOTHING: Mapping[object, object] = MappingProxyType({})
+
+
+def nothing() -> Mapping[_K, _V]:
+    """Return the one empty mapping: most jobs never need another, and many wait in memory."""
+    return cast("Mapping[_K, _V]", _NOTHING)
+
+
 @dataclass(slots=True)
 class JobFacts:
     """Collects the events of one job; ``job`` is None until it is known to be placed.
@@ -57,13 +68,13 @@ class JobFacts:
     attributed: Attributed | None = None
     written: ResultsWritten | None = None
     written_at: float = 0.0
-    failures: dict[int, tuple[float, JobFailed]] = field(default_factory=dict)
+    failures: Mapping[int, tuple[float, JobFailed]] = field(default_factory=nothing)
     move: JobMoved | None = None
     expected: dict[float, float] = field(default_factory=dict)
     successors: frozenset[str] = frozenset()
-    attempts: dict[tuple[str, str], tuple[float, Attempt]] = field(default_factory=dict)
-    commitments: dict[tuple[str, str], bool] = field(default_factory=dict)
-    unkept: dict[tuple[str, str], tuple[float, DeadLettered]] = field(default_factory=dict)
+    attempts: Mapping[tuple[str, str], tuple[float, Attempt]] = field(default_factory=nothing)
+    commitments: Mapping[tuple[str, str], bool] = field(default_factory=nothing)
+    unkept: Mapping[tuple[str, str], tuple[float, DeadLettered]] = field(default_factory=nothing)
 
     @property
     def failed(self) -> JobFailed | None:
@@ -102,7 +113,7 @@ class JobFacts:
             case ResultsWritten():
                 self.written, self.written_at = event, at
             case JobFailed():
-                self.failures.setdefault(event.attempt, (at, event))
+                self.failures = {event.attempt: (at, event), **self.failures}
                 self.current = max(self.current, event.attempt)
             case JobRetried():
                 self.current = max(self.current, event.attempt)
@@ -120,27 +131,28 @@ class JobFacts:
         if isinstance(event, DeadLettered) and event.again:
             known = self.unkept.get(name)
             if known is None or known[1].again < event.again:
-                self.unkept[name] = (at, event)
+                self.unkept = {**self.unkept, name: (at, event)}
         newest = self.attempts.get(name)
         if newest is None:
-            self.attempts[name] = (at, event)
+            self.attempts = {**self.attempts, name: (at, event)}
             return
         if isinstance(event, Delivered) and isinstance(newest[1], Delivered):
             at = min(at, newest[0])  # the deadline is judged by when it was stored first
             event = max(event, newest[1], key=_weight)
         elif _weight(event) <= _weight(newest[1]):
             return
-        self.attempts[name] = (at, event)
+        self.attempts = {**self.attempts, name: (at, event)}
 
     def ask(self, sop_instance_uid: str, destination: str) -> None:
         """Take in that a destination is asked to commit to one of the results."""
-        self.commitments.setdefault((sop_instance_uid, destination), False)
+        self.commitments = {(sop_instance_uid, destination): False, **self.commitments}
 
     def commitment(self, event: Committed | CommitmentFailed) -> None:
         """Take in an answer; a promise outweighs every other."""
         name = (event.sop_instance_uid, event.destination)
         given = isinstance(event, Committed)
-        self.commitments[name] = given or self.commitments.get(name, False)
+        said = given or self.commitments.get(name, False)
+        self.commitments = {**self.commitments, name: said}
 
     def deliveries(self, destinations: Iterable[str]) -> Iterator[DeliveryStanding]:
         """Yield how each result stands at each of these destinations, where it is meant for them."""

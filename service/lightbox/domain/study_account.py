@@ -126,7 +126,7 @@ class StudyAccount:
             case InstanceStored():
                 self._store(event)
             case InstanceTorn():
-                self._instances[event.sop_instance_uid, event.sha256].torn.add(event.again)
+                self._instances[event.sop_instance_uid, event.sha256].torn |= {event.again}
             case InstanceListed():
                 facts = self._instances[event.sop_instance_uid, event.sha256]
                 facts.listed[event.reason] = (recorded.at, event)
