@@ -88,7 +88,7 @@ def overlaps(
             maps[name].append(geometry.attribution_to_source(cells))
         plain.append(geometry.attribution_to_source(plain_gradient(net, tensor)))
     rng = np.random.default_rng(0)
-    shapes = [sample.frame.picture.shape for sample in samples]
+    shapes = [sample.frame.geometry.source_shape for sample in samples]
     centre = [np.zeros(shape) for shape in shapes]
     for each in centre:
         each[each.shape[0] // 2, each.shape[1] // 2] = 1.0
@@ -196,7 +196,7 @@ def exported(net: GatedResNet, size: tuple[int, int], target: Path) -> None:
     """Write a network as ONNX (opset 18, any batch)."""
     net.eval()
     for parameter in net.parameters():
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad_(False)
     torch.onnx.export(
         net,
         (torch.zeros(2, 1, *size),),

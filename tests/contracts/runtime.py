@@ -80,6 +80,9 @@ class RuntimeContract:
         other = runtime.layers(images, tuple(int(1 - min(winner, 1)) for winner in winners))
 
         assert asked.targets == tuple(winners)
+        assert winning.gradient is not None
+        assert asked.gradient is not None
+        assert other.gradient is not None
         np.testing.assert_array_equal(winning.gradient, asked.gradient)
         assert not np.array_equal(winning.gradient, other.gradient)
 

@@ -107,8 +107,9 @@ def _show_measured(found: Onboarding) -> None:
             for each in sorted(found.maps, key=lambda each: -each.merit)
         ],
     )
-    left = [(kind, f"{share:.2f}") for kind, share in found.baselines.items()]
-    show_table(("Baseline", "Evidence left of 1"), sorted(left, key=lambda row: row[1]))
+    left = sorted(found.baselines.items(), key=lambda item: item[1])
+    rows = [(kind, f"{share:.2f}") for kind, share in left]
+    show_table(("Baseline", "Evidence left of 1"), rows)
 
 
 def _folder(given: str, root: Path) -> Path:

@@ -129,7 +129,8 @@ class Robustness:
             for copies in self._parts(changed_copies(self._tensor, best, number)):
                 maps, kept = self._maps(copies)
                 for other, index in zip(maps, kept, strict=True):
-                    alike = rank_correlation(cells.ravel(), other.ravel()) or 0.0
+                    flat = (each.astype(np.float64).ravel() for each in (cells, other))
+                    alike = rank_correlation(*flat) or 0.0
                     if alike < lowest:
                         lowest, best = alike, copies[index]
                 yield

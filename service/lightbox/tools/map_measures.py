@@ -190,7 +190,8 @@ class Measuring:
         self, samples: Sequence[Sample], targets: tuple[int, ...]
     ) -> dict[str, float]:
         """Median of v(empty) / v(all) in probability, for each baseline that can be made."""
-        package, background, left = self._loaded.package, self._loaded.background, {}
+        package, background = self._loaded.package, self._loaded.background
+        left: dict[str, float] = {}
         for kind in BASELINES:
             if kind in NEEDS_BACKGROUND and background is None:
                 continue
@@ -211,7 +212,7 @@ def alike(one: FloatMap, other: FloatMap) -> float:
     """Spearman's rank correlation of two maps; 0 where either says nothing."""
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         return 0.0
-    return rank_correlation(one.ravel(), other.ravel()) or 0.0
+    return rank_correlation(*(each.astype(np.float64).ravel() for each in (one, other))) or 0.0
 
 
 def _row(output: Output, row: int) -> Output:

@@ -78,7 +78,7 @@ def test_the_map_in_the_graph_is_the_one_beside_it(name: FastMethod, head: str) 
     inside = cam_graph(data, "test.onnx", layer, method=name)
     (cam,) = run(inside.data, [CAM], image=images)
     beside = layer_graph(data, "test.onnx", layer)
-    winners = np.full(3, -1, np.int64)
+    winners: FloatMap = np.full(3, -1, np.int64)
     activation, gradient = run(
         beside.data, [ACTIVATION, GRADIENT], image=images, **{TARGET: winners}
     )
@@ -95,7 +95,7 @@ def test_a_class_can_be_asked_for_and_its_gradient_is_that_of_its_logit() -> Non
     images = np.random.default_rng(1).standard_normal((1, 1, 16, 16)).astype(np.float32)
     maps = []
     for target in (0, 1, 2):
-        asked = {TARGET: np.array([target])}
+        asked: dict[str, FloatMap] = {TARGET: np.array([target])}
         activation, gradient = run(made.data, [ACTIVATION, GRADIENT], image=images, **asked)
         maps.append((activation * gradient).sum())
     bias = np.random.default_rng(0)

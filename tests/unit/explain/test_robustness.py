@@ -29,7 +29,7 @@ def a_ramp() -> ImageTensor:
 
 
 def ramped(**changes: object) -> Subject:
-    subject = a_subject(grid=(3, 2), **changes)
+    subject = a_subject((24, 20), grid=(3, 2), **changes)
     return replace(subject, frame=replace(subject.frame, tensor=a_ramp()))
 
 

@@ -101,7 +101,9 @@ def autograd(
     layer = layer.detach().requires_grad_()
     (slope,) = torch.autograd.grad(classify(layer).max(1).values.sum(), layer)
     if len(grid) == 2:
-        layer, slope = (x[:, prefix:].transpose(1, 2).unflatten(2, grid) for x in (layer, slope))
+        layer, slope = (
+            x[:, prefix:].transpose(1, 2).reshape(len(x), WIDTH, *grid) for x in (layer, slope)
+        )
     alpha = slope.flatten(2).mean(2)[(..., *[None] * len(grid))]
     cam: FloatMap = torch.relu((alpha * layer).sum(1)).detach().numpy()
     return cam
