@@ -91,6 +91,8 @@ def actions(sources: ConsoleSources, access: Access, notices: Notices) -> APIRou
         """Begin to recompute every chain, unless that is being done; ``GET`` says how far it is."""
         kind, given = await _given(request, access)
         await run_in_threadpool(sources.prove)
+        if kind == _FORM:
+            return RedirectResponse(local(given.get("back", "/")), 303)  # that page shows it run
         done = Outcome(is_done=True, lines=("the proof runs beside the service",))
         return _answer(kind, given, notices, Notice("prove", done))
 
