@@ -268,7 +268,7 @@ def test_an_audit_of_the_same_image_is_taken_and_makes_new_objects(site: Site) -
     assert len(uids) == len(one.results) + len(other.results) > 2
     made = pydicom.dcmread(site.data / other.results[0].path)
     assert made.StudyInstanceUID == second
-    assert f"Values of the audit {one.job.job_id} of the same image" in str(made)
+    assert f"Values of the audit {one.job.job_id} of the same image" in made.ImageComments
     again = lightbox(site, "replay", other.results[0].sop_instance_uid)
     assert again.returncode == 0, again.stdout + again.stderr
     with urllib.request.urlopen(site.web + "/metrics", timeout=10) as answer:
@@ -293,4 +293,5 @@ def test_what_is_sent_for_an_audit_says_so_in_the_ledger_and_in_the_result(site:
     assert audit.job.rule == account.study(uid).audit.reason == "called AE LIGHTBOX_AUDIT"
     assert not audit.job.off_peak
     (picture,) = (r for r in audit.results if r.kind is ResultKind.SECONDARY_CAPTURE)
-    assert "Audit: called AE LIGHTBOX_AUDIT" in str(pydicom.dcmread(site.data / picture.path))
+    made = pydicom.dcmread(site.data / picture.path)
+    assert "Audit: called AE LIGHTBOX_AUDIT" in made.ImageComments
