@@ -173,6 +173,8 @@ def decide(rules: Sequence[Rule], arrival: Arrival, attributes: Attributes) -> D
         models, audit = models or rule.models, audit or rule.audit
         if rule.urgency is not None:
             told = _told(f"rule {rule.name}", helpers)
+            if arrival.called_ae.endswith("_AUDIT"):  # who asked for the audit is its reason
+                told = f"{told}, with called AE {arrival.called_ae}"
             return Decision(rule.urgency, told, models, audit)
         helpers.append(rule.name)
     urgency, source = _without_rule(arrival, attributes)

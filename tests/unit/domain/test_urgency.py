@@ -117,7 +117,7 @@ def test_a_rule_without_urgency_adds_its_models_and_audit_and_is_named() -> None
 def test_what_is_sent_to_the_audit_title_is_audited_whatever_rule_decides() -> None:
     rules = (Rule("all", {}, Urgency.HIGH),)
     decision = decide(rules, an_arrival(called="LIGHTBOX_AUDIT"), {})
-    assert decision == Decision(Urgency.HIGH, "rule all", audit=True)
+    assert decision == Decision(Urgency.HIGH, "rule all, with called AE LIGHTBOX_AUDIT", audit=True)
 
 
 @given(st.sampled_from(Urgency), st.sampled_from(Urgency))
@@ -153,3 +153,11 @@ def test_a_raise_promises_what_can_still_be_kept_and_puts_nothing_off(
         assert new == min(old, NOON + deadlines.of(given_to))
     else:
         assert new >= old
+
+
+def test_who_asked_for_an_audit_is_named_beside_the_rule_that_decided() -> None:
+    rule = Rule("wards", {"calling_ae": ("MODALITY",)}, Urgency.HIGH)
+    decision = decide((rule,), an_arrival(called="LIGHTBOX_AUDIT"), {})
+    assert decision == Decision(
+        Urgency.HIGH, "rule wards, with called AE LIGHTBOX_AUDIT", audit=True
+    )
