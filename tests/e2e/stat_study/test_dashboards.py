@@ -13,7 +13,7 @@ import pytest
 
 from prometheus_peer import Prometheus
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
+FOLDER = Path(__file__).parents[3] / "deploy" / "grafana"
 DASHBOARDS = sorted(FOLDER.glob("dashboards/*.json"))
 FILLED_IN = {
     "$__rate_interval": "1m",
