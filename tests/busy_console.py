@@ -23,9 +23,9 @@ from builders import (
     an_instance,
 )
 from fakes.clock import FakeClock
-from lightbox.app.last_words import LastWords
-from lightbox.app.rules_trial import RulesTrial, arrival_of
-from lightbox.app.switch import Flag
+from lightbox.app.operate.last_words import LastWords
+from lightbox.app.operate.rules_trial import RulesTrial, arrival_of
+from lightbox.app.operate.switch import Flag
 from lightbox.console.facts.configured import configured
 from lightbox.console.facts.studies import DAY, search_for
 from lightbox.console.sources import (

@@ -20,7 +20,7 @@ from lightbox.domain.study_account import Expectations
 from lightbox.ledger.read_model.entry import Horizon
 from lightbox.ledger.read_model.project import Projection
 from lightbox.settings import Web
-from lightbox.tools.ledger_of_tests import DESTINATION, study_uid, write_ledger
+from lightbox.tools.bench.long_ledger import DESTINATION, study_uid, write_ledger
 
 ROWS = int(os.environ.get("LIGHTBOX_ROWS", "1000000"))
 ASKED = 40

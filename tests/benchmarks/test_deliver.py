@@ -6,8 +6,8 @@ import json
 import shutil
 
 from fakes.clock import FakeClock
-from lightbox.tools.bench_deliver import DeliverPlan, bench_deliver
-from lightbox.tools.bench_report import as_json
+from lightbox.tools.bench.deliver import DeliverPlan, bench_deliver
+from lightbox.tools.bench.report import as_json
 
 
 def test_deliver_measures_four_results_beside_storescu_and_the_memory_of_what_waits() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from lightbox.app.clock import SystemClock
 from lightbox.cli.main import run
-from lightbox.tools.bench_report import Case, as_json
+from lightbox.tools.bench.report import Case, as_json
 from site_of_tests import MODELS
 
 

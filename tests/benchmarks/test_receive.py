@@ -11,9 +11,9 @@ import pytest
 
 from fakes.clock import FakeClock
 from lightbox.cli.main import run
-from lightbox.tools.bench_receive import ReceivePlan, bench_receive
-from lightbox.tools.bench_report import as_json
-from lightbox.tools.bench_sender import accepted_length, p_data, status_of, store_rq, uid_of
+from lightbox.tools.bench.receive import ReceivePlan, bench_receive
+from lightbox.tools.bench.report import as_json
+from lightbox.tools.bench.sender import accepted_length, p_data, status_of, store_rq, uid_of
 from lightbox.tools.orthanc import is_installed
 
 

@@ -22,10 +22,10 @@ from lightbox.domain.events import (
 )
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.urgency import Urgency
-from lightbox.tools.bench_load import moments, studies_of
-from lightbox.tools.bench_tally import Tally
-from lightbox.tools.bench_turnaround import FIRST_COME, WHOLE_AUDITS, parsed
-from lightbox.tools.demo_data import studies_in
+from lightbox.tools.bench.load import moments, studies_of
+from lightbox.tools.bench.tally import Tally
+from lightbox.tools.bench.turnaround import FIRST_COME, WHOLE_AUDITS, parsed
+from lightbox.tools.demo.data import studies_in
 from site_of_tests import MODELS, SAMPLES
 
 

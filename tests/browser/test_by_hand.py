@@ -11,7 +11,7 @@ import pytest
 from browser.conftest import Served
 from busy_console import LATE, analysed, busy_console, job_of
 from chromium import Page
-from lightbox.app.switch import Flag
+from lightbox.app.operate.switch import Flag
 from lightbox.console.server import create_app, serve
 from lightbox.settings import Web
 

@@ -10,7 +10,7 @@ import pytest
 from browser.conftest import Served, serving
 from busy_console import DEAD, LATE, STRANGE, BusyConsole
 from chromium import Page
-from lightbox.app.switch import Flag
+from lightbox.app.operate.switch import Flag
 from lightbox.console.sources import Check, Proving
 
 PAGES = {

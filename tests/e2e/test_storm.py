@@ -21,8 +21,8 @@ import pytest
 from lightbox.domain.account import Account
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.standing import AuditState, JobStanding, JobState, StudyStanding
-from lightbox.tools.bench_load import studies_of
-from lightbox.tools.demo_data import studies_in
+from lightbox.tools.bench.load import studies_of
+from lightbox.tools.demo.data import studies_in
 from lightbox.tools.orthanc import Orthanc, is_installed
 from site_of_tests import SAMPLES, Site, answered
 

@@ -17,7 +17,7 @@ import pytest
 
 from fakes.clock import FakeClock
 from lightbox.app.doorbell import Doorbell
-from lightbox.app.notices import Notices
+from lightbox.app.processes.notices import Notices
 from lightbox.cli.main import run
 from lightbox.settings import Dicom, Settings
 from lightbox.storage.files import Files

@@ -18,7 +18,7 @@ from lightbox.app import build
 from lightbox.app.analysis import Analysis, Chances
 from lightbox.app.clock import SystemClock
 from lightbox.app.instance_file import instance_of
-from lightbox.app.intact import check_intact
+from lightbox.app.questions.intact import check_intact
 from lightbox.domain.account import Account
 from lightbox.domain.errors import StoppingError
 from lightbox.domain.events import (

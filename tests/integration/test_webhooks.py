@@ -318,7 +318,9 @@ def test_what_happened_before_a_webhook_was_there_is_not_told(receiver: Receiver
     site.webhooks.close(5)
 
 
-def test_what_is_stored_a_second_time_is_not_told_a_second_time(receiver: Receiver, site: Site) -> None:
+def test_what_is_stored_a_second_time_is_not_told_a_second_time(
+    receiver: Receiver, site: Site
+) -> None:
     site.happens(*story(), delivered())
     site.until(NotificationSent)
     site.happens(replace(delivered(), again=1))  # stored again for want of a commitment

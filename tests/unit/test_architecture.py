@@ -124,8 +124,8 @@ def test_readmes_stay_short() -> None:
 
 def test_serve_and_demo_never_import_torch() -> None:
     script = (
-        "import sys, lightbox.cli.serve, lightbox.cli.demo, lightbox.app.roles,"
-        " lightbox.app.analysis, lightbox.app.control, lightbox.app.road;"
+        "import sys, lightbox.cli.serve, lightbox.cli.demo, lightbox.app.processes.roles,"
+        " lightbox.app.analysis, lightbox.app.processes.control, lightbox.app.road;"
         " sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
@@ -133,7 +133,7 @@ def test_serve_and_demo_never_import_torch() -> None:
 
 def test_the_listener_imports_no_network_and_no_result() -> None:
     script = (
-        "import sys, lightbox.app.roles, lightbox.receive.listener, lightbox.receive.store;"
+        "import sys, lightbox.app.processes.roles, lightbox.receive.listener, lightbox.receive.store;"
         " bad = {'torch', 'onnxruntime', 'highdicom', 'dbos', 'fastapi'} & set(sys.modules);"
         " print(bad); sys.exit(bool(bad))"
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lightbox.app.predecessor import replaced_by
+from lightbox.app.questions.predecessor import replaced_by
 from lightbox.app.turns import Turn, keeping
 from lightbox.domain.attribution import Attribution, AttributionRecord
 from lightbox.domain.errors import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightbox.app.catalogue import writer
-from lightbox.app.senders import titles
+from lightbox.app.questions.senders import titles
 from lightbox.deliver.cstore import CStore
 from lightbox.domain.audit import AuditPolicy
 from lightbox.domain.errors import ConfigurationError, ModelPackageError

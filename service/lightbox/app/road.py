@@ -32,9 +32,9 @@ from dataclasses import replace
 from functools import partial
 
 from lightbox.app.commitments import Commitments
-from lightbox.app.own_results import is_ours
-from lightbox.app.predecessor import is_before
-from lightbox.app.senders import senders
+from lightbox.app.questions.own_results import is_ours
+from lightbox.app.questions.predecessor import is_before
+from lightbox.app.questions.senders import senders
 from lightbox.deliver.outbox import Parcel
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account

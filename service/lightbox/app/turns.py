@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import TypeAlias
 
-from lightbox.app.off_peak import OFF_PEAK, OffPeak
-from lightbox.app.switch import Switch
+from lightbox.app.operate.switch import Switch
+from lightbox.app.questions.off_peak import OFF_PEAK, OffPeak
 from lightbox.domain.errors import CancelledError, DeferredError, HeldError, StoppingError
 from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.urgency import Urgency

@@ -9,7 +9,7 @@ import click
 
 from lightbox.app.clock import SystemClock
 from lightbox.app.layout import layout
-from lightbox.app.letterbox import ask
+from lightbox.app.operate.letterbox import ask
 from lightbox.cli.invocation import Invocation
 from lightbox.domain.operations import Action, Outcome, Request
 from lightbox.storage.files import Files

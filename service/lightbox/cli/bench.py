@@ -13,7 +13,7 @@ from lightbox.app.clock import SystemClock
 from lightbox.cli.display import show_table
 from lightbox.cli.invocation import Invocation
 from lightbox.domain.urgency import Urgency
-from lightbox.tools.bench_report import Case, as_json
+from lightbox.tools.bench.report import Case, as_json
 
 _Decorated = Callable[..., Any]
 
@@ -49,7 +49,7 @@ def bench() -> None:
 @click.pass_obj
 def fast(invocation: Invocation, model: str, rounds: int, json_file: Path | None) -> None:
     """Measure prediction with Grad-CAM against the bare forward pass."""
-    from lightbox.tools.bench_fast import FastPlan, bench_fast
+    from lightbox.tools.bench.fast import FastPlan, bench_fast
     from lightbox.tools.explain import loaded
 
     settings = invocation.settings()
@@ -108,7 +108,7 @@ def audit(
     regions have a long estimate as their reference. captum, shap and shapiq take part where they
     are installed: make bench-peers, then .venv-bench/bin/lightbox bench audit.
     """
-    from lightbox.tools.bench_audit import AuditBenchPlan, bench_audit
+    from lightbox.tools.bench.audit import AuditBenchPlan, bench_audit
     from lightbox.tools.explain import loaded
 
     settings = invocation.settings()
@@ -133,7 +133,7 @@ def deliver(studies: int, waiting: int, json_file: Path | None) -> None:
 
     Each of STUDIES has four results; Orthanc is the archive where it is installed.
     """
-    from lightbox.tools.bench_deliver import DeliverPlan, bench_deliver
+    from lightbox.tools.bench.deliver import DeliverPlan, bench_deliver
 
     _finish(bench_deliver(DeliverPlan(studies, waiting)), json_file)
 
@@ -143,7 +143,7 @@ def deliver(studies: int, waiting: int, json_file: Path | None) -> None:
 @click.argument("json_files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 def log(log_file: Path, json_files: tuple[Path, ...]) -> None:
     """Append what --json wrote to a log in Markdown: machine, date, load and every case."""
-    from lightbox.tools.bench_report import as_markdown
+    from lightbox.tools.bench.report import as_markdown
 
     with log_file.open("a", encoding="utf-8") as file:
         for json_file in json_files:
@@ -185,7 +185,7 @@ def turnaround(
     backlog of audits that never empties; the others meet the same day without preemption of
     audits, and in order of arrival.
     """
-    from lightbox.tools.bench_turnaround import TurnaroundPlan, bench_turnaround
+    from lightbox.tools.bench.turnaround import TurnaroundPlan, bench_turnaround
 
     models = Path(invocation.settings().models.path).expanduser().resolve()
     rates = {Urgency.STAT: stat, Urgency.HIGH: high, Urgency.ROUTINE: routine}
@@ -203,7 +203,7 @@ def receive(rounds: int, instances: int, json_file: Path | None) -> None:
     Small instances and instances of 512 KB, from one sender and from four; peers that are not
     installed are left out.
     """
-    from lightbox.tools.bench_receive import ReceivePlan, bench_receive
+    from lightbox.tools.bench.receive import ReceivePlan, bench_receive
 
     _finish(bench_receive(ReceivePlan(rounds, instances)), json_file)
 
@@ -215,7 +215,7 @@ def receive(rounds: int, instances: int, json_file: Path | None) -> None:
 @click.pass_obj
 def observe(invocation: Invocation, rounds: int, instances: int, json_file: Path | None) -> None:
     """Measure what it costs to be watched: log and scrapes on and off, in turn."""
-    from lightbox.tools.bench_observe import ObservePlan, bench_observe
+    from lightbox.tools.bench.observe import ObservePlan, bench_observe
 
     models = Path(invocation.settings().models.path).expanduser().resolve()
     _finish(bench_observe(models, ObservePlan(rounds, instances)), json_file)
@@ -234,7 +234,7 @@ def ledger(rows: int, folder: Path | None, json_file: Path | None) -> None:
 
     Writes such a ledger first, which takes a minute and a gigabyte for a million rows.
     """
-    from lightbox.tools.bench_ledger import LedgerPlan, bench_ledger
+    from lightbox.tools.bench.ledger import LedgerPlan, bench_ledger
 
     _finish(bench_ledger(LedgerPlan(rows), folder), json_file)
 

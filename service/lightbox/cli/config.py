@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from lightbox.app.clock import SystemClock
 from lightbox.app.doorbell import Doorbell
 from lightbox.app.layout import layout
-from lightbox.app.letterbox import PATIENCE, ask
+from lightbox.app.operate.letterbox import PATIENCE, ask
 from lightbox.app.reload.accepted import Accepted, kept
 from lightbox.app.site_check import check as site_check
 from lightbox.cli.asking import request, say

@@ -13,9 +13,9 @@ from rich.console import Console
 from lightbox.cli.invocation import Invocation
 from lightbox.cli.outputs import writable
 from lightbox.domain.errors import UsageError
-from lightbox.tools import demo as road
-from lightbox.tools import demo_report
-from lightbox.tools.demo import Demo
+from lightbox.tools.demo import report as demo_report
+from lightbox.tools.demo import run as road
+from lightbox.tools.demo.run import Demo
 
 _STOPPED = 143  # 128 + SIGTERM, as shells have it
 

@@ -7,7 +7,7 @@ import json
 import click
 
 from lightbox.app.clock import SystemClock
-from lightbox.app.reach import reach
+from lightbox.app.operate.reach import reach
 from lightbox.cli.invocation import Invocation
 from lightbox.cli.send import CALLING, address
 from lightbox.domain.errors import UsageError

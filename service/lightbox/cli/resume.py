@@ -6,7 +6,7 @@ import click
 
 from lightbox.app.doorbell import ring
 from lightbox.app.layout import layout
-from lightbox.app.switch import Flag, Switch
+from lightbox.app.operate.switch import Flag, Switch
 from lightbox.cli.asking import request, say
 from lightbox.cli.invocation import Invocation
 from lightbox.domain.operations import ALL, Outcome, resume_words

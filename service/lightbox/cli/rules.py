@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lightbox.app.rules_trial import PRIORITIES, RulesTrial, arrival_of
+from lightbox.app.operate.rules_trial import PRIORITIES, RulesTrial, arrival_of
 from lightbox.cli.display import show_json, show_table
 from lightbox.cli.invocation import Invocation
 from lightbox.infer.packages import find

@@ -9,9 +9,9 @@ import click
 
 from lightbox.app.clock import SystemClock
 from lightbox.app.layout import layout
+from lightbox.app.processes.supervisor import DATA_DIR, ROLES, Supervisor
 from lightbox.app.reload.accepted import from_file, keep, kept
 from lightbox.app.site_check import check, not_yet
-from lightbox.app.supervisor import DATA_DIR, ROLES, Supervisor
 from lightbox.cli.invocation import Invocation
 from lightbox.cli.start_up import show, summary
 from lightbox.logs import configure, key_of
@@ -67,15 +67,15 @@ def _in_force(invocation: Invocation) -> Loaded:
 
 def _role(role: str, loaded: Loaded) -> None:
     if role == "receive":
-        from lightbox.app.roles import receive
+        from lightbox.app.processes.roles import receive
 
         receive(loaded.settings)
     elif role == "control":
-        from lightbox.app.controlling import control
+        from lightbox.app.processes.controlling import control
         from lightbox.console.view import open_console
 
         control(loaded, open_console)
     else:
-        from lightbox.app.working import work
+        from lightbox.app.processes.working import work
 
         work(loaded.settings)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from lightbox.app.rules_trial import PRIORITIES
+from lightbox.app.operate.rules_trial import PRIORITIES
 from lightbox.console.access import Access
 from lightbox.console.pages import Shown
 from lightbox.console.sources import ConsoleSources, Record, Trial

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from lightbox.app.last_words import LastWord
-from lightbox.app.switch import Flag
+from lightbox.app.operate.last_words import LastWord
+from lightbox.app.operate.switch import Flag
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.operations import Outcome, Request
 from lightbox.ledger.read_model.answers import Tally
@@ -233,7 +233,7 @@ class ConsoleSources:
     now : callable
         Seconds since 1970.
     operate : callable
-        Does what a person asks; see ``app/operations.py``.
+        Does what a person asks; see ``app/operate/operations.py``.
     models : tuple of str
         Names of the served models.
     disk, summary, cards, destinations : callable

@@ -7,11 +7,11 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lightbox.app.control import Running
-from lightbox.app.notices import condition_of
-from lightbox.app.process import is_ready
-from lightbox.app.reach import address_of, reach
-from lightbox.app.rules_trial import RulesTrial, arrival_of
+from lightbox.app.operate.reach import address_of, reach
+from lightbox.app.operate.rules_trial import RulesTrial, arrival_of
+from lightbox.app.processes.control import Running
+from lightbox.app.processes.notices import condition_of
+from lightbox.app.processes.process import is_ready
 from lightbox.console.facts.configured import configured
 from lightbox.console.facts.proof import Prover
 from lightbox.console.facts.studies import DAY, search_for

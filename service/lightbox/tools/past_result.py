@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from lightbox.app.predecessor import replaced_by
+from lightbox.app.questions.predecessor import replaced_by
 from lightbox.domain.attribution import AttributionRecord
 from lightbox.domain.errors import LedgerError, ModelPackageError, NotApplicableError
 from lightbox.domain.events import (

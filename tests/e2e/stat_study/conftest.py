@@ -34,9 +34,7 @@ def started(tmp_path_factory: pytest.TempPathFactory, resources: ExitStack) -> S
 
 
 @pytest.fixture(scope="package")
-def site(
-    started: Site, tmp_path_factory: pytest.TempPathFactory, resources: ExitStack
-) -> Site:
+def site(started: Site, tmp_path_factory: pytest.TempPathFactory, resources: ExitStack) -> Site:
     """The site after one emergency went through it, fast path and audit, watched from the start."""
     if PROMETHEUS is not None:
         rules = _RECORDING.read_text().replace("interval: 1m", "interval: 1s")

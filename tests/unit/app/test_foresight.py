@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from builders import NOON, a_job, a_placed_job, an_instance
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
-from lightbox.app.foresight import Foresight
+from lightbox.app.questions.foresight import Foresight
 from lightbox.domain.events import MissExpected
 from lightbox.domain.urgency import Urgency
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builders import NOON, a_job, a_result, a_stored, an_instance
-from lightbox.app.last_words import LastWord, LastWords
+from lightbox.app.operate.last_words import LastWord, LastWords
 from lightbox.domain.events import DeadLettered, Delivered, DeliveryDelayed, Event, Recorded
 
 JOB = a_job(an_instance("1"))

@@ -12,7 +12,7 @@ from builders import NOON
 from fakes.clock import FakeClock
 from lightbox.app.clock import SystemClock
 from lightbox.app.doorbell import Doorbell
-from lightbox.app.letterbox import PATIENCE, Letterbox, ask
+from lightbox.app.operate.letterbox import PATIENCE, Letterbox, ask
 from lightbox.domain.errors import OperationError
 from lightbox.domain.operations import Outcome, Request
 from lightbox.storage.files import Files

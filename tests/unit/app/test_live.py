@@ -22,7 +22,7 @@ from builders import (
     an_instance,
 )
 from fakes.clock import FakeClock
-from lightbox.app.live import Live
+from lightbox.app.processes.live import Live
 from lightbox.domain.account import Account
 from lightbox.domain.commitment import CommitmentAsked, CommitmentReported, ResultReference
 from lightbox.domain.events import (

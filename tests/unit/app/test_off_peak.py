@@ -14,8 +14,8 @@ import pytest
 from builders import a_job, an_instance
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
-from lightbox.app.off_peak import OFF_PEAK, OffPeak
-from lightbox.app.switch import Switch, SwitchedQueue
+from lightbox.app.operate.switch import Switch, SwitchedQueue
+from lightbox.app.questions.off_peak import OFF_PEAK, OffPeak
 from lightbox.app.turns import Brake
 from lightbox.domain.errors import HeldError
 from lightbox.domain.jobs import Job, JobPath

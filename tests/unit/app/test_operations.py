@@ -13,8 +13,8 @@ from builders import NOON, a_job, a_predicted, a_result, a_stored, a_uid, a_writ
 from fakes.clock import FakeClock
 from fakes.destination import FakeDestination
 from fakes.ledger import FakeLedger
-from lightbox.app.operations import Operations
-from lightbox.app.switch import Flag, Switch, SwitchedQueue
+from lightbox.app.operate.operations import Operations
+from lightbox.app.operate.switch import Flag, Switch, SwitchedQueue
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account
 from lightbox.domain.errors import OperationError

@@ -8,7 +8,7 @@ import pytest
 
 from builders import a_job, a_stored, a_written, an_instance
 from fakes.ledger import FakeLedger
-from lightbox.app.own_results import is_ours
+from lightbox.app.questions.own_results import is_ours
 from lightbox.app.road import Road
 from lightbox.domain.audit import AuditPolicy
 from lightbox.domain.events import Delivered, InstanceListed, Recorded

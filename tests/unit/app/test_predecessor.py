@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from builders import a_job, a_predicted, a_written, an_attribution_record, an_instance
 from fakes.ledger import FakeLedger
-from lightbox.app.predecessor import is_before, replaced_by
+from lightbox.app.questions.predecessor import is_before, replaced_by
 from lightbox.domain.events import Attributed, JobFailed, JobPlaced
 from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.result import ListedReason

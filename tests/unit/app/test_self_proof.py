@@ -9,7 +9,7 @@ import pytest
 from builders import a_stored
 from fakes.clock import FakeClock
 from lightbox.app.clock import SystemClock
-from lightbox.app.self_proof import SelfProof
+from lightbox.app.processes.self_proof import SelfProof
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 
 DAY = 86400.0

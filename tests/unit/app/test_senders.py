@@ -10,7 +10,7 @@ import pytest
 from builders import a_job, a_result, a_stored, an_instance
 from fakes.ledger import FakeLedger
 from lightbox.app.build import Routing
-from lightbox.app.senders import senders
+from lightbox.app.questions.senders import senders
 from lightbox.domain.jobs import Job
 from lightbox.settings import Settings
 

@@ -9,7 +9,7 @@ import pytest
 from builders import NOON, a_job
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
-from lightbox.app.switch import Flag, Switch
+from lightbox.app.operate.switch import Flag, Switch
 from lightbox.app.turns import Brake
 from lightbox.domain.errors import CancelledError, HeldError, OperationError, UsageError
 from lightbox.domain.events import JobFailed

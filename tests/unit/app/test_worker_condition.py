@@ -9,8 +9,8 @@ import pytest
 from builders import NOON, a_job
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
-from lightbox.app.breakers import Breakers
-from lightbox.app.notices import Notices, condition_of
+from lightbox.app.processes.notices import Notices, condition_of
+from lightbox.app.questions.breakers import Breakers
 from lightbox.app.turns import Brake
 from lightbox.domain.breaker import FAILURES, FIRST_WAIT
 from lightbox.domain.condition import Condition

@@ -12,8 +12,8 @@ from onnx import numpy_helper
 from fakes.clock import FakeClock
 from lightbox.app.clock import SystemClock
 from lightbox.app.layout import Layout
-from lightbox.app.notices import Notices, condition_of
-from lightbox.app.working import _Place, _Use, _warm
+from lightbox.app.processes.notices import Notices, condition_of
+from lightbox.app.processes.working import _Place, _Use, _warm
 from lightbox.domain.errors import OutOfServiceError
 from lightbox.domain.urgency import Urgency
 from lightbox.infer.packages import MANIFEST, WEIGHTS, digest

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from builders import NOON, a_uid
-from lightbox.app.switch import Flag
+from lightbox.app.operate.switch import Flag
 from lightbox.console.server import create_app, serve
 from lightbox.console.sources import Check, ConsoleSources, Proving, Readiness, Setting, StudyPage
 from lightbox.domain.errors import ConfigurationError, LedgerError, OperationError

@@ -567,7 +567,8 @@ def test_a_torn_instance_is_listed_until_it_comes_again_in_whatever_order_that_i
     assert listed_now.verdict.reason == ListedReason.TORN
     assert account(STORED, torn).waiting_instances() == ()
     assert not is_open(STORED, torn)
-    for order in permutations((STORED, torn, again)):
+    rows: tuple[Event, ...] = (STORED, torn, again)
+    for order in permutations(rows):
         (standing,) = account(*order).instances()
         assert standing.verdict.disposition is Disposition.IN_PROGRESS
         assert account(*order).waiting_instances() == (again,)

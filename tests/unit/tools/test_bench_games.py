@@ -8,9 +8,9 @@ from contracts.explainer import shapley_by_definition
 from lightbox.explain.methods.shapley import METHOD
 from lightbox.explain.plugin import Budget
 from lightbox.explain.shapley_values.enumeration import coalitions
-from lightbox.tools.bench_audit import evaluations_to, our_estimate, paired_estimate
-from lightbox.tools.bench_games import TableGame, estimated, random_table
-from lightbox.tools.peers.shapley_estimators import budgets, trace_of
+from lightbox.tools.bench.audit import evaluations_to, our_estimate, paired_estimate
+from lightbox.tools.bench.games import TableGame, estimated, random_table
+from lightbox.tools.bench.peers.shapley_estimators import budgets, trace_of
 
 
 def test_a_known_game_knows_its_values_and_counts_what_is_asked_once() -> None:

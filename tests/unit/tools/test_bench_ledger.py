@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lightbox.ledger.prove import prove
-from lightbox.tools.bench_ledger import LedgerPlan, bench_ledger
-from lightbox.tools.ledger_of_tests import DESTINATION, write_ledger
+from lightbox.tools.bench.ledger import LedgerPlan, bench_ledger
+from lightbox.tools.bench.long_ledger import DESTINATION, write_ledger
 
 
 def test_every_question_gets_a_figure_and_the_ledger_proves(tmp_path: Path) -> None:

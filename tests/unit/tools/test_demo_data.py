@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dicom_images import a_file, an_image
-from lightbox.tools.demo_data import studies_in
+from lightbox.tools.demo.data import studies_in
 from lightbox.tools.previews import outlined
 
 

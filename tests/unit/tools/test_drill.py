@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fakes.clock import FakeClock
-from lightbox.app.supervisor import lock_data_dir
+from lightbox.app.processes.supervisor import lock_data_dir
 from lightbox.domain.errors import ConfigurationError
 from lightbox.domain.events import OperatorActed
 from lightbox.domain.operations import Request

@@ -15,7 +15,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightbox.app.switch import put
+from lightbox.app.operate.switch import put
 from lightbox.settings import Loaded, read, tree_of
 from lightbox.storage.files import Files
 

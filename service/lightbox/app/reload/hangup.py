@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 
-from lightbox.app.operations import Operations
+from lightbox.app.operate.operations import Operations
 from lightbox.domain.errors import LightboxError
 from lightbox.domain.operations import ALL, Request
 from lightbox.ports import Clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from lightbox.app.switch import put
+from lightbox.app.operate.switch import put
 from lightbox.storage.files import Files
 
 AUTO = "auto"

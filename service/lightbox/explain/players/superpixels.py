@@ -92,7 +92,7 @@ def _clustered(image: FloatMap, start: LabelMap, compactness: float) -> LabelMap
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     features = np.concatenate([image, compactness / side * np.stack([y, x])])
     # A region stays around the cell that it grew from, which gives it its name.
-    middles = _means(np.stack([y, x]), start, np.bincount(start.ravel()))
+    middles = _means(np.stack([y, x]), start, np.bincount(start.ravel()).astype(np.float64))
     labels = start
     reach = int(np.ceil(side))
     for _ in range(_ROUNDS):

@@ -8,9 +8,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from lightbox.app.notices import condition_of
-from lightbox.app.process import is_ready
-from lightbox.app.supervisor import ROLES
+from lightbox.app.processes.notices import condition_of
+from lightbox.app.processes.process import is_ready
+from lightbox.app.processes.supervisor import ROLES
 from lightbox.ports import Clock
 from lightbox.settings import Settings, Web
 from lightbox.tools.doctor_checks.addresses import from_here

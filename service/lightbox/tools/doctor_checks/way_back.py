@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
-from lightbox.app.process import is_ready
+from lightbox.app.processes.process import is_ready
 from lightbox.deliver.status import DestinationError
 from lightbox.domain.identity import ae_title
 from lightbox.receive.wire.negotiate import Rejection, refuse

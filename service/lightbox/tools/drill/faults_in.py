@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lightbox.app.doorbell import ring
-from lightbox.app.switch import Flag, Switch
+from lightbox.app.operate.switch import Flag, Switch
 from lightbox.domain.events import InstanceListed, InstanceStored, JobFailed, JobPlaced
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.operations import ALL

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lightbox.app.doorbell import answers
 from lightbox.app.layout import Layout
-from lightbox.app.letterbox import ask
-from lightbox.app.supervisor import lock_data_dir
+from lightbox.app.operate.letterbox import ask
+from lightbox.app.processes.supervisor import lock_data_dir
 from lightbox.domain.errors import OperationError
 from lightbox.domain.events import drill_held
 from lightbox.domain.operations import Request

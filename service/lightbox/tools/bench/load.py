@@ -20,7 +20,7 @@ from lightbox.deliver.association import Peer
 from lightbox.domain.errors import UsageError
 from lightbox.domain.urgency import Urgency
 from lightbox.ports import Clock
-from lightbox.tools.demo_data import Study
+from lightbox.tools.demo.data import Study
 from lightbox.tools.send import send
 
 CALLED = {Urgency.STAT: "LIGHTBOX_STAT", Urgency.HIGH: "LIGHTBOX", Urgency.ROUTINE: "LIGHTBOX"}

@@ -22,8 +22,8 @@ from lightbox.explain.game import Masking
 from lightbox.explain.plugin import Budget, GameMethod
 from lightbox.infer.packages import LoadedPackage
 from lightbox.settings import Settings
-from lightbox.tools.bench_fast import samples
-from lightbox.tools.bench_games import (
+from lightbox.tools.bench.fast import samples
+from lightbox.tools.bench.games import (
     KnownGame,
     estimated,
     image_game,
@@ -31,11 +31,11 @@ from lightbox.tools.bench_games import (
     masking_of,
     random_table,
 )
-from lightbox.tools.bench_int8 import Int8, bias_case
-from lightbox.tools.bench_report import BARE, OURS, Case, Measured, interleaved, seconds_of
+from lightbox.tools.bench.int8 import Int8, bias_case
+from lightbox.tools.bench.peers.kernel_shap import kernel_shap
+from lightbox.tools.bench.peers.shapley_estimators import Trace, budgets, installed_peers, trace_of
+from lightbox.tools.bench.report import BARE, OURS, Case, Measured, interleaved, seconds_of
 from lightbox.tools.doors import Doors
-from lightbox.tools.peers.kernel_shap import kernel_shap
-from lightbox.tools.peers.shapley_estimators import Trace, budgets, installed_peers, trace_of
 
 GOALS = (0.02, 0.01)
 """Errors, as a share of the range of the exact values, that evaluations are counted to."""

@@ -13,7 +13,7 @@ from rich.table import Table
 from lightbox.domain.quantities import as_percent
 from lightbox.domain.standing import AuditState, StudyStanding
 from lightbox.ledger.report import study_json
-from lightbox.tools.demo import Demo, Shown
+from lightbox.tools.demo.run import Demo, Shown
 from lightbox.tools.previews import source_picture, write_previews
 from lightbox.version import __version__
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightbox.app.off_peak import OffPeak
+from lightbox.app.questions.off_peak import OffPeak
 from lightbox.domain.errors import OperationError, UsageError
 from lightbox.domain.jobs import Job
 from lightbox.domain.operations import ALL

@@ -21,8 +21,8 @@ from lightbox.app.clock import SystemClock
 from lightbox.domain.events import InstanceStored, Recorded
 from lightbox.domain.study import Arrival, Instance
 from lightbox.metrics import Metrics
-from lightbox.tools.bench_receive import Receiver, one_round, template_of
-from lightbox.tools.bench_report import OURS, Case, interleaved
+from lightbox.tools.bench.receive import Receiver, one_round, template_of
+from lightbox.tools.bench.report import OURS, Case, interleaved
 from lightbox.tools.orthanc import free_port
 from lightbox.tools.service import Service
 

@@ -37,10 +37,10 @@ from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.results import codes
 from lightbox.settings import DestinationSettings
 from lightbox.tools.archive import Archive
-from lightbox.tools.bench_report import OURS, Case, interleaved, percentile
-from lightbox.tools.demo import an_archive
+from lightbox.tools.bench.report import OURS, Case, interleaved, percentile
+from lightbox.tools.bench.waiting import STUDY_RESULTS, cost_of_waiting
+from lightbox.tools.demo.run import an_archive
 from lightbox.tools.orthanc import Orthanc
-from lightbox.tools.waiting import STUDY_RESULTS, cost_of_waiting
 
 _SECONDS = 60.0
 _GOAL_SECONDS = 0.15

@@ -9,21 +9,21 @@ from lightbox.app import build
 from lightbox.app.build import Packages
 from lightbox.app.clock import SystemClock
 from lightbox.app.commitments import Commitments, asks
-from lightbox.app.control import Control, OpenConsole, Running
 from lightbox.app.doorbell import ring
-from lightbox.app.foresight import Foresight
 from lightbox.app.layout import layout
-from lightbox.app.off_peak import OffPeak
-from lightbox.app.operations import Operations
-from lightbox.app.process import Process
+from lightbox.app.operate.operations import Operations
+from lightbox.app.operate.switch import Switch, SwitchedQueue
+from lightbox.app.processes.control import Control, OpenConsole, Running
+from lightbox.app.processes.in_control import InControl, describing
+from lightbox.app.processes.process import Process
+from lightbox.app.processes.roles import mark
+from lightbox.app.processes.self_proof import SelfProof
+from lightbox.app.questions.foresight import Foresight
+from lightbox.app.questions.off_peak import OffPeak
 from lightbox.app.reload.deliveries import Deliveries
 from lightbox.app.reload.hangup import Hangups
-from lightbox.app.reload.in_control import InControl, describing
 from lightbox.app.reload.renewal import Renewal
 from lightbox.app.road import Road
-from lightbox.app.roles import mark
-from lightbox.app.self_proof import SelfProof
-from lightbox.app.switch import Switch, SwitchedQueue
 from lightbox.app.webhooks import Webhooks
 from lightbox.deliver.outbox import Parcel
 from lightbox.deliver.send import Send

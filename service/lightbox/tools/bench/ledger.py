@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from lightbox.app.clock import SystemClock
-from lightbox.app.live import Live
+from lightbox.app.processes.live import Live
 from lightbox.domain.account import Account
 from lightbox.domain.study_account import Expectations, StudyAccount
 from lightbox.ledger.prove import prove
@@ -26,8 +26,8 @@ from lightbox.ledger.read_model.answers import Search
 from lightbox.ledger.read_model.read import ReadModel
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.ledger.timeline import LedgerReader
-from lightbox.tools.bench_report import Case, percentile, seconds_of
-from lightbox.tools.ledger_of_tests import DESTINATION, study_uid, write_ledger
+from lightbox.tools.bench.long_ledger import DESTINATION, study_uid, write_ledger
+from lightbox.tools.bench.report import Case, percentile, seconds_of
 
 _ARRIVED_WITHIN = 70.0
 _EXPECTED = Expectations((DESTINATION,))

@@ -1,6 +1,6 @@
 """A C-STORE sender that costs next to nothing: one association, one pre-encoded stream of PDUs.
 
-It is a program of its own (``python -m lightbox.tools.bench_sender``), so that what is measured is
+It is a program of its own (``python -m lightbox.tools.bench.sender``), so that what is measured is
 the receiver and not the sender's interpreter: per instance it writes its SOP Instance UID into the
 stream, sends, and waits for the response. It says ``ready`` when the association is open, begins
 when it reads a line, and prints one line of JSON when it is done. Only the standard library is

@@ -29,9 +29,9 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from lightbox.app.clock import SystemClock
 from lightbox.domain.errors import UsageError
-from lightbox.tools import bench_sender
-from lightbox.tools.bench_report import OURS, Case, interleaved
-from lightbox.tools.bench_sender import Errand, uid_of
+from lightbox.tools.bench import sender as bench_sender
+from lightbox.tools.bench.report import OURS, Case, interleaved
+from lightbox.tools.bench.sender import Errand, uid_of
 from lightbox.tools.orthanc import Orthanc, free_port
 from lightbox.tools.orthanc import is_installed as orthanc_is_installed
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightbox.app.doorbell import Doorbell
-from lightbox.app.process import DEVICE_LOST
+from lightbox.app.processes.process import DEVICE_LOST
 from lightbox.domain.errors import ConfigurationError
 from lightbox.ports import Clock
 

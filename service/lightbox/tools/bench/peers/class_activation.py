@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lightbox.domain.arrays import FloatMap, ImageTensor
-from lightbox.tools.peers.torch_twin import Module, torch_twin
+from lightbox.tools.bench.peers.torch_twin import Module, torch_twin
 
 MapOf: TypeAlias = Callable[[ImageTensor], FloatMap]
 """Images, shape (B, C, H, W), to maps of each one's winning class, shape (B, h, w)."""

@@ -17,18 +17,18 @@ from functools import partial
 
 from lightbox.app import build
 from lightbox.app.analysis import Analysis, Chances
-from lightbox.app.breakers import Breakers
 from lightbox.app.catalogue import methods
 from lightbox.app.clock import SystemClock
 from lightbox.app.doorbell import ring
-from lightbox.app.intact import check_intact
 from lightbox.app.layout import Layout, layout
-from lightbox.app.notices import Notices
-from lightbox.app.off_peak import OffPeak
-from lightbox.app.process import DEVICE_LOST, Process
+from lightbox.app.processes.notices import Notices
+from lightbox.app.processes.process import DEVICE_LOST, Process
+from lightbox.app.processes.roles import mark
+from lightbox.app.questions.breakers import Breakers
+from lightbox.app.questions.intact import check_intact
+from lightbox.app.questions.off_peak import OffPeak
 from lightbox.app.reload.accepted import Watch
 from lightbox.app.reload.renewal import FollowUp
-from lightbox.app.roles import mark
 from lightbox.app.turns import Brake, until_stopped
 from lightbox.domain.breaker import FAILURES
 from lightbox.domain.errors import DeviceLostError, UnsoundError

@@ -14,7 +14,7 @@ from typing import Literal
 from lightbox.app.clock import SystemClock
 from lightbox.app.doorbell import ring
 from lightbox.app.layout import layout
-from lightbox.app.process import Process
+from lightbox.app.processes.process import Process
 from lightbox.domain.events import ServiceMarked
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.settings import Settings

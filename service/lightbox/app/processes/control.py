@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 from lightbox.app.doorbell import Doorbell
-from lightbox.app.last_words import LastWords
-from lightbox.app.live import Live
-from lightbox.app.notices import condition_of
-from lightbox.app.operations import Operations
+from lightbox.app.operate.last_words import LastWords
+from lightbox.app.operate.operations import Operations
+from lightbox.app.processes.live import Live
+from lightbox.app.processes.notices import condition_of
 from lightbox.app.road import Road
 from lightbox.deliver.outbox import still_to_send
 from lightbox.deliver.send import Send

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lightbox.explain.game import Masking
-from lightbox.tools.peers.torch_twin import torch_twin
+from lightbox.tools.bench.peers.torch_twin import torch_twin
 
 
 def kernel_shap(

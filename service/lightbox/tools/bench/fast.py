@@ -18,9 +18,9 @@ from lightbox.domain.arrays import FloatMap, ImageTensor
 from lightbox.domain.errors import UsageError
 from lightbox.infer.packages import SAMPLES, LoadedPackage
 from lightbox.settings import Settings
-from lightbox.tools.bench_report import BARE, OURS, Case, Measured, interleaved, seconds_of
+from lightbox.tools.bench.peers.class_activation import installed_maps, torch_forward
+from lightbox.tools.bench.report import BARE, OURS, Case, Measured, interleaved, seconds_of
 from lightbox.tools.doors import Doors
-from lightbox.tools.peers.class_activation import installed_maps, torch_forward
 
 TORCH = "torch forward"
 """The peer that is torch's forward pass of the same weights, without a map."""

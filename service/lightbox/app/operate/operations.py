@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from lightbox.app.catalogue import methods
-from lightbox.app.letterbox import Letterbox
-from lightbox.app.switch import Flag, Switch
+from lightbox.app.operate.letterbox import Letterbox
+from lightbox.app.operate.switch import Flag, Switch
 from lightbox.deliver.outbox import Parcel, dead_letters
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account

@@ -14,8 +14,8 @@ from lightbox.domain.arrays import CoalitionMatrix, FloatMap, LabelMap
 from lightbox.explain.game import ImageGame, Masking
 from lightbox.explain.shapley_values.enumeration import coalitions, shapley_of_table
 from lightbox.infer.runtimes.quantised import quantised
-from lightbox.tools.bench_games import KnownGame
-from lightbox.tools.bench_report import Case
+from lightbox.tools.bench.games import KnownGame
+from lightbox.tools.bench.report import Case
 from lightbox.tools.doors import Doors
 
 _CALIBRATION = 48

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from lightbox.app import build
 from lightbox.app.commitments import Commitments, asks
-from lightbox.app.control import Control
-from lightbox.app.off_peak import OffPeak
-from lightbox.app.operations import Operations
+from lightbox.app.operate.operations import Operations
+from lightbox.app.processes.control import Control
+from lightbox.app.questions.off_peak import OffPeak
 from lightbox.app.reload.deliveries import Deliveries
 from lightbox.app.road import Describe, Road
 from lightbox.domain.account import Account

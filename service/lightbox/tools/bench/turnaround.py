@@ -23,11 +23,11 @@ from lightbox.domain.errors import UsageError
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.urgency import Urgency
 from lightbox.ledger.timeline import LedgerReader
-from lightbox.tools.bench_load import CALLING, Arrival, forward, moments, send_one, studies_of
-from lightbox.tools.bench_report import OURS, Case, percentile
-from lightbox.tools.bench_tally import STAGES, JobTimes, Tally
-from lightbox.tools.demo import an_archive, write_config
-from lightbox.tools.demo_data import Study, studies_in
+from lightbox.tools.bench.load import CALLING, Arrival, forward, moments, send_one, studies_of
+from lightbox.tools.bench.report import OURS, Case, percentile
+from lightbox.tools.bench.tally import STAGES, JobTimes, Tally
+from lightbox.tools.demo.data import Study, studies_in
+from lightbox.tools.demo.run import an_archive, write_config
 from lightbox.tools.service import Service
 
 DEADLINE = "deadline"

@@ -25,7 +25,7 @@ from lightbox.domain.urgency import Urgency
 from lightbox.ledger.prove import Proof, prove
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.archive import Archive
-from lightbox.tools.demo_data import Study, studies_in
+from lightbox.tools.demo.data import Study, studies_in
 from lightbox.tools.orthanc import Orthanc
 from lightbox.tools.orthanc import is_installed as orthanc_is_installed
 from lightbox.tools.send import send

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lightbox.app.doorbell import Doorbell, answers, ring
-from lightbox.app.switch import put
+from lightbox.app.operate.switch import put
 from lightbox.domain.errors import LightboxError, OperationError
 from lightbox.domain.operations import (
     Outcome,
