@@ -40,6 +40,7 @@ from lightbox.domain.events import (
     DeliveryRevived,
     Event,
     InstanceListed,
+    InstanceTorn,
     JobFailed,
     JobMoved,
     JobPlaced,
@@ -69,6 +70,7 @@ UID = a_result(JOB).sop_instance_uid
 
 EVENTS: list[Event] = [
     a_stored(),
+    InstanceTorn.of(a_stored()),
     AssociationReleased("a1", 3, "lost"),
     InstanceListed("1.2", "1.2.3", "ab", ListedReason.NO_MODEL, "nobody"),
     a_ready_study(),

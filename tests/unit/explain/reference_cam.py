@@ -16,14 +16,11 @@ from unittest.mock import MagicMock
 
 import numpy as np
 
-for name in ("torchvision", "torchvision.transforms",
-             "torchvision.transforms.functional", "ttach", "cv2", "tqdm", "matplotlib",
-             "matplotlib.pyplot", "matplotlib.lines", "sklearn", "sklearn.decomposition"):  # fmt: skip
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        sys.modules[name] = MagicMock()
-
+_NOT_NEEDED = (
+    "torchvision", "torchvision.transforms", "torchvision.transforms.functional", "ttach", "cv2",
+    "tqdm", "matplotlib", "matplotlib.pyplot", "matplotlib.lines", "sklearn",
+    "sklearn.decomposition",
+)  # fmt: skip
 NAMES = {
     "grad_cam": ("grad_cam", "GradCAM"),
     "grad_cam_plus_plus": ("grad_cam_plusplus", "GradCAMPlusPlus"),
@@ -48,6 +45,11 @@ def inputs(kind: str) -> tuple[np.ndarray, np.ndarray]:
 
 def main() -> None:
     """Print everything."""
+    for name in _NOT_NEEDED:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            sys.modules[name] = MagicMock()
     found: dict[str, object] = {}
     for kind in ("rectified", "signed", "even"):
         activation, gradient = inputs(kind)
