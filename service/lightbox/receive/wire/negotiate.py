@@ -91,7 +91,6 @@ class Rejection(Enum):
     CALLING_AE = (1, 1, 3)
     CALLED_AE = (1, 1, 7)
     LOCAL_LIMIT = (2, 3, 2)
-    CONGESTION = (2, 3, 1)
 
 
 @dataclass(frozen=True, slots=True)
