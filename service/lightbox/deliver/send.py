@@ -25,12 +25,9 @@ from lightbox.domain.events import (
 )
 from lightbox.domain.hours import Hours
 from lightbox.domain.result import Result, ResultKind
-from lightbox.domain.urgency import Urgency
+from lightbox.domain.urgency import AT_ONCE, Urgency
 from lightbox.ports import Clock, Destination, Ledger
 from lightbox.settings import DestinationSettings
-
-AT_ONCE = frozenset({Urgency.STAT, Urgency.HIGH})
-"""Urgencies that wait for no window."""
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +90,7 @@ class Send:
         self._hours = Hours.read(settings.window) if settings.window else None
         self._off_peak: dict[str, Parcel] = {}
         self._opens_at = 0.0
+        self._successor: Callable[[Parcel], object] | None = None
         self._changed = threading.RLock()
         self._rounds = Rounds(
             f"deliver-{settings.name}", self.deliver_due, clock, settings.retry_first
@@ -109,9 +107,13 @@ class Send:
         left = min(parcel.retry_at - self._clock.now(), LONGEST)
         due = self._clock.monotonic() + left if left > 0.0 else 0.0
         with self._changed:
+            if self._successor is not None:
+                self._successor(parcel)  # it came by the old way, and goes the new one
+                return True
             new = self._outbox.put(replace(parcel, retry_at=due))
-            if parcel.urgency in AT_ONCE:
-                self._let_go(parcel.study)
+            first = self._off_peak.get(parcel.study)
+            if first is not None and (parcel.urgency in AT_ONCE or parcel.job_id != first.job_id):
+                self._let_go(parcel.study)  # to go at once, or to say of this job too that it waits
         self._rounds.ring()
         return new
 
@@ -137,8 +139,8 @@ class Send:
         self._rounds.close(seconds)
         self._destination.close()
 
-    def hand_over(self) -> tuple[Parcel, ...]:
-        """Return what has not arrived, for another outbox to ``resume``; ``close`` comes before.
+    def hand_over(self, successor: Callable[[Parcel], object]) -> None:
+        """Give another what has not arrived, and all that still comes; ``close`` comes before.
 
         With the tries that it had, due at once: the other way may be the right one. What was given
         up only because nobody answered is among it.
@@ -149,7 +151,9 @@ class Send:
                 leader if leader is not None and each.result == leader.result else each
                 for each in self._outbox.all()
             ]
-        return tuple(replace(each, retry_at=0.0) for each in (*left, *self._unreached))
+            for each in (*left, *self._unreached):
+                successor(replace(each, retry_at=0.0))
+            self._successor = successor
 
     def deliver_due(self) -> float | None:
         """Deliver all that is due now; return the monotonic time of the next thing to do."""
@@ -183,15 +187,15 @@ class Send:
                 return False
             self._off_peak[parcel.study] = parcel
             self._opens_at = self._clock.monotonic() + seconds
+            waits = self._outbox.first_of_each_job(parcel.study)
         reason = f"waits for the hours of this destination, {self._settings.window}"
-        event = DeliveryDelayed(
-            *self._of(parcel),
-            attempt=parcel.attempt,
-            reason=reason,
-            retry_at=now + seconds,
-            is_tried=False,
+        events = (
+            DeliveryDelayed(
+                *self._of(each), each.attempt, reason, retry_at=now + seconds, is_tried=False
+            )
+            for each in waits
         )
-        self._unless_unrecorded(parcel, partial(self._record, event))
+        self._unless_unrecorded(parcel, partial(self._record, *events))
         return True
 
     def _open_window(self, now: float) -> None:
@@ -348,7 +352,7 @@ class Send:
         with self._changed:
             self._outbox.done(parcel)
 
-    def _record(self, event: Event) -> None:
+    def _record(self, *events: Event) -> None:
         """Write it down, then tell of it."""
-        for row in self._ledger.record(event):
+        for row in self._ledger.record(*events):
             self._told(row)

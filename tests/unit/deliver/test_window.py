@@ -40,9 +40,11 @@ class Bench:
         self.settings = DestinationSettings(name="pacs", window=window, retries=3, retry_first=30.0)
         self.send = Send(self.pacs, self.ledger, self.settings, self.clock)
 
-    def take(self, *names: str, study: str = "s1", urgency: Urgency = Urgency.ROUTINE) -> None:
+    def take(
+        self, *names: str, study: str = "s1", urgency: Urgency = Urgency.ROUTINE, job: str = "job"
+    ) -> None:
         for name in names:
-            self.send.take("job", study, a_result(name), urgency)
+            self.send.take(job, study, a_result(name), urgency)
 
     def run_for(self, seconds: float) -> None:
         end = self.clock.monotonic() + seconds
@@ -118,8 +120,20 @@ def test_a_restart_within_other_hours_sends_at_once(bench: Bench) -> None:
     bench.take("1")
     bench.run_for(1.0)
     always = bench.settings.model_copy(update={"window": ""})
-    (parcel,) = bench.send.hand_over()
     restarted = Send(bench.pacs, bench.ledger, always, bench.clock)
-    restarted.resume(parcel)
+    bench.send.hand_over(restarted.resume)
     restarted.deliver_due()
     assert bench.pacs.stored == uids("1")
+
+
+def test_each_job_of_a_study_is_said_to_wait_also_one_that_comes_later(bench: Bench) -> None:
+    bench.take("1", "2", job="first")
+    bench.take("3", job="second")
+    bench.run_for(60.0)
+    bench.take("4", job="second")
+    bench.take("5", job="third")
+    bench.run_for(60.0)
+    said = sorted((each.job_id, each.sop_instance_uid) for each in bench.delayed())
+    assert said == list(zip(("first", "second", "third"), uids("1", "3", "5"), strict=True))
+    bench.run_for(bench.seconds)
+    assert bench.pacs.stored == uids("1", "2", "3", "4", "5")

@@ -74,18 +74,20 @@ class Deliveries:
             send.close(seconds)
 
     def _replace(self, name: str, old: Send, new: Send | None) -> None:
-        """Empty one outbox into another; beside the work, for the result in hand is finished."""
+        """Empty one outbox into another; beside the work, for the result in hand is finished.
+
+        An outbox may be replaced again before it is given anything: it passes that on, too.
+        """
+
+        def settle(parcel: Parcel) -> None:
+            why = "the configuration has no destination of this name any more"
+            self._ledger.record(not_taken(name, parcel, why))
 
         def hand_over() -> None:
             old.close(_PATIENCE)
-            parcels = old.hand_over()
-            if new is None:
-                why = "the configuration has no destination of this name any more"
-                self._ledger.record(*(not_taken(name, parcel, why) for parcel in parcels))
-                return
-            for parcel in parcels:
-                new.resume(parcel)
-            new.start()
+            old.hand_over(settle if new is None else new.resume)
+            if new is not None:
+                new.start()
 
         threading.Thread(target=hand_over, name=f"hand-over-{name}", daemon=True).start()
 

@@ -11,12 +11,15 @@ from fakes.destination import FakeDestination
 from fakes.ledger import FakeLedger
 from lightbox.app.reload.deliveries import Deliveries
 from lightbox.deliver.send import Send
+from lightbox.deliver.status import Action, DestinationError
 from lightbox.domain.events import Delivered, NotTaken
+from lightbox.domain.result import Result, ResultKind
 from lightbox.domain.urgency import Urgency
 from lightbox.settings import DestinationSettings
 
 OLD = DestinationSettings(name="pacs", ae_title="PACS", port=104)
 NEW = DestinationSettings(name="pacs", ae_title="PACS", port=11112)
+NEWEST = DestinationSettings(name="pacs", ae_title="PACS", port=11113)
 OTHER = DestinationSettings(name="other", ae_title="OTHER", port=104)
 JOB = a_job(an_instance("1"))
 RESULT = a_result(JOB)
@@ -40,7 +43,7 @@ class Bench:
         self.deliveries = Deliveries(given, self._make, self.ledger)
 
     def _make(self, given: DestinationSettings) -> Send:
-        fake = self.fakes[given.port] = FakeDestination()
+        fake = self.fakes.setdefault(given.port, FakeDestination())
         return Send(fake, self.ledger, given, FakeClock())
 
     def waits(self) -> None:
@@ -100,3 +103,43 @@ def test_nothing_changes_before_all_could_be_made() -> None:
     before = dict(bench.deliveries.sends)
     bench.deliveries.renew((NEW, OTHER))
     assert bench.deliveries.sends == before
+
+
+class Hangs(FakeDestination):
+    """Lets nobody go until it is told to, and has taken nothing then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+        self.ends = threading.Event()
+
+    def send(self, result: Result) -> str:
+        self.reached.set()
+        assert self.ends.wait(20.0)
+        raise DestinationError(Action.UNREACHABLE, self.name, f"{result.kind}: timed out", "look")
+
+
+def test_an_address_that_is_corrected_twice_while_a_result_hangs_loses_nothing() -> None:
+    bench, hangs = Bench(), Hangs()
+    bench.fakes[104] = hangs
+    bench.deliveries.renew((OLD,))()
+    bench.waits()
+    assert hangs.reached.wait(20.0)
+    bench.deliveries.renew((NEW,))()
+    bench.deliveries.renew((NEWEST,))()
+    hangs.ends.set()
+    until(lambda: bench.fakes[11113].stored == [RESULT.sop_instance_uid])
+    assert bench.fakes[11112].stored == []
+    bench.deliveries.close(5.0)
+
+
+def test_a_result_on_its_way_to_an_outbox_that_was_just_replaced_goes_the_new_way() -> None:
+    bench = Bench(OLD)
+    replaced = bench.deliveries.sends["pacs"]
+    bench.deliveries.renew((NEW,))()
+    bench.waits()
+    until(lambda: bench.fakes[11112].stored == [RESULT.sop_instance_uid])  # all is handed over
+    late = a_result(JOB, kind=ResultKind.SEGMENTATION)
+    assert replaced.take(JOB.job_id, JOB.study_instance_uid, late, Urgency.ROUTINE)
+    until(lambda: late.sop_instance_uid in bench.fakes[11112].stored)
+    bench.deliveries.close(5.0)
