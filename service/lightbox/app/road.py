@@ -133,6 +133,7 @@ class Road:
                 self._audit_where_due(event, job)
             case JobPlaced(job=newer):
                 self._know(newer)
+                self._urge_late(newer)
             case ResultsWritten() as event if job is not None:
                 self._send(recorded, event, job)
             case _:
@@ -252,6 +253,14 @@ class Road:
         self._assemble.urge(event)
         for job in self._unfinished(event.study):
             self._place.move(job, event.urged)
+
+    def _urge_late(self, newer: Job) -> None:
+        """Move a job that was placed while its study was urged: nobody knew of it then."""
+        urged = self._assemble.urged(newer.study_instance_uid)
+        if urged is not None:
+            for job in self._unfinished(newer.study_instance_uid):
+                if job.job_id == newer.job_id:
+                    self._place.move(job, urged)
 
     def _urge_where_critical(self, recorded: Recorded, event: Predicted, job: Job) -> None:
         """Raise what is still to be done of a study in which something critical was found."""

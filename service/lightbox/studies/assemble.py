@@ -112,6 +112,10 @@ class Assemble:
                 if key.study_instance_uid == event.study:
                     unit.urge(event.urged)
 
+    def urged(self, study: str) -> Urged | None:
+        """Return the urgency that a study was given after it arrived, if it was given one."""
+        return self._urged.get(study)
+
     def restarted(self, event: ServiceMarked) -> None:
         """Note that the listener started: whatever came before came over dead associations."""
         for unit in self._open.values():

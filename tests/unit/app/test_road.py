@@ -19,6 +19,7 @@ from builders import (
     an_attribution_record,
     an_instance,
 )
+from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
 from lightbox.app.road import Road
 from lightbox.domain.audit import AuditPolicy
@@ -38,6 +39,8 @@ from lightbox.domain.jobs import Job
 from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
 from lightbox.domain.result import ListedReason
 from lightbox.domain.urgency import Urged, Urgency
+from lightbox.settings import StudySettings
+from lightbox.studies.assemble import Assemble
 
 
 def a_package(name: str, *, critical: bool) -> ModelPackage:
@@ -59,6 +62,9 @@ def a_package(name: str, *, critical: bool) -> ModelPackage:
 
 class Silent:
     """Stands where this test asks for nothing."""
+
+    def urged(self, _: str) -> None:
+        """No study was given another urgency."""
 
     def __getattr__(self, _: str) -> Any:
         return lambda *_arguments, **_named: ()
@@ -131,6 +137,34 @@ def test_a_confident_critical_finding_raises_what_follows_of_its_study(
     for event in urged:
         road.follow(Recorded("control", 1, NOON, "", event), None)
     assert moved == ([(WAITING.job_id, "HIGH")] if raised else [])
+
+
+def test_a_job_that_was_placed_while_its_study_was_raised_is_raised_too() -> None:
+    """Unit ready and study raised in one look at the ledger: then the job is not known yet."""
+    ledger, moved = FakeLedger(), list[tuple[str, str]]()
+    job, known = WAITING, list[Job]()
+    raised = Urged(Urgency.STAT, "STAT by anna", NOON, is_floor=False)
+    silent = cast("Any", Silent())
+
+    class Line(Silent):
+        def move(self, job: Job, urged: Urged) -> None:
+            moved.append((job.job_id, urged.urgency))
+
+    road = Road(
+        ledger=ledger, describe=lambda _: {}, place=cast("Any", Line()), sends={},
+        assemble=Assemble(StudySettings(), (), (SURE,), "", FakeClock()),
+        wants=lambda *_: True, packages={"sure": SURE}, audits=AuditPolicy(), commitments=silent,
+        unfinished=lambda _: known,
+    )  # fmt: skip
+    road.follow(Recorded("control", 1, NOON, "", JobPlaced(a_job(an_instance("before")))), None)
+    road.follow(Recorded("control", 2, NOON, "", StudyUrged(job.study_instance_uid, raised)), None)
+    assert moved == []
+    known.append(job)
+    road.follow(Recorded("control", 3, NOON, "", JobPlaced(job)), None)
+    assert moved == [(job.job_id, "STAT")]
+    known.clear()  # it has ended meanwhile
+    road.follow(Recorded("control", 3, NOON, "", JobPlaced(job)), None)
+    assert len(moved) == 1
 
 
 class Post:
