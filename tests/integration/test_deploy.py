@@ -11,14 +11,17 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from lightbox.cli.main import COMMANDS, LazyGroup
 from lightbox.settings import read
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "deploy" / "docker"
 COMPOSE = [DOCKER / "compose.yaml", DOCKER / "compose.gpu.yaml"]
+README = ROOT / "deploy" / "README.md"
 UNIT = ROOT / "deploy" / "systemd" / "lightbox.service"
 BIN = Path(sys.executable).parent
 _MOST_EXPOSED = 2.0
@@ -115,6 +118,45 @@ def test_the_containers_prometheus_reads_its_rules(tmp_path: Path) -> None:
     assert target in compose()["services"]
 
 
+def test_the_readme_says_of_each_alert_what_to_do_and_of_no_other() -> None:
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())
+    ours = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    table = re.findall(r"^\| (Lightbox[^|]+) \|[^|]+\|([^|]+)\|$", README.read_text(), re.MULTILINE)
+    named = [name for names, _mend in table for name in names.split(", ")]
+    assert sorted(named) == sorted(ours)
+    assert all(mend.strip() for _names, mend in table)
+
+
+def test_every_file_and_section_that_the_readme_points_at_is_there() -> None:
+    text = README.read_text()
+    titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    sections = {re.sub(r"[^a-z0-9 -]", "", each.lower()).replace(" ", "-") for each in titles}
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in sections, target
+        else:
+            assert (README.parent / target).exists(), target
+
+
+def test_every_command_of_the_readme_is_one_that_lightbox_has() -> None:
+    said = re.findall(
+        r"(?:^|bin/)lightbox(?: -c \S+)? ([a-z]+)(?: ([a-z]+))?", _code(), re.MULTILINE
+    )
+    assert len(said) > 20
+    for name, below in said:
+        assert name in COMMANDS, name
+        command = LazyGroup().get_command(click.Context(click.Command("lightbox")), name)
+        if isinstance(command, click.Group):
+            assert not below or below in command.commands, f"{name} {below}"
+
+
+def _code() -> str:
+    """Return the commands of the README, one a line."""
+    text = README.read_text()
+    blocks = re.findall(r"```sh\n(.+?)```", text, re.DOTALL)
+    return "\n".join(blocks + re.findall(r"`(lightbox [^`]+)`", text))
+
+
 def test_grafana_finds_its_dashboards_and_prometheus() -> None:
     provisioning = ROOT / "deploy" / "grafana" / "provisioning"
     dashboards = yaml.safe_load((provisioning / "dashboards" / "lightbox.yml").read_text())
@@ -150,6 +192,23 @@ def test_the_unit_is_sealed(unit: Path) -> None:
     limit = str(int(_MOST_EXPOSED * 10))
     done = run("systemd-analyze", "security", "--offline=true", f"--threshold={limit}", str(unit))
     assert done.returncode == 0, done.stdout[-300:]
+
+
+@needs_systemd
+def test_the_drop_in_for_a_gpu_opens_its_devices_and_nothing_else(unit: Path) -> None:
+    """A sealed unit sees no device at all; CUDA would silently be the processor."""
+    plain = unit.read_text()
+    assert "PrivateDevices=yes" in plain
+    folder = unit.with_name("lightbox.service.d")
+    folder.mkdir()
+    shutil.copy(UNIT.with_name("gpu.conf"), folder)
+    done = run("systemd-analyze", "verify", str(unit))
+    assert (done.returncode, done.stderr) == (0, "")
+    both = plain + (folder / "gpu.conf").read_text()
+    assert re.findall(r"^DeviceAllow=(.+)$", both, re.MULTILINE) == ["char-nvidia* rw"]
+    assert re.findall(r"^DevicePolicy=(.+)$", both, re.MULTILINE) == ["closed"]
+    (folder / "gpu.conf").write_text("[Service]\nDeviceAlow=char-nvidia* rw\n")
+    assert "DeviceAlow" in run("systemd-analyze", "verify", str(unit)).stderr
 
 
 @needs_systemd
