@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from lightbox.metrics import Metrics
 from prometheus_peer import Prometheus
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "grafana"
@@ -95,6 +97,14 @@ def test_panels_do_not_overlap() -> None:
             }
             assert not cells & taken, (file.stem, panel["title"])
             taken |= cells
+
+
+def test_every_metric_is_on_a_dashboard() -> None:
+    metrics = Metrics(CollectorRegistry(), "1.2.3")
+    shown = set(re.findall(r"^# TYPE (\w+)", metrics.exposition().decode(), re.MULTILINE))
+    asked = " ".join(query for _where, query in queries())
+    missing = {name for name in shown if not re.search(rf"\b{name}(_(sum|count|bucket))?\b", asked)}
+    assert missing <= {"lightbox_build_info"}, "it says which version runs; nothing to draw"
 
 
 def test_rows_that_are_recorded_have_values(watched: Prometheus) -> None:
