@@ -55,15 +55,9 @@ _MOST_CALLING = 50  # AE titles of strangers must not grow the registry
 _OTHER = "other"
 
 _OfJob: TypeAlias = (
-    JobStarted
-    | Predicted
-    | Attributed
-    | ResultsWritten
-    | JobFailed
-    | Delivered
-    | NotTaken
-    | DeadLettered
-)
+    JobStarted | Predicted | Attributed | ResultsWritten | JobFailed
+    | Delivered | NotTaken | DeadLettered
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -283,17 +277,17 @@ class Metrics:
     def observe_event(self, recorded: Recorded, job: Job | None = None) -> None:
         """Move the metrics by one event of the ledger; each is to be given once, in order of time.
 
-        ``job`` is the event's job, where its ``JobPlaced`` was not observed (after a restart).
+        ``job`` is the event's job as it is now; its ``JobPlaced`` may not have been observed.
         """
         event, at = recorded.event, recorded.at
         if isinstance(event, InstanceStored):
-            arrival = event.arrival
-            delay = at - arrival.received_at
-            self.count_received(arrival.calling_ae, 0, delay, event.instance.size_bytes)
+            arrival, size = event.arrival, event.instance.size_bytes
+            self.count_received(arrival.calling_ae, 0, at - arrival.received_at, size)
         elif isinstance(event, NotificationEvent):
             self.notifications.labels(event.webhook, event.outcome).inc()
         elif isinstance(event, DeliveryDelayed):
             self.delivery_retries.inc(int(event.is_tried))
+            self._judge_by(job)
         elif isinstance(event, JobPlaced):
             self._placed(event.job)
         elif isinstance(event, JobMoved) and (of := self._open.get(event.job_id)):
@@ -384,6 +378,11 @@ class Metrics:
 
     def _over(self, of: _Open) -> None:
         del self._open[of.job.job_id]
+
+    def _judge_by(self, job: Job | None) -> None:
+        """Go by the job as it is now: its deadline stands still while it waits for hours."""
+        if job is not None and job.job_id in self._open:
+            self._open[job.job_id].job = job
 
     def _judge(self, of: _Open, outcome: Literal["met", "missed"]) -> None:
         if not of.judged:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -34,6 +35,7 @@ from lightbox.domain.events import (
     Attributed,
     DeadLettered,
     Delivered,
+    DeliveryDelayed,
     Event,
     InstanceListed,
     JobFailed,
@@ -381,6 +383,21 @@ def test_a_deadline_that_passes_is_told_when_it_passes_and_once(
     assert heard.said["event"] == "missed_deadline"
     site.happens(delivered())
     assert [h.said["event"] for h in receiver.wait_for(2)] == ["missed_deadline", "result"]
+
+
+def test_no_deadline_passes_while_a_result_waits_for_the_hours_that_the_site_chose(
+    receiver: Receiver, site: Site
+) -> None:
+    evening = site.clock.now() + 3600.0
+    of = (STUDY, JOB.job_id, UID, "pacs")
+    site.happens(*story(), DeliveryDelayed(*of, 0, "waits", evening, is_tried=False))
+    site.clock.advance(301)
+    site.webhooks.look()
+    site.clock.advance(3601)
+    site.webhooks.look()
+    (heard,) = receiver.wait_for(1)
+    assert heard.said["event"] == "missed_deadline"
+    assert datetime.fromisoformat(heard.said["at"]).timestamp() == JOB.deadline + 3600.0
 
 
 def test_an_audit_that_contradicts_the_picture_is_told(receiver: Receiver, site: Site) -> None:

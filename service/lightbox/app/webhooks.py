@@ -107,6 +107,7 @@ class Webhooks:
         now = self._clock.now()
         while self._deadlines and self._deadlines[0][0] < now:
             _, job_id = heapq.heappop(self._deadlines)
+            self._look_again(job_id, now)
             for notification in self._of_job(job_id):
                 if self._is_new(notification):
                     self._put(notification)
@@ -149,6 +150,13 @@ class Webhooks:
                     pass
         for job_id in jobs:
             yield from self._of_job(job_id)
+
+    def _look_again(self, job_id: str, now: float) -> None:
+        """Note a deadline that was put off, for a destination's hours, since it was noted."""
+        with self._lock:
+            job = self._account.placed_job(job_id)
+        if job is not None and job.deadline > now:
+            heapq.heappush(self._deadlines, (job.deadline, job_id))
 
     def _of_job(self, job_id: str) -> tuple[Notification, ...]:
         with self._lock:

@@ -110,6 +110,10 @@ class Outbox:
         """Return the highest urgency among the parcels of a study that has any."""
         return min((parcel.urgency for parcel in self._studies[study]), key=lambda u: u.rank)
 
+    def first_of_each_job(self, study: str) -> tuple[Parcel, ...]:
+        """Return the first parcel of each job that a study waits with."""
+        return tuple({each.job_id: each for each in reversed(self._studies[study])}.values())
+
     def next_at(self) -> float | None:
         """Return when something is due: 0 is at once, None is not before something arrives."""
         if self._ready:

@@ -25,8 +25,8 @@ from lightbox.domain.events import (
     Recorded,
     ResultsWritten,
 )
-from lightbox.domain.jobs import Job, JobPath, moved
-from lightbox.domain.urgency import Urgency
+from lightbox.domain.jobs import Job, JobPath, Wait, moved, while_it_waits
+from lightbox.domain.urgency import AT_ONCE, Urgency
 
 _WEIGHT = 0.2
 """Of the newest measurement in the mean."""
@@ -54,6 +54,19 @@ class _Open:
     written_at: float = 0.0
     retry_at: float = 0.0
     awaited: set[tuple[str, str]] = field(default_factory=set)
+    waits: frozenset[Wait] = frozenset()
+
+    @property
+    def deadline(self) -> float:
+        """Seconds since 1970; it stands still while results wait for a destination's hours."""
+        return while_it_waits(self.job, self.waits).deadline
+
+    @property
+    def opens(self) -> float:
+        """When the hours begin that it waits for, seconds since 1970; 0 where it does not."""
+        if self.job.urgency in AT_ONCE:
+            return 0.0
+        return max((wait.ends for wait in self.waits), default=0.0)
 
 
 class Forecast:
@@ -92,7 +105,7 @@ class Forecast:
         before = 0.0
         for name, of in sorted(self._open.items(), key=_order):
             if of.written_at:
-                found[name] = max(now, of.retry_at) + self._delivery.seconds
+                found[name] = max(now, of.retry_at, of.opens) + self._delivery.seconds
                 continue
             left = self._mean(of.job.model)
             if of.started_at:
@@ -106,18 +119,16 @@ class Forecast:
         """Return what is to be said now: each expected miss once for each deadline it had."""
         events = []
         for name, at in self.expected(now).items():
-            job = self._open[name].job
-            if at > job.deadline and self._said.get(name) != job.deadline:
-                self._said[name] = job.deadline
-                events.append(MissExpected(job.study_instance_uid, name, at, job.deadline))
+            job, deadline = self._open[name].job, self._open[name].deadline
+            if at > deadline and self._said.get(name) != deadline:
+                self._said[name] = deadline
+                events.append(MissExpected(job.study_instance_uid, name, at, deadline))
         return tuple(events)
 
     def at_risk(self) -> Mapping[Urgency, int]:
         """Count the open jobs of which a miss was said, by urgency."""
         counts = Counter(
-            of.job.urgency
-            for name, of in self._open.items()
-            if self._said.get(name) == of.job.deadline
+            of.job.urgency for name, of in self._open.items() if self._said.get(name) == of.deadline
         )
         return {urgency: counts[urgency] for urgency in Urgency}
 
@@ -140,10 +151,12 @@ class Forecast:
         self, of: _Open, event: DeliveryDelayed | Delivered | NotTaken | DeadLettered, at: float
     ) -> None:
         match event:
+            case DeliveryDelayed(is_tried=False):
+                of.waits |= {Wait(at, event.retry_at)}
             case DeliveryDelayed():
                 of.retry_at = max(of.retry_at, event.retry_at)
             case Delivered():
-                self._delivery.add(at - of.written_at)
+                self._delivery.add(at - max(of.written_at, min(of.opens, at)))
                 self._settled(of, event.sop_instance_uid, event.destination)
             case NotTaken():
                 self._settled(of, event.sop_instance_uid, event.destination)

@@ -27,7 +27,7 @@ from lightbox.domain.events import (
     Predicted,
     ResultsWritten,
 )
-from lightbox.domain.jobs import Job, moved
+from lightbox.domain.jobs import Job, Wait, moved, while_it_waits
 from lightbox.domain.result import ListedReason
 from lightbox.domain.standing import DeliveryStanding, DeliveryState, JobStanding, JobState
 
@@ -70,6 +70,7 @@ class JobFacts:
     written_at: float = 0.0
     failures: Mapping[int, tuple[float, JobFailed]] = field(default_factory=nothing)
     move: JobMoved | None = None
+    waits: frozenset[Wait] = frozenset()
     expected: dict[float, float] = field(default_factory=dict)
     successors: frozenset[str] = frozenset()
     attempts: Mapping[tuple[str, str], tuple[float, Attempt]] = field(default_factory=nothing)
@@ -83,11 +84,11 @@ class JobFacts:
         return found[1] if found else None
 
     def now(self, job: Job) -> Job:
-        """Return the job with the urgency that it has now."""
+        """Return the job with the urgency and the deadline that it has now."""
         move = self.move
-        if move is None:
-            return job
-        return moved(job, move.urgency, move.deadline, move.rule, move.move)
+        if move is not None:
+            job = moved(job, move.urgency, move.deadline, move.rule, move.move)
+        return while_it_waits(job, self.waits)
 
     def is_named(self, uid: str) -> bool:
         """Say whether a UID is that of its study, of one of its instances or of its results."""
@@ -132,6 +133,8 @@ class JobFacts:
             known = self.unkept.get(name)
             if known is None or known[1].again < event.again:
                 self.unkept = {**self.unkept, name: (at, event)}
+        if isinstance(event, DeliveryDelayed) and not event.is_tried:
+            self.waits |= {Wait(at, event.retry_at)}
         newest = self.attempts.get(name)
         if newest is None:
             self.attempts = {**self.attempts, name: (at, event)}

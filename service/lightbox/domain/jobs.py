@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from lightbox.domain.identity import JobId, derived_id
 from lightbox.domain.study import Instance
-from lightbox.domain.urgency import Urgency
+from lightbox.domain.urgency import AT_ONCE, Urgency
 
 
 class JobPath(StrEnum):
@@ -95,6 +96,38 @@ def moved(job: Job, urgency: Urgency, deadline: float, rule: str, moves: int) ->
     )
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Wait:
+    """A time in which results wait for the hours that the site chose for a destination.
+
+    Attributes
+    ----------
+    begins, ends : float
+        Seconds since 1970.
+    """
+
+    begins: float
+    ends: float
+
+
+def while_it_waits(job: Job, waits: Iterable[Wait]) -> Job:
+    """Return the job with its deadline put off: time in which it waits for hours does not count.
+
+    Times that overlap count once, those that begin after the deadline not at all; what is urgent
+    waits for no hours.
+    """
+    if not waits or job.urgency in AT_ONCE:
+        return job
+    deadline, counted = job.deadline, 0.0
+    for wait in sorted(waits):
+        begins = max(wait.begins, counted)
+        if begins > deadline:
+            break
+        deadline += max(wait.ends - begins, 0.0)
+        counted = max(counted, wait.ends)
+    return replace(job, deadline=deadline)
+
+
 def job_identity(
     path: JobPath, instances: tuple[Instance, ...], model_sha256: str, method: str
 ) -> JobId:
@@ -114,6 +147,5 @@ def priority(job: Job) -> int:
     STAT and HIGH go before the other classes, overdue or not; within a class the earliest
     deadline (whole seconds since 2026) goes first, so ageing comes free.
     """
-    urgent = job.urgency in (Urgency.STAT, Urgency.HIGH)
     seconds = max(1, min(_BAND - 1, int(job.deadline) - _EPOCH))
-    return seconds if urgent else _BAND + seconds
+    return seconds if job.urgency in AT_ONCE else _BAND + seconds

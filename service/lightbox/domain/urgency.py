@@ -25,6 +25,10 @@ class Urgency(StrEnum):
         return tuple(Urgency).index(self)
 
 
+AT_ONCE = frozenset({Urgency.STAT, Urgency.HIGH})
+"""Urgencies that wait for no hours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deadlines:
     """Seconds from the last byte received to stored in the PACS."""
