@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +20,7 @@ from lightbox.app.analysis import Analysis, Chances
 from lightbox.app.clock import SystemClock
 from lightbox.app.instance_file import instance_of
 from lightbox.app.questions.intact import check_intact
+from lightbox.app.turns import Brake
 from lightbox.domain.account import Account
 from lightbox.domain.errors import StoppingError
 from lightbox.domain.events import (
@@ -165,6 +167,24 @@ def test_a_job_that_is_done_is_not_done_again(bench: Bench) -> None:
     before = [row.digest for row in bench.ledger.since({})]
     bench.worker().handle(job.job_id, None)  # type: ignore[arg-type]  # unused
     assert [row.digest for row in bench.ledger.since({})] == before
+
+
+def test_a_job_that_is_cancelled_while_its_results_are_encoded_sends_none(bench: Bench) -> None:
+    job = bench.places(*bench.receives(SAMPLES[0]))
+    cancelled = JobFailed(job.study_instance_uid, job.job_id, ListedReason.CANCELLED, "anna")
+    brake = Brake(bench.ledger, bench.root, SystemClock())
+    original = bench.analysis._write.write
+
+    def write_while_anna_cancels(*arguments: object) -> object:
+        results = original(*arguments)  # type: ignore[arg-type]  # as they came
+        bench.ledger.record(cancelled)
+        return results
+
+    bench.analysis._chances = replace(bench.analysis._chances, check=brake.check)
+    bench.analysis._write.write = write_while_anna_cancels  # type: ignore[method-assign, assignment]  # real, and slow
+    bench.worker().handle(job.job_id, None)  # type: ignore[arg-type]  # unused
+    assert bench.events(JobFailed) == [cancelled]
+    assert bench.events(ResultsWritten) == []
 
 
 def test_a_file_that_changed_after_its_acknowledgement_is_never_analysed(bench: Bench) -> None:

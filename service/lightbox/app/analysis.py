@@ -125,8 +125,7 @@ class Analysis:
                 self._note(job, package, error)
         else:
             try:
-                with self._chances.asking(job.model):
-                    self._audit(job, package)
+                self._audit(job, package)
             except OutOfMemoryError as error:
                 raise self._chances.defer(job, error.reason) from error
 
@@ -167,7 +166,10 @@ class Analysis:
 
     def _audit(self, job: Job, package: ModelPackage) -> None:
         prediction = self._prediction_of(job)
-        looked = self._predict.again(job, prediction, partial(self._device, job))
+        # Here the model shows whether it is sound; an audit that held its breaker to the end would
+        # keep emergencies from a model that is being tried again.
+        with self._chances.asking(job.model):
+            looked = self._predict.again(job, prediction, partial(self._device, job))
         subject = Subject(package, looked.frame, prediction)
         fast = self._fast_map(subject, looked)
         attribution = self._attribution_of(job, subject, fast)
@@ -233,6 +235,7 @@ class Analysis:
         )
         self._chances.check(job)
         results = self._write.write(explained, turn)
+        self._chances.check(job)  # once they are recorded they are sent
         self._ledger.record(
             ResultsWritten(
                 job.study_instance_uid, job.job_id, results, destinations=self._destinations
