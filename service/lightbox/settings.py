@@ -334,9 +334,9 @@ class AuditSettings(Section):
 class ModelOverride(Section):
     """A site's own operating point of one model."""
 
-    thresholds: dict[str, float] = Field(default_factory=dict)
-    """Finding → calibrated confidence at which it counts as present."""
-    audit_below: float | None = None
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """Finding → calibrated confidence at which it counts as present; every result states it."""
+    audit_below: Annotated[float, Field(ge=0, le=1)] | None = None
     """In place of ``[audit] below_confidence``."""
     destinations: tuple[str, ...] = ()
     """Names of destinations; empty: all."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 
 from lightbox.domain.jobs import JobPath
@@ -23,6 +24,8 @@ ESTIMATED = """
 [audit]
 max_evaluations = 600
 tolerance = 0.05
+[models.brain_tumour_mri]
+thresholds = { glioma = 0.995 }
 """
 """Twelve regions would be enumerated; an estimate is quicker, and has more that could differ."""
 
@@ -92,6 +95,24 @@ def test_an_audit_is_identical_from_its_values_and_from_scratch(site: Site) -> N
 def test_the_recorded_parameters_count_not_those_of_today(site: Site) -> None:
     today = {"LIGHTBOX__AUDIT__TOLERANCE": "0.5", "LIGHTBOX__AUDIT__MAX_EVALUATIONS": "100"}
     assert replay(site, results(site, JobPath.AUDIT)["sc"], **today)["identical"]
+
+
+def test_the_sites_threshold_stands_in_ledger_and_picture_and_that_of_then_counts(
+    site: Site, tmp_path: Path
+) -> None:
+    (study,) = site.studies()
+    picture = next(
+        r.result for r in study.results if r.path is JobPath.FAST and r.result.kind == "sc"
+    )
+    comments = pydicom.dcmread(site.data / picture.path).ImageComments
+    assert "under the site's threshold of > 99 %" in comments
+    assert "Site threshold > 99 % (the model's: 50 %)" in comments
+    told = lightbox("-c", str(site.config), "studies", study.study_instance_uid, "--json")
+    assert '"thresholds"' in told.stdout
+    today = tmp_path / "today.toml"
+    today.write_text(site.config.read_text().replace("glioma = 0.995", "glioma = 0.1"))
+    done = lightbox("-c", str(today), "replay", picture.sop_instance_uid, "--json")
+    assert json.loads(done.stdout)["identical"], done.stderr
 
 
 def test_a_result_that_nobody_made_is_said_to_be_none(site: Site) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -157,8 +157,12 @@ class Analysis:
         with self._chances.asking(job.model):
             looked = self._predict.predict(job, turn)
         study, job_id = job.study_instance_uid, job.job_id
-        self._ledger.record(Predicted(study, job_id, looked.prediction))
+        (row,) = self._ledger.record(Predicted(study, job_id, looked.prediction))
         self._woke()
+        assert isinstance(row.event, Predicted)
+        # A job that is repeated after a restart keeps the thresholds it was first told with.
+        then = row.event.prediction.thresholds
+        looked = replace(looked, prediction=replace(looked.prediction, thresholds=then))
         subject = Subject(package, looked.frame, looked.prediction)
         attribution = self._attribute.fast(subject, looked.output, job.method)
         self._ledger.record(Attributed(study, job_id, AttributionRecord.of(attribution)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightbox.app.catalogue import writer
@@ -12,12 +12,13 @@ from lightbox.deliver.cstore import CStore
 from lightbox.domain.audit import AuditPolicy
 from lightbox.domain.errors import ConfigurationError, ModelPackageError
 from lightbox.domain.jobs import Job
+from lightbox.domain.keys import nearest
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import Result, ResultKind
 from lightbox.domain.urgency import Deadlines, Rule, Urgency
 from lightbox.infer.packages import LoadedPackage, find
 from lightbox.ports import Destination, ResultWriter
-from lightbox.settings import DestinationSettings, ResultSettings, Settings
+from lightbox.settings import DestinationSettings, ModelOverride, ResultSettings, Settings
 
 Senders = Callable[[], frozenset[str]]
 """Returns the AE titles that sent what a job is about."""
@@ -81,14 +82,38 @@ def packages(settings: Settings) -> Packages:
     Raises
     ------
     ConfigurationError
-        If none can be served.
+        If none can be served, or a site's threshold is of no finding.
     """
     root = Path(settings.models.path).expanduser().resolve()
     found = find(root, settings.models.enabled)
     if not found.packages:
         why = "; ".join(str(problem) for problem in found.problems) or "no package was found"
         raise ConfigurationError(f"models.path {root}", why, "see lightbox models check")
-    return Packages(found.packages, found.problems)
+    own = settings.models.__pydantic_extra__
+    at_site = (at_site_of(each, own.get(each.package.name)) for each in found.packages)
+    return Packages(tuple(at_site), found.problems)
+
+
+def at_site_of(loaded: LoadedPackage, own: ModelOverride | None) -> LoadedPackage:
+    """Return a package with the site's own thresholds.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is of a finding that the model does not know.
+    """
+    if own is None or not own.thresholds:
+        return loaded
+    package = loaded.package
+    known = [finding.name for finding in package.findings]
+    for name in own.thresholds:
+        if name not in known:
+            raise ConfigurationError(
+                f"models.{package.name}.thresholds",
+                f"{name!r} is no finding of {package.name}",
+                nearest(name, known),
+            )
+    return replace(loaded, package=package.at_site(own.thresholds))
 
 
 def destination(given: DestinationSettings, settings: Settings, root: Path) -> Destination:

@@ -155,13 +155,6 @@ def _engines(settings: Settings) -> Iterator[ConfigurationError]:
             yield ConfigurationError(
                 key, "several machines are not supported yet", "leave it empty: data_dir is used"
             )
-    for model, own in settings.models.__pydantic_extra__.items():
-        if own.thresholds:
-            yield ConfigurationError(
-                f"models.{model}.thresholds",
-                "a site's own thresholds are not applied yet",
-                "leave it out: the model package's are in force",
-            )
     if settings.worker.runtime != "onnxruntime":
         yield ConfigurationError(
             "worker.runtime", f"{settings.worker.runtime} is not there yet", 'use "onnxruntime"'

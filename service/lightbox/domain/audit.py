@@ -57,7 +57,7 @@ class AuditPolicy:
 def critical(prediction: Prediction, package: ModelPackage) -> str | None:
     """Return the name of the critical finding that a prediction is sure of, or None."""
     found = package.finding(prediction.target)
-    is_sure = found.critical and prediction.confidence >= found.threshold
+    is_sure = found.critical and prediction.confidence >= prediction.threshold(found)
     return found.name if is_sure else None
 
 

@@ -6,9 +6,10 @@ line that names the key, what was found and what was expected.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 
 class Table(BaseModel):
@@ -206,6 +207,7 @@ class ModelPackage(Table):
     calibration: Calibration = Calibration()
     explanation: Explanation = Explanation()
     metrics: tuple[Metric, ...] = ()
+    _site_thresholds: dict[str, float] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -231,6 +233,17 @@ class ModelPackage(Table):
             if measured.method == chosen and measured.unfit:
                 raise ValueError(f"explanation.method: {chosen} is unfit: {measured.unfit}")
         return self
+
+    @property
+    def site_thresholds(self) -> Mapping[str, float]:
+        """The site's own thresholds by finding: never of the file, every prediction states them."""
+        return self._site_thresholds
+
+    def at_site(self, thresholds: Mapping[str, float]) -> Self:
+        """Return the package as a site runs it, with its own thresholds beside the stated ones."""
+        made = self.model_copy()
+        made._site_thresholds = dict(thresholds)  # noqa: SLF001  # of its own class
+        return made
 
     def finding(self, index: int) -> Finding:
         """Return the finding of output ``index``."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from lightbox.domain.model_package import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,9 @@ class Prediction:
         The most suspicious frame of the unit.
     frames : int
         How many frames were looked at.
+    thresholds : mapping of str to float
+        The site's own, by finding (``[models.NAME] thresholds``), that were in force; the model
+        package's hold for every other finding.
     """
 
     model: str
@@ -51,3 +56,8 @@ class Prediction:
     frames: int = 1
     decode_seconds: float = 0.0
     infer_seconds: float = 0.0
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    def threshold(self, finding: Finding) -> float:
+        """Return the calibrated confidence at which a finding counted as present."""
+        return self.thresholds.get(finding.name, finding.threshold)

@@ -201,4 +201,5 @@ class _Look:
             frames=self.frames,
             decode_seconds=self.seconds["decode"],
             infer_seconds=self.seconds["infer"],
+            thresholds=self.package.site_thresholds,
         )

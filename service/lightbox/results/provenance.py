@@ -58,6 +58,7 @@ def name_of(explained: Explained, source: Source, kind: ResultKind) -> Name:
     gets a series of its own, because viewers open only the first object of such a series.
     """
     job, method = explained.job, explained.attribution.method
+    site = dict(explained.prediction.thresholds)
     made_of = (
         job.study_instance_uid,
         *sorted(f"{i.sop_instance_uid}={i.sha256}" for i in job.instances),
@@ -66,6 +67,7 @@ def name_of(explained: Explained, source: Source, kind: ResultKind) -> Name:
         method,
         json.dumps(dict(explained.attribution.parameters), sort_keys=True),
         kind,
+        *([json.dumps(site, sort_keys=True)] if site else []),
     )
     instance = derived_uid("instance", *made_of)
     series = derived_uid("series", instance)
@@ -219,6 +221,8 @@ def algorithm_parameters(explained: Explained) -> dict[str, str]:
         "evaluations": str(attribution.estimate.evaluations),
         **attribution.parameters,
     }
+    for name, threshold in sorted(explained.prediction.thresholds.items()):
+        found[f"site_threshold_{name}"] = f"{threshold:g}"
     if attribution.taken_from:
         found["taken_from"] = attribution.taken_from
     return {ascii_text(k): ascii_text(str(v)) for k, v in found.items()}

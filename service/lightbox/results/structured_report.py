@@ -198,7 +198,7 @@ def _without_outline(
 
 def _verdict(explained: Explained) -> SrCode:
     finding = explained.package.finding(explained.attribution.target)
-    is_present = explained_confidence(explained) >= finding.threshold
+    is_present = explained_confidence(explained) >= explained.prediction.threshold(finding)
     return codes.PRESENT if is_present else codes.UNDETERMINED
 
 

@@ -80,7 +80,7 @@ def headline(explained: Explained) -> str:
     """Return finding and calibrated confidence."""
     finding = explained.package.finding(explained.prediction.target)
     confidence = percent(explained.prediction.confidence)
-    if explained.prediction.confidence < finding.threshold:
+    if explained.prediction.confidence < explained.prediction.threshold(finding):
         return f"No finding above its threshold (highest: {finding.label}, {confidence})"
     return f"{finding.label}, calibrated confidence {confidence}"
 
@@ -107,14 +107,25 @@ def confidence_remark(explained: Explained) -> str:
     """Say so where the confidence is low, "" where it is not."""
     package, prediction = explained.package, explained.prediction
     finding = package.finding(prediction.target)
-    if prediction.confidence < finding.threshold:
+    threshold = prediction.threshold(finding)
+    if prediction.confidence < threshold:
+        whose = "site's " if finding.name in prediction.thresholds else ""
         return (
-            f"Low confidence: under the threshold of {percent(finding.threshold)}, "
+            f"Low confidence: under the {whose}threshold of {percent(threshold)}, "
             "not counted as present"
         )
     if prediction.confidence < package.calibration.audit_below:
         return f"Low confidence: under this model's limit of {percent(package.calibration.audit_below)}"
     return ""
+
+
+def site_line(explained: Explained) -> str:
+    """Say where the site's own threshold holds for what is explained; "" where the model's does."""
+    finding = explained.package.finding(explained.attribution.target)
+    own = explained.prediction.thresholds.get(finding.name)
+    if own is None:
+        return ""
+    return f"Site threshold {percent(own)} (the model's: {percent(finding.threshold)})"
 
 
 def where(explained: Explained, player: int) -> str:

@@ -98,12 +98,6 @@ def test_a_commitment_that_could_never_come_is_said(given: dict[str, Any], said:
     assert bool([line for line in not_yet(settings) if "commitment" in line]) is said
 
 
-def test_thresholds_that_would_be_ignored_are_refused() -> None:
-    (line,) = said(models={"brain_tumour_mri": {"thresholds": {"glioma": 0.7}}})
-    assert line.startswith("models.brain_tumour_mri.thresholds: ")
-    assert "not applied yet" in line
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

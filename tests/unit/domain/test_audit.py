@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from builders import a_digest, a_job, a_prediction, an_instance
-from lightbox.domain.audit import AuditPolicy, can_wait, draw, why_audit
+from lightbox.domain.audit import AuditPolicy, can_wait, critical, draw, why_audit
 from lightbox.domain.jobs import Job, moved
 from lightbox.domain.model_package import (
     Accepts,
@@ -129,3 +129,10 @@ def test_who_raised_a_study_is_not_taken_for_who_asked_for_its_audit() -> None:
     raised = moved(asked, Urgency.STAT, asked.deadline, "STAT by anna", 1)
     reason = why_audit(a_prediction(), a_package(), raised, NOTHING_AT_RANDOM)
     assert reason == "called AE LIGHTBOX_AUDIT"
+
+
+def test_a_critical_finding_is_sure_by_the_sites_own_threshold() -> None:
+    own = replace(a_prediction(confidence=0.93), thresholds={"pneumonia": 0.95})
+    package = a_package(critical=True)
+    assert critical(a_prediction(confidence=0.93), package) == "pneumonia"
+    assert critical(own, package) is None

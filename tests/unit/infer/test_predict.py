@@ -85,6 +85,16 @@ def slices(count: int) -> list[np.ndarray]:
     return [draw.permutation(LEVELS.ravel()).reshape(LEVELS.shape) for _ in range(count)]
 
 
+def test_every_prediction_states_the_sites_own_thresholds(
+    place: Place, runtime: OnnxRuntime
+) -> None:
+    job = place.a_job_on(LEVELS)
+    assert place.predict(runtime).predict(job, nullcontext).prediction.thresholds == {}
+    own = place.loaded.package.at_site({"tumour": 0.9})
+    place.loaded = replace(place.loaded, package=own)
+    assert place.predict(runtime).predict(job, nullcontext).prediction.thresholds == {"tumour": 0.9}
+
+
 def test_an_instance_gets_calibrated_scores_a_map_and_its_frame(
     place: Place, runtime: OnnxRuntime
 ) -> None:

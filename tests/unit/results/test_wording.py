@@ -90,6 +90,25 @@ def test_low_confidence_is_said_in_words(confidence: float, remark: str) -> None
     assert wording.confidence_remark(an_explained(confidence=confidence)) == remark
 
 
+def test_a_sites_own_threshold_decides_and_is_said_to_be_the_sites() -> None:
+    explained = an_explained(confidence=0.7)
+    own = replace(explained.prediction, thresholds={"glioma": 0.75})
+    explained = replace(explained, prediction=own)
+    assert wording.headline(explained).startswith("No finding above its threshold")
+    assert wording.confidence_remark(explained) == (
+        "Low confidence: under the site's threshold of 75 %, not counted as present"
+    )
+    assert wording.site_line(explained) == "Site threshold 75 % (the model's: 50 %)"
+
+
+def test_where_the_site_says_nothing_the_models_threshold_holds() -> None:
+    explained = an_explained(confidence=0.7)
+    own = replace(explained.prediction, thresholds={"meningioma": 0.9})
+    explained = replace(explained, prediction=own)
+    assert wording.headline(explained) == "Glioma, calibrated confidence 70 %"
+    assert wording.site_line(explained) == ""
+
+
 def test_the_size_of_a_cell_is_in_millimetres_where_the_source_has_spacing() -> None:
     explained = an_explained(a_header(256, 256, PixelSpacing=[0.5, 0.5]))
     spacing = explained.frame.pixel_spacing

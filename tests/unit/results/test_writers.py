@@ -166,6 +166,20 @@ class TestStructuredReport(ResultWriterContract):
         assert "373068000" in text_of(made)
         assert "52101004" not in text_of(made)
 
+    def test_a_sites_own_threshold_decides_and_stands_among_the_parameters(self) -> None:
+        explained = an_explained(confidence=0.7)
+        own = replace(explained.prediction, thresholds={"glioma": 0.75})
+        text = text_of(written(StructuredReport(), replace(explained, prediction=own)))
+        assert "373068000" in text
+        assert "52101004" not in text
+        assert "site_threshold_glioma=0.75" in text
+
+    def test_another_threshold_is_another_object(self) -> None:
+        explained = an_explained(confidence=0.7)
+        own = replace(explained.prediction, thresholds={"glioma": 0.75})
+        ours = written(StructuredReport(), replace(explained, prediction=own))
+        assert ours.SOPInstanceUID != written(StructuredReport(), explained).SOPInstanceUID
+
     def test_a_normal_study_states_what_is_absent(self) -> None:
         made = written(StructuredReport(), an_explained(target=2))
         group = _groups(made)[0]

@@ -118,6 +118,7 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
         ("Result", wording.audit_sentence(explained), colour.TEXT),
         ("Contrast", wording.contrast_sentence(explained), colour.TEXT),
         ("Others", wording.others_line(explained), colour.TEXT),
+        ("Threshold", wording.site_line(explained), colour.TEXT),
         ("Model", f"{prediction.model} {prediction.version}", colour.TEXT),
         ("Method", wording.method_sentence(explained), colour.TEXT),
         ("Source", wording.source_line(source), colour.TEXT),
