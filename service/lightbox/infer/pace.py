@@ -1,7 +1,9 @@
 """How many evaluations fit the time for which an audit may keep an urgent image waiting.
 
 The batch of a runtime is fixed, so a chunk is a number of whole batches and the values do not
-depend on it. What batches cost is measured on this device, once per model, and remembered.
+depend on it. What batches cost is measured on this device, once per model, and remembered. What
+is remembered is tried at each start: it may have been measured while the machine was busy, or the
+machine, or the share of it that a container has, may be another one by now.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ BOUND = {"cpu": 0.25, "cuda": 0.1}
 """Seconds that an urgent image waits for an audit at most, where nothing else is configured."""
 _HEADROOM = 2.0
 """A chunk is to take half of the bound on an idle machine: others want the processor, too."""
+_DRIFT = 1.5
+"""So many times faster or slower than remembered: then all is measured again."""
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)
 _RUNS = 3
 _FILE = "chunks.json"
@@ -82,7 +86,7 @@ class Pace:
 
 
 class Paces:
-    """Measures, or remembers what was measured on this device.
+    """Measures, or remembers what was measured on this device and is still true.
 
     Parameters
     ----------
@@ -97,13 +101,15 @@ class Paces:
         self._clock = clock
 
     def of(self, runtime: Measurable, model_sha256: str, bound: float) -> Pace:
-        """Return the chunk for a model; measures where this device has not met it yet."""
+        """Return the chunk for a model; measures what is not known or not true any more."""
         name = "|".join(
             (_device(runtime.device), f"batch {runtime.batch}", f"bound {bound:g}", model_sha256)
         )
         known = self._known()
         if name in known:
-            return chosen(known[name], runtime.batch, bound)
+            pace = chosen(known[name], runtime.batch, bound)
+            if self._is_true(runtime, pace):
+                return pace
         table = self._measured(runtime, bound)
         pace = chosen(table, runtime.batch, bound)
         if pace.holds:  # else the machine may just be busy: look again at the next start
@@ -112,20 +118,33 @@ class Paces:
 
     def _measured(self, runtime: Measurable, bound: float) -> dict[str, float]:
         """Return the seconds of 1, 2, 4 … batches, each the best of a few runs."""
-        image = np.zeros(runtime.image_shape, dtype=np.float32)
-        regions = np.zeros(runtime.image_shape[1:], dtype=np.int16)
         table: dict[str, float] = {}
         for batches in _BATCHES:
-            coalitions = np.ones((batches * runtime.batch, 1), dtype=np.bool_)
-            best = float("inf")
-            for _ in range(_RUNS):
-                began = self._clock.monotonic()
-                runtime.value(image, image, regions, coalitions)
-                best = min(best, self._clock.monotonic() - began)
-            table[str(batches)] = best
+            best = table[str(batches)] = self._best(runtime, batches * runtime.batch)
             if best * _HEADROOM > bound:
                 break
         return table
+
+    def _is_true(self, runtime: Measurable, pace: Pace) -> bool:
+        """Say whether a remembered chunk takes about as long as it did."""
+        best = self._best(runtime, pace.chunk)
+        is_true = pace.seconds / _DRIFT <= best <= pace.seconds * _DRIFT
+        if not is_true:
+            told = f"{pace.chunk} evaluations take {best:.3f} s, {pace.seconds:.3f} s remembered"
+            _log.info("%s: measured again", told)
+        return is_true
+
+    def _best(self, runtime: Measurable, evaluations: int) -> float:
+        """Return the seconds that so many evaluations take, the best of a few runs."""
+        image = np.zeros(runtime.image_shape, dtype=np.float32)
+        regions = np.zeros(runtime.image_shape[1:], dtype=np.int16)
+        coalitions = np.ones((evaluations, 1), dtype=np.bool_)
+        best = float("inf")
+        for _ in range(_RUNS):
+            began = self._clock.monotonic()
+            runtime.value(image, image, regions, coalitions)
+            best = min(best, self._clock.monotonic() - began)
+        return best
 
     def _known(self) -> Mapping[str, dict[str, float]]:
         try:
