@@ -20,7 +20,6 @@ from lightbox.explain.measures import METRICS
 
 _LONGEST_SEARCH = 64
 _MOST_ROWS = 100
-_MOST_LATE = 5
 
 
 class Shown:
@@ -64,7 +63,6 @@ def pages(sources: ConsoleSources, shown: Shown, access: Access) -> APIRouter:
 def _add_work(router: APIRouter, sources: ConsoleSources, shown: Shown) -> None:
     @router.get("/")
     def overview(request: Request) -> HTMLResponse:
-        late = StudyQuery(show="late", limit=_MOST_LATE)
         return shown.page(
             request,
             "overview",
@@ -72,7 +70,6 @@ def _add_work(router: APIRouter, sources: ConsoleSources, shown: Shown) -> None:
             summary=sources.summary(),
             waiting=sources.queue(),
             urgencies=list(Urgency),
-            late=sources.studies(late),
             newest=sources.studies(StudyQuery(limit=10)),
             destinations=sources.destinations(),
         )

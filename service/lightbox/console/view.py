@@ -63,6 +63,7 @@ class View:
         self._counting = threading.Lock()
         self._counted_at = 0.0
         self._summary = Summary()
+        self._given_up: Counter[str] = Counter()
 
     def sources(self) -> ConsoleSources:
         """Return the callables that the console is made from."""
@@ -151,6 +152,8 @@ class View:
                 model = self._control.read_model
                 tally = {str(name): each for name, each in model.tally(now - DAY, now).items()}
                 self._summary = Summary(tally, model.counts().dead_letters)
+                letters = model.dead_letters(_MOST_LETTERS) if self._summary.dead_letters else ()
+                self._given_up = Counter(str(letter["destination"]) for letter in letters)
                 self._counted_at = now
             return self._summary
 
@@ -216,8 +219,8 @@ class View:
 
     def destinations(self) -> Sequence[DestinationState]:
         """Return where results go, and how that goes."""
-        letters = self._control.read_model.dead_letters(_MOST_LETTERS)
-        dead = Counter(str(letter["destination"]) for letter in letters)
+        self.summary()
+        dead = self._given_up
         with self._control.lock:
             last = {name: self._control.last_words.of(name) for name in self._service.sends}
         return [

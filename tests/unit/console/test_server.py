@@ -14,9 +14,18 @@ import pytest
 from builders import NOON, a_uid
 from lightbox.app.operate.switch import Flag
 from lightbox.console.server import create_app, serve
-from lightbox.console.sources import Check, ConsoleSources, Proving, Readiness, Setting, StudyPage
+from lightbox.console.sources import (
+    Check,
+    ConsoleSources,
+    Proving,
+    Readiness,
+    Setting,
+    StudyPage,
+    Summary,
+)
 from lightbox.domain.errors import ConfigurationError, LedgerError, OperationError
 from lightbox.domain.operations import Outcome, Request
+from lightbox.ledger.read_model.answers import Tally
 from lightbox.settings import Web
 
 HERE = "http://127.0.0.1:8080"
@@ -142,6 +151,17 @@ def test_the_overview_shows_lights_queue_and_studies_in_words() -> None:
     text = a_client().get("/").text
     for words in ("DICOM listener", "on port 11112", "STAT", "glioma", "93 %", "1.43 s", "in time"):
         assert words in text
+
+
+def test_the_overview_counts_what_was_late_lately_so_that_it_can_be_clear_again() -> None:
+    """A deadline missed weeks ago needs nobody; the list of studies keeps it."""
+    assert "No deadline of the last 24 hours was missed" in a_client().get("/").text
+    tally = {"STAT": Tally(missed=2), "HIGH": Tally(missed=1), "ROUTINE": Tally(met=4)}
+    text = a_client(replace(SOURCES, summary=lambda: Summary(tally))).get("/").text
+    assert "3 studies missed the deadline</a>" in text
+    assert "Nothing. Everything works" not in text
+    one = replace(SOURCES, summary=lambda: Summary({"STAT": Tally(missed=1)}))
+    assert "1 study missed the deadline</a>" in a_client(one).get("/").text
 
 
 def test_the_study_page_tells_the_story_and_escapes_what_strangers_sent() -> None:
