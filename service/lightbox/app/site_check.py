@@ -7,15 +7,12 @@ is none would stop the first study that meets it.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 from pydicom.tag import BaseTag
 
-from lightbox.app.destination_check import destination_problems
-from lightbox.deliver.access.secret import reveal
+from lightbox.app.destination_check import destination_problems, webhook_problems
 from lightbox.domain.errors import ConfigurationError
 from lightbox.domain.identity import ae_title
 from lightbox.domain.keys import nearest
@@ -23,8 +20,6 @@ from lightbox.settings import RuleSettings, Settings
 
 _OF_ARRIVAL = frozenset({"called_ae", "calling_ae"})
 _PATIENT_GROUP = 0x0010
-_SECRET = 16
-"""Fewest characters of a secret that signs."""
 _WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -45,7 +40,7 @@ def problems(settings: Settings) -> Iterator[ConfigurationError]:
     yield from _engines(settings)
     yield from _titles(settings)
     yield from destination_problems(settings)
-    yield from _webhooks(settings)
+    yield from webhook_problems(settings)
     for number, rule in enumerate(settings.rules):
         yield from _rule(f"rules[{number}] {rule.name}", rule)
     window = settings.audit.window
@@ -80,30 +75,6 @@ def _titles(settings: Settings) -> Iterator[ConfigurationError]:
                 ae_title(title)
             except ConfigurationError as error:
                 yield ConfigurationError(f"{key}: {error.thing}", error.reason, error.mend)
-
-
-def _webhooks(settings: Settings) -> Iterator[ConfigurationError]:
-    names = Counter(each.name for each in settings.webhooks)
-    for number, each in enumerate(settings.webhooks):
-        key = f"webhooks[{number}] {each.name}"
-        address = urlsplit(each.url)
-        if address.scheme not in {"http", "https"} or not address.hostname:
-            yield ConfigurationError(
-                f"{key}: url",
-                f"{each.url!r} is not an address of the web",
-                "such as https://host/path",
-            )
-        try:
-            secret = reveal(each.secret, f"{key}: secret")
-        except ConfigurationError as error:
-            yield error
-        else:
-            if len(secret) < _SECRET:
-                yield ConfigurationError(
-                    f"{key}: secret", f"has fewer than {_SECRET} characters", "openssl rand -hex 32"
-                )
-    for name in (name for name, count in names.items() if count > 1):
-        yield ConfigurationError(f"webhooks {name}", "is there twice", "rename one")
 
 
 def _rule(key: str, rule: RuleSettings) -> Iterator[ConfigurationError]:

@@ -102,13 +102,38 @@ def test_a_commitment_that_could_never_come_is_said(given: dict[str, Any], said:
     ("changes", "words"),
     [
         ({"url": "ris:8080/told"}, "is not an address of the web"),
+        ({"url": "https:///told"}, "is not an address of the web"),
+        ({"url": "https://ris:99999/told"}, "is not an address of the web"),
+        ({"url": "https://ann:0123456789abcdef@ris/told"}, "url: holds a password"),
+        ({"url": "http://ris/told", "tls": {"ca": "system"}}, "tls: is for https"),
+        ({"tls": {"ca": "/nowhere/ca.pem"}}, "/nowhere/ca.pem"),
         ({"secret": "short"}, "has fewer than 16 characters"),
         ({"secret": "env:NOBODY_SET_THIS"}, "is empty or not there"),
     ],
 )
-def test_a_webhook_that_could_not_work_is_refused(changes: dict[str, str], words: str) -> None:
-    given = {"name": "ris", "url": "https://ris/told", "secret": "0123456789abcdef", **changes}
+def test_a_webhook_that_could_not_work_is_refused(changes: dict[str, Any], words: str) -> None:
+    given: dict[str, Any] = {
+        "name": "ris",
+        "url": "https://ris/told",
+        "secret": "0123456789abcdef",
+        **changes,
+    }
     (line,) = said(webhooks=[given])
+    assert words in line
+    assert "0123456789abcdef" not in line
+
+
+@pytest.mark.parametrize(
+    ("stow", "words"),
+    [
+        ("http://pacs:99999/dicom-web", "is not an address of the web"),
+        ("https://ann:0123456789abcdef@pacs/dicom-web", "stow: holds a password"),
+    ],
+)
+def test_an_address_that_could_not_work_or_holds_a_password_is_refused(
+    stow: str, words: str
+) -> None:
+    (line,) = said(destinations=[{"name": "pacs", "stow": stow}])
     assert words in line
     assert "0123456789abcdef" not in line
 
