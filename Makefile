@@ -12,7 +12,7 @@ TESTS_IN := OPENBLAS_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 ALONE := tests/integration tests/e2e tests/browser tests/benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test campaign bench bench-peers lint format system system-tests
+.PHONY: help install demo test campaign bench bench-peers statement lint format system system-tests
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -71,6 +71,9 @@ bench: bench-peers  ## measure maps and audits beside the peers, on a quiet mach
 	$(BENCH) audit --model brain_tumour_mri --images 4 --seeds 2 --grid 4 3 --grid 4 4 --keep $(KEEP) --json $(KEEP)/audit.json
 	$(BENCH) audit --model brain_tumour_mri --images 1 --seeds 1 --grid 7 7 --games 0 --largest 4096 --keep $(KEEP) --json $(KEEP)/audit-49.json
 	$(BENCH) log conformance/BENCHMARKS.md $(KEEP)/fast.json $(KEEP)/audit.json $(KEEP)/audit-49.json
+
+statement: $(INSTALLED)  ## print the tables of the conformance statement from the code
+	PYTHONPATH=tests $(BIN)/python conformance/statement.py
 
 lint: $(INSTALLED)  ## ruff, mypy, import-linter, codespell
 	$(BIN)/ruff check --quiet .

@@ -1,8 +1,9 @@
 """Promise: what we make of any image is valid for dicom3tools, and does not look like another patient.
 
-``dciodvfy -new`` finds no error, ``dcentvfy`` no contradiction to the source, ``dsrdump`` reads the
-report, over every kind of object and every kind of source that a model could meet. A table says what
-was made of what (``pytest -s``). The full collection runs with ``-m slow``.
+``dciodvfy -new`` finds no error, the tables of PS3.3 no attribute too many or too few, ``dcentvfy`` no
+contradiction to the source, ``dsrdump`` reads the report, over every kind of object and every kind of
+source that a model could meet. A table says what was made of what (``pytest -s``). The full collection
+runs with ``-m slow``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
+from created_objects import faults
 from explained_builders import DICOM, explained_of
 from lightbox.ports import ResultWriter
 from lightbox.results.mask import region_mask
@@ -173,6 +175,7 @@ def check(name: str, paths: list[Path], tmp_path: Path, table: list[tuple[str, s
         file = tmp_path / f"{writer.kind}.dcm"
         file.write_bytes(result)
         assert errors(run("dciodvfy", "-new", file)) == [], f"{name} {writer.kind}"
+        assert list(faults(pydicom.dcmread(file))) == [], f"{name} {writer.kind}"
         contradictions = [
             line
             for line in run("dcentvfy", *sources, file)

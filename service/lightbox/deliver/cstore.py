@@ -54,6 +54,11 @@ class CStore:
         Our AE title.
     root : Path
         Data directory: the paths of results are relative to it.
+
+    Attributes
+    ----------
+    contexts : tuple of (str, str)
+        SOP class and transfer syntax of each presentation context that is proposed.
     """
 
     def __init__(self, settings: DestinationSettings, calling_ae: str, root: Path) -> None:
@@ -62,7 +67,7 @@ class CStore:
         self._syntaxes = settings.syntaxes
         # A context for each syntax: with several in one, some archives choose Implicit although
         # they know Explicit, and which one they choose is not what was preferred.
-        self._contexts = (
+        self.contexts = (
             VERIFICATION,
             *((each, syntax) for each in CLASSES for syntax in offered(settings.syntaxes, each)),
         )
@@ -138,7 +143,7 @@ class CStore:
         if not self._is_kept():
             self._drop()
         if self._kept is None:
-            self._kept = Association(self._peer, self._contexts)
+            self._kept = Association(self._peer, self.contexts)
         return self._kept
 
     def _drop(self) -> None:

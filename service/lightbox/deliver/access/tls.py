@@ -15,7 +15,7 @@ from lightbox.settings import DestinationTls
 SYSTEM = "system"
 """In place of a PEM file: the authorities that this machine trusts."""
 
-_AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
+AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
 _OTHER_NAME = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
 _TIME = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
 _NOTHING_IN_COMMON = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "CIPHER", "INSUFFICIENT_SECURITY")
@@ -39,7 +39,7 @@ def client_context(tls: DestinationTls, of: str) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_AEAD)
+    context.set_ciphers(AEAD)
     context.check_hostname = tls.check_name
     if tls.ca in {"", SYSTEM}:
         context.load_default_certs()

@@ -77,10 +77,11 @@ _STORAGE = {
         *RETIRED_STORAGE,
     )
 }
-_SUPPORTED = _STORAGE | {VERIFICATION: build_context(VERIFICATION, [*TRANSFER_SYNTAXES[:3]])}
-_SUPPORTED[PUSH_MODEL] = build_context(PUSH_MODEL, [*TRANSFER_SYNTAXES[:2]])
+SUPPORTED = _STORAGE | {VERIFICATION: build_context(VERIFICATION, [*TRANSFER_SYNTAXES[:3]])}
+"""SOP class → what we accept for it; ``conformance/STATEMENT.md`` is printed from it."""
+SUPPORTED[PUSH_MODEL] = build_context(PUSH_MODEL, [*TRANSFER_SYNTAXES[:2]])
 # A peer asks us to keep its objects (it is the SCU, the default) or reports on ours (the SCP).
-_SUPPORTED[PUSH_MODEL].scu_role = _SUPPORTED[PUSH_MODEL].scp_role = True
+SUPPORTED[PUSH_MODEL].scu_role = SUPPORTED[PUSH_MODEL].scp_role = True
 
 
 class Rejection(Enum):
@@ -183,7 +184,7 @@ def accept(request: A_ASSOCIATE, longest_pdu: int) -> tuple[Agreement, bytes]:
     user identity are not answered, which means: not supported (PS3.7 D.3.3.3, D.3.3.5, D.3.3.7).
     """
     proposed = list(request.presentation_context_definition_list)
-    ours = [_SUPPORTED[u] for u in {str(c.abstract_syntax) for c in proposed} if u in _SUPPORTED]
+    ours = [SUPPORTED[u] for u in {str(c.abstract_syntax) for c in proposed} if u in SUPPORTED]
     results, roles = negotiate_as_acceptor(proposed, ours, _roles(request))
     answer = _answer(request)
     answer.result, answer.result_source = 0, 1

@@ -11,7 +11,7 @@ from lightbox.settings import Tls
 
 _log = logging.getLogger(__name__)
 
-_AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
+AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
 
 
 def tls_context(settings: Tls) -> ssl.SSLContext:
@@ -24,7 +24,7 @@ def tls_context(settings: Tls) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_AEAD)
+    context.set_ciphers(AEAD)
     for key in ("certificate", "key"):
         _must_exist(f"dicom.tls.{key}", getattr(settings, key))
     try:
