@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import pytest
 
-from builders import a_job, an_instance
+from builders import NOON, a_job, an_instance
 from contracts.queue import PATIENCE, QueueContract, Record, jobs
 from lightbox.domain.errors import ConfigurationError, HeldError, StoppingError, UsageError
 from lightbox.domain.urgency import Urgency
@@ -117,6 +117,24 @@ def test_a_job_that_kill_9_interrupts_is_done_after_the_restart_each_step_once(
     assert counted(lines, job.job_id, "first") == 1
     assert counted(lines, job.job_id, "second") == 2
     assert counted(lines, job.job_id, "ends") == 1
+
+
+def test_an_audit_that_kill_9_interrupts_keeps_its_place_before_those_that_waited(
+    tmp_path: Path, client: DbosQueueClient
+) -> None:
+    audits = [
+        a_job(an_instance(f"audit {n}"), urgency=Urgency.AUDIT, received_at=NOON + n)
+        for n in range(3)
+    ]
+    with serving(tmp_path, "hang") as killed:
+        client.place(audits[0])
+        killed.wait_for(audits[0].job_id, "hangs")
+        for audit in (audits[2], audits[1]):
+            client.place(audit)
+    with serving(tmp_path, "plain") as second:
+        lines = second.wait_for(audits[2].job_id, "ends")
+    ended = [line.split()[1] for line in lines if line.endswith(" ends")]
+    assert ended == [audit.job_id for audit in audits]
 
 
 def test_jobs_placed_while_no_worker_lives_are_done_later(
