@@ -75,7 +75,7 @@ class _Open:
 class Metrics:
     """The metrics of one service.
 
-    Not safe for several threads: the control process observes from one.
+    To be observed from one thread at a time; others may ask for the exposition meanwhile.
 
     Parameters
     ----------
