@@ -1,29 +1,59 @@
-"""An emergency arrives from a real sender and its explained results stand in a real archive."""
+"""An emergency arrives from a real sender, its explained results stand in a real archive, and a real
+Prometheus that watched has an answer to every query of the dashboards.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 import shutil
 import subprocess
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
 import pytest
 
+from dashboards import filled_in, queries
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, Disposition
 from lightbox.domain.standing import AuditState
+from prometheus_peer import PROMETHEUS, Prometheus
 from site_of_tests import SAMPLES, Site, answered
 
 SAMPLE = SAMPLES[0]
+RECORDING = Path(__file__).parents[2] / "deploy" / "prometheus" / "recording.yml"
+
+
+@pytest.fixture(scope="module")
+def watching(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus | None]:
+    """A Prometheus, where there is one, that scrapes the service from before the study came."""
+    if PROMETHEUS is None:
+        yield None
+        return
+    rules = RECORDING.read_text().replace("interval: 1m", "interval: 1s")
+    target = site.web.removeprefix("http://")
+    with Prometheus(tmp_path_factory.mktemp("watch"), target, rules) as peer:
+        peer.value("lightbox_deadlines_total{urgency='STAT',outcome='met'}")
+        yield peer
 
 
 @pytest.fixture(scope="module", autouse=True)
-def sent(site: Site) -> None:
+def sent(site: Site, watching: Prometheus | None) -> None:
     assert site.send(SAMPLE, called="LIGHTBOX_STAT").returncode == 0
     site.until(answered(1))
-    site.until(lambda a: all(s.audit.state is AuditState.DONE for s in a.studies()), 120)
+    site.until(lambda a: all(s.audit.state is AuditState.DONE for s in a.studies()), 180)
+
+
+@pytest.fixture(scope="module")
+def watched(sent: None, watching: Prometheus | None) -> Prometheus:
+    """A Prometheus that has seen all of it."""
+    if watching is None:
+        pytest.skip("Prometheus is not installed: apt-get install prometheus")
+    watching.value("lightbox_turnaround_seconds_count{path='audit',urgency='AUDIT'} > 0")
+    return watching
 
 
 def get(site: Site, path: str) -> bytes:
@@ -146,3 +176,27 @@ def _path() -> str:
     import sys
 
     return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(
+    ("where", "query"), [pytest.param(*each, id=each[0].replace(" ", "_")) for each in queries()]
+)
+def test_a_query_returns_data(watched: Prometheus, where: str, query: str) -> None:
+    found = watched.values(filled_in(query))
+    assert found, f"{where}: nothing for {query}"
+    numbers = [value for value in found if not math.isnan(value)]
+    assert numbers, f"{where}: only NaN for {query}"
+
+
+def test_a_misspelt_metric_would_be_found(watched: Prometheus) -> None:
+    where, query = queries()[3]
+    misspelt = re.sub(r"lightbox_(\w)", r"lightbox_x\1", query)
+    assert misspelt != query
+    with pytest.raises(AssertionError, match="nothing for"):
+        test_a_query_returns_data(watched, where, misspelt)
+
+
+def test_rows_that_are_recorded_have_values(watched: Prometheus) -> None:
+    """The series of deploy/prometheus/recording.yml that one study can fill."""
+    for name in ("deadlines_met:ratio_rate1h", "turnaround_seconds:p99_1h"):
+        watched.value(f"lightbox:{name}")
