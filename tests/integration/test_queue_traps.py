@@ -1,7 +1,7 @@
 """What the engine does by itself and we must not let it: each trap that was found has a test here.
 
 Those about kill -9, identities, the journal, the network and messages of others stand in
-``test_dbos_queue.py``; those of several machines apply where there are several.
+``test_dbos_queue.py``; those of several machines cannot happen while several are refused.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ import pytest
 from builders import an_instance
 from contracts.queue import Record, jobs
 from fakes.clock import FakeClock
-from lightbox.domain.errors import StoppingError
+from lightbox.app.site_check import check
+from lightbox.domain.errors import ConfigurationError, StoppingError
 from lightbox.domain.jobs import JobPath, job_identity
 from lightbox.domain.urgency import Urgency
 from lightbox.ports import Step
 from lightbox.schedule.queues.dbos_queue import DbosQueue, DbosQueueClient
 from lightbox.schedule.queues.lines import AUDIT, FAST, LINES, STAT
 from lightbox.schedule.queues.upkeep import Upkeep
+from lightbox.settings import Settings
 
 Rows = list[tuple[object, ...]]
 
@@ -86,6 +88,14 @@ def test_nothing_is_stored_as_code(queue: DbosQueue, tmp_path: Path) -> None:
     found = rows(tmp_path, "SELECT DISTINCT serialization FROM workflow_status")
     assert found
     assert not any("pickle" in str(name) for (name,) in found)
+
+
+def test_several_machines_are_refused_so_no_job_waits_for_another_hosts_recovery() -> None:
+    """Only its own executor recovers a job, and nobody is told of news: each would need a watch."""
+    several = Settings.model_validate({"database": {"url": "postgresql://db/lightbox"}})
+    with pytest.raises(ConfigurationError, match=r"database\.url: several machines are not"):
+        check(several)
+    check(Settings())
 
 
 def test_a_job_that_the_engine_takes_for_running_and_nobody_runs_is_done(
