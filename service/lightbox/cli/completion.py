@@ -9,7 +9,8 @@ _SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command(
-    epilog="Example, for good: lightbox completion bash > ~/.local/share/bash-completion/completions/lightbox"
+    epilog="\b\nExample, for good:\n"
+    "  lightbox completion bash > ~/.local/share/bash-completion/completions/lightbox"
 )
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context

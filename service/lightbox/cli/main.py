@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import CompletionItem
 
+from lightbox.cli.examples import EXAMPLES, EXIT
 from lightbox.cli.invocation import Invocation
 from lightbox.domain.errors import ConfigurationError, LightboxError, UsageError
 from lightbox.version import __version__
@@ -36,7 +37,7 @@ COMMANDS = {
     "stop": "Stop one model, or all; works whatever else is broken.",
     "resume": "End a stop.",
     "explain": "Explain images offline, without a network.",
-    "models": "List and check model packages.",
+    "models": "Begin, list, check and measure model packages.",
     "replay": "Compute a past result again and compare.",
     "drill": "Hold a drill: faults on purpose, beside production, with a report.",
     "bench": "Measure speed on this machine, side by side with peers.",
@@ -48,6 +49,15 @@ COMMANDS = {
 """Name → one line of help; ``NAME`` lives in ``lightbox.cli.NAME`` as an object ``NAME``."""
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_LAST = """Exit codes: 0 done, 1 a negative answer or a failure, 2 wrong use or configuration, 130
+interrupted; one line on stderr says what and why.
+
+Files: the configuration (-c FILE; all keys: lightbox config example). What the service keeps
+stands in data_dir, /var/lib/lightbox where nothing else is configured.
+
+Environment: LIGHTBOX_CONFIG names the configuration; LIGHTBOX__DICOM__PORT and the like beat it.
+
+Example: lightbox demo. Help on a command: lightbox COMMAND --help."""
 
 
 def _remember_config(context: click.Context, _parameter: click.Parameter, path: str | None) -> None:
@@ -81,14 +91,18 @@ def _shared_options() -> list[click.Parameter]:
     ]
 
 
-def _with_shared_options(command: click.Command) -> click.Command:
-    """Let ``-c`` and ``--debug`` stand after a subcommand's name too."""
+def _with_shared_options(command: click.Command, name: str = "") -> click.Command:
+    """Let ``-c`` and ``--debug`` stand after a subcommand's name too; end its help as a manual."""
     taken = {name for parameter in command.params for name in parameter.opts}
     if "--debug" not in taken:
         command.params.extend(_shared_options())
+    if not command.epilog and name in EXAMPLES:
+        command.epilog = f"Example: {EXAMPLES[name]}"
     if isinstance(command, click.Group):
-        for below in command.commands.values():
-            _with_shared_options(below)
+        for word, below in command.commands.items():
+            _with_shared_options(below, f"{name} {word}")
+    elif command.epilog and "exit" not in (command.help or "").lower():
+        command.epilog = f"{EXIT}\n\n{command.epilog}"
     return command
 
 
@@ -105,7 +119,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"lightbox.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
-        return _with_shared_options(command)
+        return _with_shared_options(command, cmd_name)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete a command's name; nothing is imported."""
@@ -127,7 +141,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     params=_shared_options(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Example: lightbox demo. Help on a command: lightbox COMMAND --help.",
+    epilog=_LAST,
 )
 @click.version_option(__version__, message="lightbox %(version)s")
 def lightbox() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ import click
 import pytest
 
 from lightbox.cli import main
+from lightbox.cli.examples import EXAMPLES
 from lightbox.cli.invocation import Invocation
 from lightbox.cli.main import COMMANDS, LazyGroup, run
 from lightbox.domain.errors import DeliveryError, LightboxError
@@ -58,6 +60,43 @@ def test_every_command_exists_and_has_an_example(
     text = capsys.readouterr().out
     assert "--config" in text
     assert "Example" in text
+
+
+def every_command() -> list[list[str]]:
+    """Return the words of each command, those below others too."""
+    context, words = click.Context(main.lightbox), []
+    for name in COMMANDS:
+        command = main.lightbox.get_command(context, name)
+        below = list(command.commands) if isinstance(command, click.Group) else []
+        words += [[name], *([name, each] for each in below)]
+    return words
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_help_is_a_manual_page(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What it does, its options, what it exits with, and an example that names it."""
+    assert run([*words, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Options:" in text
+    example = text.partition("Example")[2]
+    assert "lightbox " in example
+    if len(words) == 2:
+        assert " ".join(words) in example
+    if "Commands:" not in text:
+        assert re.search(r"[Ee]xits? ([012]|130)\b", text), "what it exits with"
+
+
+def test_the_first_page_says_exit_codes_files_and_environment(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for words in ("Exit codes: 0", "Files:", "/var/lib/lightbox", "LIGHTBOX__DICOM__PORT"):
+        assert words in text
+
+
+def test_no_example_is_of_a_command_that_is_gone() -> None:
+    assert {" ".join(words) for words in every_command()} >= set(EXAMPLES)
 
 
 @pytest.mark.parametrize(
