@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 
+from lightbox.explain.quality.stability import DRAWS
 from lightbox.explain.subject import Subject
 from lightbox.ports import Runtime
 from lightbox.settings import AuditSettings
@@ -34,7 +35,9 @@ def audit_identity(
         "confidence": repr(said.confidence),
         "scores": {name: repr(score) for name, score in said.scores.items()},
         "method": method,
-        "chunk": chunk,
+        # Of a larger chunk no figure depends: v is asked for in batches of fixed size, and all
+        # copies of an image that its map is tried on fit into one pass.
+        "chunk": min(chunk, DRAWS),
         "audit": settings.model_dump(mode="json", exclude=set(_POLICY)),
         "arithmetic": dict(runtime.arithmetic),
     }

@@ -211,11 +211,15 @@ def test_whatever_the_values_depend_on_makes_another_audit(
     assert identity(change) != identity()
 
 
+def test_how_long_a_chunk_is_on_this_device_makes_no_other_audit() -> None:
+    assert identity(chunk=8) == identity(chunk=16) == identity(chunk=64)
+
+
 @pytest.mark.parametrize(
     "asked",
     [
         {"method": "occlusion"},
-        {"chunk": 8},
+        {"chunk": 4},
         {"settings": {"tolerance": 0.02}},
         {"settings": {"max_evaluations": 5000}},
     ],
