@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 from lightbox.domain.arrays import FloatMap
 
@@ -88,3 +88,142 @@ def run(data: bytes, outputs: Sequence[str], **inputs: FloatMap) -> list[FloatMa
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     answers: list[FloatMap] = session.run(list(outputs), inputs)
     return answers
+
+
+class ResNet(nn.Module):
+    """Residual blocks, as torchvision's ResNet-50 has them, with its head."""
+
+    class Block(nn.Module):
+        """A bottleneck."""
+
+        def __init__(self, width: int, stride: int) -> None:
+            super().__init__()
+            self.way = nn.Sequential(
+                nn.Conv2d(width, width // 2, 1, bias=False), nn.BatchNorm2d(width // 2), nn.ReLU(),
+                nn.Conv2d(width // 2, width // 2, 3, stride, 1, bias=False),
+                nn.BatchNorm2d(width // 2), nn.ReLU(),
+                nn.Conv2d(width // 2, width, 1, bias=False), nn.BatchNorm2d(width),
+            )  # fmt: skip
+            self.beside = nn.Conv2d(width, width, 1, stride, bias=False)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.relu(self.way(images) + self.beside(images))
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 16, 7, 2, 3, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.MaxPool2d(3, 2, 1),
+        )  # fmt: skip
+        self.blocks = nn.Sequential(self.Block(16, 1), self.Block(16, 2))
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.blocks(self.stem(images)))
+        return logits
+
+
+class DenseNet(nn.Module):
+    """Layers that read all before them, and a transition, as torchvision's DenseNet-121."""
+
+    class Layer(nn.Module):
+        """Norm, ReLU, convolution; its output stands beside its input."""
+
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.way = nn.Sequential(
+                nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 8, 3, 1, 1, bias=False)
+            )
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.cat([images, self.way(images)], 1)
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 7, 4, 3, bias=False), self.Layer(8), self.Layer(16),
+            nn.BatchNorm2d(24), nn.ReLU(), nn.Conv2d(24, 12, 1, bias=False), nn.AvgPool2d(2),
+            self.Layer(12), nn.BatchNorm2d(20),
+        )  # fmt: skip
+        self.classifier = nn.Linear(20, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = nn.functional.relu(self.features(images), inplace=True)
+        pooled = nn.functional.adaptive_avg_pool2d(features, (1, 1))
+        logits: Tensor = self.classifier(torch.flatten(pooled, 1))
+        return logits
+
+
+class EfficientNet(nn.Module):
+    """Depthwise convolution, squeeze-and-excitation and SiLU, as torchvision's EfficientNet."""
+
+    class Block(nn.Module):
+        """An inverted bottleneck."""
+
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            wide = 3 * width
+            self.expand = nn.Sequential(
+                nn.Conv2d(width, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.SiLU(),
+                nn.Conv2d(wide, wide, 3, 1, 1, groups=wide, bias=False), nn.BatchNorm2d(wide),
+                nn.SiLU(),
+            )  # fmt: skip
+            self.squeeze = nn.Sequential(
+                nn.AdaptiveAvgPool2d(1), nn.Conv2d(wide, 4, 1), nn.SiLU(), nn.Conv2d(4, wide, 1),
+                nn.Sigmoid(),
+            )  # fmt: skip
+            self.project = nn.Sequential(
+                nn.Conv2d(wide, width, 1, bias=False), nn.BatchNorm2d(width)
+            )
+
+        def forward(self, images: Tensor) -> Tensor:
+            wide = self.expand(images)
+            added: Tensor = images + self.project(wide * self.squeeze(wide))
+            return added
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 4, 1, bias=False), nn.BatchNorm2d(8), nn.SiLU(), self.Block(8),
+            self.Block(8), nn.Conv2d(8, 16, 1, 2, bias=False), nn.BatchNorm2d(16), nn.SiLU(),
+        )  # fmt: skip
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(16, classes)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+
+class VisionTransformer(nn.Module):
+    """Patches, a class token and two encoder blocks, as torchvision's ViT."""
+
+    class Block(nn.Module):
+        """Norm, attention, norm, perceptron."""
+
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.attention = nn.MultiheadAttention(width, 3, batch_first=True)
+            self.mlp = nn.Sequential(nn.Linear(width, 24), nn.GELU(), nn.Linear(24, width))
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            normed = self.first(tokens)
+            tokens = tokens + self.attention(normed, normed, normed, need_weights=False)[0]
+            added: Tensor = tokens + self.mlp(self.second(tokens))
+            return added
+
+    def __init__(self, classes: int = 3, size: int = 64) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, 12, 8, 8)
+        self.token = nn.Parameter(torch.randn(1, 1, 12))
+        self.place = nn.Parameter(0.1 * torch.randn(1, (size // 8) ** 2 + 1, 12))
+        self.blocks = nn.Sequential(self.Block(12), self.Block(12), nn.LayerNorm(12))
+        self.head = nn.Linear(12, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patch(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(tokens.shape[0], -1, -1), tokens], 1) + self.place
+        logits: Tensor = self.head(self.blocks(tokens)[:, 0])
+        return logits

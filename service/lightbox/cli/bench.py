@@ -54,7 +54,7 @@ def fast(invocation: Invocation, model: str, rounds: int, json_file: Path | None
 
     settings = invocation.settings()
     cases = bench_fast(settings, loaded(settings, model), FastPlan(rounds))
-    _finish(cases, json_file)
+    finish(cases, json_file)
 
 
 @bench.command()
@@ -121,7 +121,7 @@ def audit(
         random_games=games,
         folder=keep,
     )
-    _finish(bench_audit(settings, loaded(settings, model), plan), json_file)
+    finish(bench_audit(settings, loaded(settings, model), plan), json_file)
 
 
 @bench.command()
@@ -135,7 +135,7 @@ def deliver(studies: int, waiting: int, json_file: Path | None) -> None:
     """
     from lightbox.tools.bench.deliver import DeliverPlan, bench_deliver
 
-    _finish(bench_deliver(DeliverPlan(studies, waiting)), json_file)
+    finish(bench_deliver(DeliverPlan(studies, waiting)), json_file)
 
 
 @bench.command()
@@ -190,7 +190,7 @@ def turnaround(
     models = Path(invocation.settings().models.path).expanduser().resolve()
     rates = {Urgency.STAT: stat, Urgency.HIGH: high, Urgency.ROUTINE: routine}
     plan = TurnaroundPlan(minutes, peer_minutes, rates, backlog, seed)
-    _finish(bench_turnaround(models, plan, lambda line: click.echo(line, err=True)), json_file)
+    finish(bench_turnaround(models, plan, lambda line: click.echo(line, err=True)), json_file)
 
 
 @bench.command()
@@ -205,7 +205,7 @@ def receive(rounds: int, instances: int, json_file: Path | None) -> None:
     """
     from lightbox.tools.bench.receive import ReceivePlan, bench_receive
 
-    _finish(bench_receive(ReceivePlan(rounds, instances)), json_file)
+    finish(bench_receive(ReceivePlan(rounds, instances)), json_file)
 
 
 @bench.command()
@@ -218,7 +218,7 @@ def observe(invocation: Invocation, rounds: int, instances: int, json_file: Path
     from lightbox.tools.bench.observe import ObservePlan, bench_observe
 
     models = Path(invocation.settings().models.path).expanduser().resolve()
-    _finish(bench_observe(models, ObservePlan(rounds, instances)), json_file)
+    finish(bench_observe(models, ObservePlan(rounds, instances)), json_file)
 
 
 @bench.command()
@@ -236,10 +236,10 @@ def ledger(rows: int, folder: Path | None, json_file: Path | None) -> None:
     """
     from lightbox.tools.bench.ledger import LedgerPlan, bench_ledger
 
-    _finish(bench_ledger(LedgerPlan(rows), folder), json_file)
+    finish(bench_ledger(LedgerPlan(rows), folder), json_file)
 
 
-def _finish(cases: Sequence[Case], json_file: Path | None) -> None:
+def finish(cases: Sequence[Case], json_file: Path | None) -> None:
     """Print the table, write the JSON."""
     answer = as_json(cases, SystemClock())
     if json_file is not None:

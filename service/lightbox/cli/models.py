@@ -11,13 +11,59 @@ from lightbox.cli.display import show_json, show_table
 from lightbox.cli.invocation import Invocation
 from lightbox.domain.errors import UsageError
 from lightbox.domain.model_package import ModelPackage
-from lightbox.infer.packages import LoadedPackage, find
+from lightbox.infer.packages import LoadedPackage, find, load
 from lightbox.tools.map_measures import Onboarding
 
 
 @click.group(epilog="Example: lightbox models check models/brain_tumour_mri")
 def models() -> None:
-    """List and check model packages (folders with model.toml and weights.onnx)."""
+    """Begin, list, check and measure model packages (folders with model.toml and weights.onnx)."""
+
+
+@models.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--onnx",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The network, with a dynamic batch axis and its logits as the only output.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def new(folder: Path, onnx: Path, *, as_json: bool) -> None:
+    """Begin a package from an ONNX file: write what it says, and what a person must fill in."""
+    from lightbox.tools.model_skeleton import begin
+
+    begun = begin(folder, onnx)
+    if as_json:
+        show_json(
+            {
+                "folder": str(begun.folder),
+                "read": dict(begun.read.lines),
+                "fill_in": [{"where": where, "what": what} for where, what in begun.to_fill_in],
+            }
+        )
+        return
+    show_table(("Read", "Answer"), begun.read.lines)
+    show_table(("Fill in", "What"), begun.to_fill_in)
+
+
+@models.command("bench")
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=40, show_default=True, help="Paired rounds."
+)
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here."
+)
+@click.pass_obj
+def bench_(invocation: Invocation, folder: str, rounds: int, json_file: Path | None) -> None:
+    """Measure one image from file to map against bare onnxruntime on the ready tensor."""
+    from lightbox.cli.bench import finish
+    from lightbox.tools.bench.fast import bench_whole
+
+    settings = invocation.settings()
+    where = _folder(folder, Path(settings.models.path))
+    finish(bench_whole(settings, load(where), rounds), json_file)
 
 
 @models.command("list")
@@ -49,6 +95,7 @@ def list_(invocation: Invocation, *, as_json: bool) -> int:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Measure on these DICOM files, NAME.mask.png beside NAME.dcm; else on the samples.",
 )
+@click.option("--write-expected", is_flag=True, help="First write what the samples give.")
 @click.option("--write", is_flag=True, help="Write table and best map into the manifest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
@@ -59,6 +106,7 @@ def check(
     measure: bool,
     images: Path | None,
     write: bool,
+    write_expected: bool,
     as_json: bool,
 ) -> int:
     """Check a package: manifest, digest, graph, card, and the scores of its samples.
@@ -66,9 +114,13 @@ def check(
     DIR is a folder, or the name of a package under ``[models] path``. Exit 1 if a check fails.
     """
     from lightbox.tools.model_check import check_package, measure_package, write_measured
+    from lightbox.tools.model_check import write_expected as write_answers
 
     settings = invocation.settings()
     where = _folder(folder, Path(settings.models.path))
+    if write_expected:
+        count = write_answers(where, settings)
+        click.echo(f"{where}: expected.json has {count} samples", err=True)
     lines = check_package(where, settings)
     passed = all(line.passed for line in lines)
     answer: dict[str, object] = {"ok": passed, "checks": [asdict(line) for line in lines]}

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lightbox.domain.errors import ExplanationError, ModelPackageError, UnreadableError
+from lightbox.domain.keys import Location, spelled
 from lightbox.domain.model_package import ModelPackage
 from lightbox.infer.confidence import probabilities
 from lightbox.infer.decode import DecodePool
@@ -19,6 +20,11 @@ from lightbox.infer.graphs.cam_graph import cam_graph
 from lightbox.infer.graphs.network import Network
 from lightbox.infer.packages import CARD, EXPECTED, MANIFEST, SAMPLES, WEIGHTS, LoadedPackage, load
 from lightbox.ports import Output, Runtime
+
+FILL_IN = "FILL IN"
+"""What ``models new`` writes where only people know what belongs there."""
+
+_PAPERS = ("licence", "citation", "intended_use")
 
 _LARGE = 200 * 2**20
 """Bytes of weights above which a package is a burden for a repository and a start."""
@@ -89,13 +95,38 @@ def _papers(loaded: LoadedPackage) -> Iterator[CheckLine]:
     package, size = loaded.package, len(loaded.weights)
     yield CheckLine("digest", passed=True, answer=f"{WEIGHTS} is {package.sha256}, as stated")
     yield CheckLine("size", size <= _LARGE, f"{size / 2**20:.1f} MiB of at most {_LARGE >> 20} MiB")
-    for key in ("licence", "citation", "intended_use"):
+    for key in _PAPERS:
         stated = str(getattr(package, key)).strip()
+        is_there = bool(stated) and FILL_IN not in stated
         mend = f"state {key} in {MANIFEST}: nobody may run a model without it"
-        yield CheckLine(key.replace("_", " "), bool(stated), stated or mend)
-    words = len(loaded.card.split())
+        yield CheckLine(key.replace("_", " "), is_there, stated if is_there else mend)
+    yield from _to_fill_in(package)
+    words, open_places = len(loaded.card.split()), loaded.card.count(FILL_IN)
     found = f"{CARD}, {words} words" if words else f"write {CARD}: data, split, figures, limits"
-    yield CheckLine("card", words > 0, found)
+    if open_places:
+        found = f"{CARD} says {FILL_IN} in {open_places} places: data, split, figures, limits"
+    yield CheckLine("card", words > 0 and not open_places, found)
+
+
+def _to_fill_in(package: ModelPackage) -> Iterator[CheckLine]:
+    """Yield one line per table of the manifest in which a person has not said everything."""
+    stated = package.model_dump(mode="json", exclude=set(_PAPERS))
+    for table, value in stated.items():
+        keys = [spelled(at) for at in _unsaid(value, (table,))]
+        if not keys:
+            continue
+        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        answer = f"{MANIFEST}: {keys[0]}{more} still say {FILL_IN}: say what only people know"
+        yield CheckLine(table, passed=False, answer=answer)
+
+
+def _unsaid(value: object, at: Location) -> Iterator[Location]:
+    """Yield where a text below ``at`` waits for a person."""
+    if isinstance(value, str) and FILL_IN in value:
+        yield at
+    below = value.items() if isinstance(value, dict) else ()
+    for key, each in enumerate(value) if isinstance(value, list) else below:
+        yield from _unsaid(each, (*at, key))
 
 
 def _graph(loaded: LoadedPackage) -> Iterator[CheckLine]:
@@ -138,7 +169,7 @@ def _behaviour(
     try:
         expected = Expected.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        mend = f"write {EXPECTED}: the calibrated scores of a few files under {SAMPLES}/"
+        mend = f"put a few files into {SAMPLES}/, then lightbox models check DIR --write-expected"
         yield CheckLine("expected", passed=False, answer=mend)
         return
     except ValidationError as error:
@@ -161,7 +192,8 @@ def _reproduced(
     request = FramesRequest(str(path.absolute()), "", package.preprocessing, (1,))
     try:
         with closing(decode.frames(request)) as frames:
-            output = runtime.predict(next(frames).tensor)
+            (frame,) = frames
+        output = runtime.predict(frame.tensor)
         scores = dict(
             zip(
                 (finding.name for finding in package.findings),

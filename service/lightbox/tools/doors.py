@@ -96,9 +96,10 @@ class Doors:
         UnreadableError
             If it cannot be decoded.
         """
-        request = FramesRequest(str(file.resolve()), file.name, self.package.preprocessing)
+        request = FramesRequest(str(file.resolve()), file.name, self.package.preprocessing, (1,))
         with closing(self._decode.frames(request)) as frames:
-            return next(frames)
+            (first,) = frames  # to the end: whoever stops early costs the pool a child
+        return first
 
     def subject(self, looked: Looked) -> Subject:
         """Return what is to be explained."""

@@ -13,10 +13,11 @@ from PIL import Image
 from lightbox.app.catalogue import methods
 from lightbox.domain.errors import UsageError
 from lightbox.explain.plugin import MapMethod
+from lightbox.infer.confidence import probabilities
 from lightbox.infer.decode import DecodePool
 from lightbox.infer.decode_wire import FramesRequest
-from lightbox.infer.package_check import CheckLine, check
-from lightbox.infer.packages import MANIFEST, SAMPLES, LoadedPackage, load
+from lightbox.infer.package_check import CheckLine, Expected, ExpectedSample, check
+from lightbox.infer.packages import EXPECTED, MANIFEST, SAMPLES, LoadedPackage, load
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.settings import Settings
 from lightbox.tools.map_measures import Measuring, Onboarding, Sample
@@ -84,10 +85,13 @@ def samples_of(loaded: LoadedPackage, images: Path, settings: Settings) -> list[
     with closing(DecodePool(1, settings.dicom.limits)) as decode:
         for file in files:
             request = FramesRequest(
-                str(file.resolve()), file.name, loaded.package.preprocessing, (1,)
+                str(file.resolve()),
+                str(file.relative_to(images)),
+                loaded.package.preprocessing,
+                (1,),
             )
             with closing(decode.frames(request)) as frames:
-                frame = next(frames)
+                (frame,) = frames
             drawn = file.with_suffix(".mask.png")
             mask = np.asarray(Image.open(drawn).convert("L")) > 0 if drawn.is_file() else None
             found.append(Sample(frame, mask))
@@ -126,6 +130,35 @@ def write_measured(folder: Path, found: Onboarding) -> str:
         text += f"\n[[explanation.measured]]\n{keys}"
     path.write_text(text, encoding="utf-8")
     return best.method
+
+
+def write_expected(folder: Path, settings: Settings) -> int:
+    """Write what the network says of each sample: what ``check`` compares with from then on.
+
+    Returns
+    -------
+    int
+        How many samples there are.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    ModelPackageError, UnreadableError, UnsoundError
+        If the package is not right, a sample cannot be decoded, or the network says nothing of it.
+    """
+    loaded = load(folder)
+    package, root = loaded.package, folder / SAMPLES
+    runtime = _starter(settings)(loaded)
+    said = {}
+    for each in samples_of(loaded, root, settings):
+        row = probabilities(package, runtime.predict(each.frame.tensor).logits)[0]
+        scores = {f.name: round(float(p), 5) for f, p in zip(package.findings, row, strict=True)}
+        finding = package.finding(int(row.argmax())).name
+        said[each.frame.ref.sop_instance_uid] = ExpectedSample(finding=finding, scores=scores)
+    text = Expected(samples=said).model_dump_json(indent=2)
+    (folder / EXPECTED).write_text(text + "\n", encoding="utf-8")
+    return len(said)
 
 
 def _starter(settings: Settings) -> Callable[[LoadedPackage], OnnxRuntime]:

@@ -3,6 +3,7 @@
 Ours is the session that the service runs (logits and Grad-CAM out of one pass); ``bare`` is the
 package's graph as it came, in a session with the same options. Where captum and pytorch-grad-cam
 are installed they make the same map of the same weights in torch, beside torch's own forward pass.
+``lightbox models bench`` measures the whole way of one image, from its file on.
 """
 
 from __future__ import annotations
@@ -79,6 +80,41 @@ def bench_fast(settings: Settings, loaded: LoadedPackage, plan: FastPlan) -> lis
     return cases
 
 
+def bench_whole(settings: Settings, loaded: LoadedPackage, rounds: int) -> list[Case]:
+    """Measure one image from its file to its map, against the bare graph on the ready tensor.
+
+    Ours decodes in a warm child, preprocesses, predicts and maps; ``bare`` is onnxruntime alone, on
+    as many threads, which do not spin between two runs.
+
+    Raises
+    ------
+    UsageError
+        If the package has no samples.
+    """
+    with Doors(settings, loaded) as doors:
+        file = samples(loaded)[0]
+        tensor = doors.frame(file).tensor
+        bare = doors.runtime.bare(loaded.weights)
+
+        def whole() -> object:
+            return doors.runtime.predict(doors.frame(file).tensor)
+
+        timed = {
+            OURS: seconds_of(whole, doors.clock),
+            BARE: seconds_of(partial(bare, tensor), doors.clock),
+        }
+        ready = {OURS: seconds_of(partial(doors.frame, file), doors.clock)}
+        for contestants in (timed, ready):
+            interleaved(contestants, _WARM_UP)
+        measured, decoded = interleaved(timed, rounds), interleaved(ready, rounds)
+        threads = doors.runtime.arithmetic["threads"]
+        note = f"{file.name}, {doors.runtime.device}, {threads} threads"
+    return [
+        _in_milliseconds(measured).case("one image, from file to map", "ms", note),
+        _in_milliseconds(decoded).case("of it decoding and preprocessing", "ms"),
+    ]
+
+
 def _peers(doors: Doors, loaded: LoadedPackage) -> dict[str, Callable[[ImageTensor], FloatMap]]:
     """Return other packages' ways to the same map, on the processor and as many threads as ours."""
     runtime = doors.runtime
@@ -117,8 +153,12 @@ def samples(loaded: LoadedPackage) -> list[Path]:
     return found
 
 
+def _in_milliseconds(measured: Measured) -> Measured:
+    return Measured({who: [1e3 * s for s in found] for who, found in measured.rounds.items()})
+
+
 def _milliseconds(measured: Measured, batch: int, doors: Doors) -> Case:
-    scaled = Measured({who: [1e3 * s for s in found] for who, found in measured.rounds.items()})
+    scaled = _in_milliseconds(measured)
     note = (
         f"Grad-CAM by {doors.runtime.way} at {doors.runtime.target_layer}, {doors.runtime.device}"
     )

@@ -1,0 +1,217 @@
+"""The walk of ``models/README.md``: a network that was never seen here, up to explained results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from onnx import TensorProto, helper, load_from_string
+from pydicom.uid import ComputedRadiographyImageStorage
+from torch import nn
+
+from dicom_images import a_file, a_picture, an_image
+from lightbox.cli.main import run
+from networks import (
+    DenseNet,
+    EfficientNet,
+    ResNet,
+    VisionTransformer,
+    a_graph,
+    a_pooled_classifier,
+    exported,
+)
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread, and a data directory of its own."""
+    file = tmp_path / "lightbox.toml"
+    file.write_text('data_dir = "data"\n[worker]\nthreads = 1\n[models]\npath = "models"\n')
+    monkeypatch.setenv("LIGHTBOX_CONFIG", str(file))
+
+
+def the_file(folder: Path, data: bytes) -> str:
+    path = folder / "network.onnx"
+    path.write_bytes(data)
+    return str(path)
+
+
+def checks(folder: Path, capsys: Captured, *options: str, code: int = 0) -> dict[str, str]:
+    """Question → answer, of those that failed or, where none did, of all."""
+    assert run(["models", "check", str(folder), *options, "--json"]) == code
+    told = json.loads(capsys.readouterr().out)["checks"]
+    return {line["question"]: line["answer"] for line in told if line["passed"] is (code == 0)}
+
+
+def fill_in(folder: Path) -> None:
+    """Do what a person does: say what only people know, and bring a sample."""
+    manifest, card = folder / "model.toml", folder / "CARD.md"
+    text = manifest.read_text().replace('modality = ["FILL IN"]', 'modality = ["CR"]')
+    text = text.replace("FILL IN", "Of these tests")
+    manifest.write_text(text)
+    card.write_text(card.read_text().replace("FILL IN", "Of these tests"))
+    image = an_image((a_picture() * 255).astype(np.uint8), {"Modality": "CR", "PatientID": "1"})
+    image.SOPClassUID = ComputedRadiographyImageStorage
+    image.StudyInstanceUID, image.SeriesInstanceUID = "2.25.1", "2.25.2"
+    a_file(folder / "samples" / "one.dcm", image)
+
+
+def walk(tmp_path: Path, network: nn.Module, capsys: Captured) -> dict[str, Any]:
+    """Take every step of the walk; return what was read."""
+    folder, onnx = (
+        tmp_path / "models" / "unseen",
+        the_file(tmp_path, exported(network, (3, 64, 64))),
+    )
+
+    assert run(["models", "new", str(folder), "--onnx", onnx, "--json"]) == 0
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert told["read"]["input"].startswith("3 x 64 x 64")
+    assert told["read"]["outputs"] == "3 classes"
+    assert {each["where"] for each in told["fill_in"]} >= {"model.toml", "samples/", "CARD.md"}
+
+    unsaid = checks(folder, capsys, code=1)
+    assert set(unsaid) == {
+        "licence", "citation", "intended use", "accepts", "findings", "card", "expected",
+    }  # fmt: skip
+    assert unsaid["findings"].startswith("model.toml: findings[0].label and 8 more still say")
+
+    fill_in(folder)
+    answers = checks(folder, capsys, "--write-expected")
+    assert answers["sample one.dcm"].startswith("class_")
+    assert checks(folder, capsys) == answers
+
+    figures = tmp_path / "bench.json"
+    assert run(["models", "bench", str(folder), "--rounds", "2", "--json", str(figures)]) == 0
+    whole, _ = json.loads(figures.read_text())["cases"]
+    assert whole["name"] == "one image, from file to map"
+    assert whole["ours"] > 0
+    assert whole["peers"]["bare"] > 0
+
+    answer = tmp_path / "answer.json"
+    arguments = ["--model", "unseen", "--out", str(tmp_path / "out"), "--json", str(answer)]
+    assert run(["explain", str(folder / "samples" / "one.dcm"), *arguments]) == 0
+    (explained,) = json.loads(answer.read_text())
+    assert explained["refused"] is None
+    assert set(explained["files"]) >= {"png", "sc", "sr"}
+    return told
+
+
+def test_a_resnet_that_was_never_seen_is_explained_in_six_commands(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    torch.manual_seed(1)
+    layer = walk(tmp_path, ResNet(), capsys)["read"]["target layer"]
+    assert "map, 8 x 8 cells, closed form" in layer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "found"),
+    [
+        (DenseNet, "map, 8 x 8 cells, closed form"),
+        (EfficientNet, "map, 8 x 8 cells, closed form"),
+        (VisionTransformer, "tokens, 8 x 8 cells, vjp"),
+    ],
+)
+def test_so_is_each_of_the_other_families(
+    tmp_path: Path, capsys: Captured, network: type[nn.Module], found: str
+) -> None:
+    torch.manual_seed(1)
+    assert found in walk(tmp_path, network(), capsys)["read"]["target layer"]
+
+
+def several_inputs() -> bytes:
+    model = load_from_string(a_pooled_classifier())
+    model.graph.input.append(helper.make_tensor_value_info("age", TensorProto.FLOAT, ["batch", 1]))
+    return bytes(model.SerializeToString())
+
+
+def with_image(*shape: int | str) -> bytes:
+    model = load_from_string(a_pooled_classifier())
+    del model.graph.input[:]
+    model.graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, list(shape)))
+    return bytes(model.SerializeToString())
+
+
+def external() -> bytes:
+    model = load_from_string(a_pooled_classifier())
+    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    return bytes(model.SerializeToString())
+
+
+def of_opset(version: int) -> bytes:
+    model = load_from_string(a_pooled_classifier())
+    model.opset_import[0].version = version
+    return bytes(model.SerializeToString())
+
+
+def ending_in_sigmoid() -> bytes:
+    model = load_from_string(a_pooled_classifier())
+    model.graph.node[-1].output[0] = "z"
+    model.graph.node.append(helper.make_node("Sigmoid", ["z"], ["logits"]))
+    return bytes(model.SerializeToString())
+
+
+def two_channels() -> bytes:
+    weights = {"kernel": np.ones((4, 2, 3, 3), np.float32), "matrix": np.ones((3, 4), np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["image", "kernel"], ["conv"]),
+        helper.make_node("GlobalAveragePool", ["conv"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "matrix"], ["logits"], transB=1),
+    ]
+    return a_graph(nodes, weights)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "mend"),
+    [
+        (several_inputs, "has 2 inputs (image, age), expected one image", "cut it out"),
+        (lambda: with_image("n", 1, "h", "w"), "height and width must be fixed", "only the batch"),
+        (lambda: with_image(1, 1, 16, 16), "its batch is fixed to 1", "a dynamic batch axis"),
+        (external, "keeps weights in external files", "external_data=False"),
+        (lambda: of_opset(99), "uses ONNX operator set 99", "opset_version=18"),
+        (ending_in_sigmoid, "ends in a Sigmoid", "one package per finding"),
+        (lambda: a_pooled_classifier(classes=1), "has one output", "with two"),
+        (two_channels, "its input has 2 channels", "export it for one image"),
+        (lambda: b"no network", "is not an ONNX file", "export the network to ONNX"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line_and_nothing_is_written(
+    tmp_path: Path, capsys: Captured, data: Any, reason: str, mend: str
+) -> None:
+    folder = tmp_path / "unseen"
+    assert run(["models", "new", str(folder), "--onnx", the_file(tmp_path, data())]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert reason in line
+    assert mend in line
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["Chest", "x", "a-b", "1st"])
+def test_a_folder_is_named_as_a_model_can_be(tmp_path: Path, capsys: Captured, name: str) -> None:
+    onnx = the_file(tmp_path, a_pooled_classifier())
+    assert run(["models", "new", str(tmp_path / name), "--onnx", onnx]) == 2
+    assert "its name is to be the model's" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path, capsys: Captured) -> None:
+    onnx = the_file(tmp_path, a_pooled_classifier())
+    assert run(["models", "new", str(tmp_path / "unseen"), "--onnx", onnx]) == 0
+    before = (tmp_path / "unseen" / "model.toml").read_bytes()
+    assert run(["models", "new", str(tmp_path / "unseen"), "--onnx", onnx]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert (tmp_path / "unseen" / "model.toml").read_bytes() == before
+
+
+def test_expectations_cannot_be_written_without_samples(tmp_path: Path, capsys: Captured) -> None:
+    onnx = the_file(tmp_path, a_pooled_classifier())
+    assert run(["models", "new", str(tmp_path / "unseen"), "--onnx", onnx]) == 0
+    assert run(["models", "check", str(tmp_path / "unseen"), "--write-expected"]) == 2
+    assert "holds no .dcm file" in capsys.readouterr().err
