@@ -143,9 +143,11 @@ def test_an_urgent_series_waits_for_a_short_silence_only() -> None:
     assert (ready.urgency, ready.rule) == (Urgency.STAT, "called AE LIGHTBOX_STAT")
 
 
-def test_an_association_that_stays_open_stalls_nothing() -> None:
+@pytest.mark.parametrize("called", ["LIGHTBOX", "LIGHTBOX_STAT"])
+def test_an_association_that_stays_open_stalls_nothing(called: str) -> None:
+    """Whatever the urgency: pauses inside of an association say nothing about its end."""
     bench = Bench(VOLUME)
-    bench.take(1)
+    bench.take(1, called=called)
     assert bench.pass_time(59.9) == ()
     (ready,) = bench.pass_time(0.1)
     assert names(ready) == sop(1)
