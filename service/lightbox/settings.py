@@ -70,7 +70,8 @@ class StorageSettings(Section):
     reserve: Bytes = 5 * 10**9
     """Free disk space under which instances are refused with 0xA700."""
     retention: Seconds = 3 * 86400.0
-    """How long delivered ones are to be kept; nothing is removed yet."""
+    """How long files of a study are kept after the last thing that happened to it; failures three
+    times as long. What is in progress is never removed."""
 
 
 class LedgerSettings(Section):

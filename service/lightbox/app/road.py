@@ -198,7 +198,7 @@ class Road:
         for standing in tuple(account.jobs_of(event.instance.sop_instance_uid)):
             if standing.state is JobState.FAILED and standing.reason != ListedReason.CANCELLED:
                 job = replace(standing.job, attempt=standing.job.attempt + 1)
-                by = f"{event.arrival.calling_ae}, which sent a torn instance again"
+                by = f"{event.arrival.calling_ae}, which sent an instance again"
                 self._record((JobRetried(event.study, job.job_id, job.attempt, by),))
                 self._place.again([job])
 

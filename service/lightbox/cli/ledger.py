@@ -58,7 +58,7 @@ def prove(invocation: Invocation, *, as_json: bool) -> int:
 def check(invocation: Invocation, *, as_json: bool) -> int:
     """Prove, and hash every stored file again.
 
-    Exit 1 if one is missing or changed: nothing is removed by retention yet, so none may be gone.
+    Exit 1 if one is missing or changed; what the ledger says was removed is not missed.
     """
     settings = invocation.settings()
     names = [given.name for given in settings.destinations]

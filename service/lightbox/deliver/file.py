@@ -25,7 +25,7 @@ def unchanged(root: Path, result: Result) -> bytes:
             Action.DEAD_LETTER,
             f"result {result.path}",
             f"cannot be read: {error.strerror or error}",
-            "restore it, or compute it again with `lightbox replay`",
+            "see `lightbox studies` on whether it was removed; compute it again with `lightbox replay`",
         ) from error
     if sha256(data).hexdigest() != result.sha256:
         raise DestinationError(

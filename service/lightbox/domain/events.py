@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Discriminator, TypeAdapter
@@ -35,7 +36,8 @@ from lightbox.domain.webhooks import NotificationEvent, WebhookKnown
 class InstanceStored:
     """receive.store: an instance is on disk; its sender was told so.
 
-    ``again`` counts the times that it was found torn after a crash before (:class:`InstanceTorn`).
+    ``again`` counts the times before that its file was found torn after a crash
+    (:class:`InstanceTorn`) or was removed (:class:`FilesRemoved`).
     """
 
     instance: Instance
@@ -83,6 +85,72 @@ class InstanceTorn:
         """Say so of what was recorded as stored."""
         what = stored.instance
         return cls(stored.study, what.sop_instance_uid, what.sha256, stored.again)
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedFile:
+    """A file that is removed on purpose.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the data directory.
+    sha256 : str
+        That its row states, of an instance's data set or a result's file; "" for what is made
+        beside them (previews, an audit's values).
+    """
+
+    path: str
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesRemoved:
+    """app.retention: these files go now; recorded before the first of them is unlinked.
+
+    Attributes
+    ----------
+    number : int
+        Counts the removals of this study, from 0.
+    why : str
+        Whether they were older than ``storage.retention``, or a person had them erased.
+    by, reason : str
+        Of an erasure: who asked for it, and what was given as the reason; "" otherwise.
+    at : float
+        Seconds since 1970.
+    """
+
+    study_instance_uid: str
+    number: int
+    why: Literal["retention", "erased"]
+    at: float
+    files: tuple[RemovedFile, ...]
+    by: str = ""
+    reason: str = ""
+    kind: Literal["files_removed"] = "files_removed"
+
+    @property
+    def study(self) -> str:
+        """Study Instance UID."""
+        return self.study_instance_uid
+
+    @property
+    def key(self) -> str:
+        """One per study and removal."""
+        return self.key_of(self.study_instance_uid, self.number)
+
+    @classmethod
+    def key_of(cls, study_instance_uid: str, number: int) -> str:
+        """Return the key of a study's removal of this number."""
+        return f"files_removed:{study_instance_uid}:{number}"
+
+    @property
+    def words(self) -> str:
+        """Say why the files are gone, for people."""
+        day = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        if self.why == "retention":
+            return f"removed by retention on {day}"
+        return f"erased by {self.by} on {day}" + (f" ({self.reason})" if self.reason else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -531,6 +599,7 @@ def _later(attempt: int) -> str:
 Event: TypeAlias = (
     InstanceStored
     | InstanceTorn
+    | FilesRemoved
     | AssociationReleased
     | InstanceListed
     | StudyReady

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from lightbox.domain.events import InstanceListed, InstanceStored, StudyReady
+from lightbox.domain.events import FilesRemoved, InstanceListed, InstanceStored, StudyReady
 from lightbox.domain.study import Instance
 
 InstanceKey: TypeAlias = tuple[str, str]
@@ -51,6 +51,12 @@ def key_of(instance: Instance) -> InstanceKey:
 def content_of(model: str, instances: tuple[Instance, ...]) -> Content:
     """Return what tells apart what a model is to be run on."""
     return (model, frozenset(key_of(instance) for instance in instances))
+
+
+def with_removal(known: tuple[FilesRemoved, ...], event: FilesRemoved) -> tuple[FilesRemoved, ...]:
+    """Return the removals of a study with one more, in their order and each once."""
+    numbered = {each.number: each for each in (*known, event)}
+    return tuple(numbered[number] for number in sorted(numbered))
 
 
 def _order(listed: tuple[float, InstanceListed]) -> tuple[float, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import assert_never
 
 from lightbox.domain.commitment import (
@@ -24,6 +24,7 @@ from lightbox.domain.commitment import (
 from lightbox.domain.events import (
     AssociationReleased,
     ConfigurationTaken,
+    FilesRemoved,
     InstanceListed,
     InstanceStored,
     InstanceTorn,
@@ -34,6 +35,7 @@ from lightbox.domain.events import (
     StudyReady,
     StudyUrged,
 )
+from lightbox.domain.expectations import Expectations
 from lightbox.domain.instance_facts import (
     Content,
     InstanceFacts,
@@ -41,6 +43,7 @@ from lightbox.domain.instance_facts import (
     ReadyUnit,
     content_of,
     key_of,
+    with_removal,
 )
 from lightbox.domain.job_facts import Attempt, JobFacts, Progress
 from lightbox.domain.jobs import Job, JobPath
@@ -55,7 +58,7 @@ from lightbox.domain.standing import (
 )
 from lightbox.domain.study import Instance
 from lightbox.domain.summary import summarise, verdict_of
-from lightbox.domain.urgency import Deadlines, Urgency
+from lightbox.domain.urgency import Urgency
 from lightbox.domain.webhooks import (
     NotificationDelayed,
     NotificationDropped,
@@ -64,27 +67,7 @@ from lightbox.domain.webhooks import (
     WebhookKnown,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Expectations:
-    """What is expected of every study: who gets its results, and by when.
-
-    Attributes
-    ----------
-    destinations : tuple of str
-        Names of those that get results; where there is none, a result that is written is done.
-    deadlines : Deadlines
-        For units that are ready but have no job yet.
-    assemble_within : float
-        Seconds after its arrival by which an instance must belong to a unit or be listed.
-    commits : frozenset of str
-        Names of destinations that are asked for storage commitment.
-    """
-
-    destinations: tuple[str, ...] = ()
-    deadlines: Deadlines = field(default_factory=Deadlines)
-    assemble_within: float = 60.0
-    commits: frozenset[str] = frozenset()
+__all__ = ["Expectations", "StudyAccount"]
 
 
 class StudyAccount:
@@ -101,7 +84,8 @@ class StudyAccount:
 
     __slots__ = (  # many of them are in memory while a destination is away
         "_answered", "_expected", "_instances", "_jobs", "_order", "_placed", "_requested",
-        "_stored", "_told", "_units", "_untold", "newest_arrival", "study",
+        "_stored", "_told", "_units", "_untold", "newest_arrival", "newest_row",
+        "removals", "study",
     )  # fmt: skip
 
     def __init__(self, study: str, expected: Expectations) -> None:
@@ -118,9 +102,18 @@ class StudyAccount:
         self._units: dict[str, ReadyUnit] = {}
         self._placed: set[Content] = set()
         self.newest_arrival = 0.0
+        self.newest_row = 0.0
+        self.removals: tuple[FilesRemoved, ...] = ()
 
     def apply(self, recorded: Recorded) -> None:
         """Take one row in; rows may come in any order and more than once."""
+        if isinstance(recorded.event, FilesRemoved):
+            self.removals = with_removal(self.removals, recorded.event)
+        else:
+            self.newest_row = max(self.newest_row, recorded.at)
+            self._take(recorded)
+
+    def _take(self, recorded: Recorded) -> None:
         event = recorded.event
         match event:
             case InstanceStored():
@@ -147,6 +140,7 @@ class StudyAccount:
                 | OperatorActed()
                 | StudyUrged()
                 | WebhookKnown()
+                | FilesRemoved()
             ):
                 pass
             case _:
@@ -160,6 +154,8 @@ class StudyAccount:
             self._stored.append(key)
         if facts.stored is None or facts.stored.again < event.again:
             facts.stored = event
+            for job in self._jobs.values() if event.again else ():  # another file than before
+                job.job = job.job and replace(job.job, instances=self._known(job.job.instances))
             self.newest_arrival = max(self.newest_arrival, event.arrival.received_at)
 
     def _make_ready(self, event: StudyReady) -> None:
@@ -188,12 +184,10 @@ class StudyAccount:
             self._instances[key_of(instance)].jobs.append(job.job_id)
 
     def _known(self, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
-        """Return the same instances as they were stored: each event read them anew."""
+        """Return the same instances as they were stored last: each event read them anew."""
         found = (self._instances.get(key_of(each)) for each in instances)
         return tuple(
-            facts.stored.instance
-            if facts is not None and facts.stored is not None and facts.stored.instance == each
-            else each
+            facts.stored.instance if facts is not None and facts.stored is not None else each
             for facts, each in zip(found, instances, strict=True)
         )
 

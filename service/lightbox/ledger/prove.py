@@ -17,6 +17,7 @@ from pathlib import Path
 from lightbox.domain.account import Account
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import Recorded
+from lightbox.domain.keeping import removed_paths
 from lightbox.domain.result import Disposition
 from lightbox.domain.study_account import Expectations, StudyAccount
 from lightbox.ledger.by_study import Share, can_share, in_parts, of_no_study, shares, studies_of
@@ -215,7 +216,7 @@ def _account_for(
     if any(account.strangers()):
         tally.strangers.append(study)
     if files is not None:
-        hashed, problems = file_problems(standings, files)
+        hashed, problems = file_problems(standings, files, removed_paths(account))
         tally.files += hashed
         tally.file_problems += problems
 

@@ -18,6 +18,7 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | int | bool | Non
 _STEPS = {
     "instance_stored": "receive",
     "instance_torn": "receive",
+    "files_removed": "retention",
     "association_released": "receive",
     "instance_listed": "studies",
     "study_ready": "studies",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,9 @@ class FilesOf:
     kept_since: float = 0.0
 
 
-def file_problems(standings: Iterable[InstanceStanding], of: FilesOf) -> tuple[int, list[str]]:
+def file_problems(
+    standings: Iterable[InstanceStanding], of: FilesOf, removed: Container[str] = ()
+) -> tuple[int, list[str]]:
     """Hash stored instances and results again.
 
     Parameters
@@ -42,6 +44,8 @@ def file_problems(standings: Iterable[InstanceStanding], of: FilesOf) -> tuple[i
         What was accepted and made.
     of : FilesOf
         Where, and since when.
+    removed : container of str
+        Paths that the ledger says were removed: nobody misses them.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def file_problems(standings: Iterable[InstanceStanding], of: FilesOf) -> tuple[i
         must_exist = standing.verdict.is_open or standing.arrival.received_at >= of.kept_since
         if standing.verdict.reason == ListedReason.TORN:
             continue
-        for name, path, problem in _files(standing, of.root):
+        for name, path, problem in _files(standing, of.root, removed):
             if not path.is_file():
                 if must_exist:
                     problems.append(f"{name}: its file {path} is gone")
@@ -77,12 +81,17 @@ def data_set_offset(path: Path) -> int | None:
     return len(head) + int(rest)
 
 
-def _files(standing: InstanceStanding, root: Path) -> Iterator[tuple[str, Path, str]]:
+def _files(
+    standing: InstanceStanding, root: Path, removed: Container[str]
+) -> Iterator[tuple[str, Path, str]]:
     instance = standing.instance
     path = root / instance.path
     name = f"instance {instance.sop_instance_uid}"
-    yield name, path, _instance_problem(instance, path) if path.is_file() else ""
+    if instance.path not in removed:
+        yield name, path, _instance_problem(instance, path) if path.is_file() else ""
     for result in standing.results:
+        if result.path in removed:
+            continue
         path = root / result.path
         differs = path.is_file() and _hash(path, 0) != result.sha256
         problem = "does not have the bytes that were written" if differs else ""

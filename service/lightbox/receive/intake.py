@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from lightbox.domain.errors import RefusalReason, RefusedError
-from lightbox.domain.events import InstanceStored, InstanceTorn, Recorded
+from lightbox.domain.events import FilesRemoved, InstanceStored, InstanceTorn, Recorded
 from lightbox.domain.study import Arrival, Instance
 from lightbox.ports import Clock, Ledger
 from lightbox.receive.identify import Head
@@ -210,7 +211,7 @@ class Intake:
         mine = InstanceStored(self._instance(), self._arrival(received_at))
         with self._shelf.hands.on(mine.key):
             recorded = self._shelf.syncs(mine, self)
-            while recorded.instance.path != mine.instance.path and self._is_torn(recorded):
+            while recorded.instance.path != mine.instance.path and self._is_gone(recorded):
                 mine = replace(mine, again=recorded.again + 1)
                 recorded = self.record(mine)
             if recorded.instance.path == mine.instance.path:
@@ -272,9 +273,13 @@ class Intake:
         except Exception:  # noqa: BLE001  # the sweep at the next start decides
             self._leave()
 
-    def _is_torn(self, recorded: InstanceStored) -> bool:
+    def _is_gone(self, recorded: InstanceStored) -> bool:
+        """Say whether the ledger says that this file is gone: torn, or removed on purpose."""
+        ledger = self._shelf.ledger
         try:
-            return self._shelf.ledger.find(InstanceTorn.of(recorded).key) is not None
+            return ledger.find(InstanceTorn.of(recorded).key) is not None or _is_removed(
+                ledger, recorded
+            )
         except Exception as error:
             raise out_of_resources(f"the ledger: {error}", "see the log") from error
 
@@ -348,6 +353,16 @@ class Intake:
 
 def _record(ledger: Ledger, mine: InstanceStored) -> Recorded:
     return ledger.record(mine)[0]
+
+
+def _is_removed(ledger: Ledger, recorded: InstanceStored) -> bool:
+    for number in count():
+        row = ledger.find(FilesRemoved.key_of(recorded.study, number))
+        if row is None or not isinstance(row.event, FilesRemoved):
+            return False
+        if any(file.path == recorded.instance.path for file in row.event.files):
+            return True
+    raise AssertionError  # count() has no end
 
 
 def _surely_unknown(ledger: Ledger, key: str) -> bool:

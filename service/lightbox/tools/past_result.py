@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,7 @@ from lightbox.domain.errors import LedgerError, ModelPackageError, NotApplicable
 from lightbox.domain.events import (
     Attributed,
     Event,
+    FilesRemoved,
     JobPlaced,
     Predicted,
     Recorded,
@@ -21,10 +23,12 @@ from lightbox.domain.events import (
 )
 from lightbox.domain.identity import is_uid
 from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.keeping import removed_paths
 from lightbox.domain.model_package import FAST_METHODS
 from lightbox.domain.prediction import Prediction
 from lightbox.domain.replaced import Replaced
 from lightbox.domain.result import Result
+from lightbox.domain.study_account import Expectations, StudyAccount
 from lightbox.infer.packages import LoadedPackage, find
 from lightbox.ledger.timeline import LedgerReader, recorded
 from lightbox.receive.stored_file import data_set_sha256
@@ -97,20 +101,33 @@ def _fast_job(reader: LedgerReader, job: Job) -> str:
     return next((each for each in known if reader.find(f"predicted:{each}")), known[0])
 
 
-def changed_sources(job: Job, root: Path) -> tuple[str, ...]:
-    """Say of each source file that is gone, or is no longer what was received, in one line."""
+def changed_sources(job: Job, root: Path, removed: Mapping[str, FilesRemoved]) -> tuple[str, ...]:
+    """Say of each source file that is gone, or is no longer what was received, in one line.
+
+    ``removed`` says of paths that they were removed on purpose.
+    """
     found = []
     for instance in job.instances:
         path = root / instance.path
         now = data_set_sha256(path)
         if not path.is_file():
-            found.append(f"source {instance.sop_instance_uid}: its file {path} is gone")
+            row = removed.get(instance.path)
+            why = f"was {row.words}" if row else "is gone"
+            found.append(f"source {instance.sop_instance_uid}: its file {path} {why}")
         elif now != instance.sha256:
             found.append(
                 f"source {instance.sop_instance_uid}: its file {path} has other bytes than were "
                 f"received (SHA-256 {now or 'of no DICOM file of ours'}, recorded {instance.sha256})"
             )
     return tuple(found)
+
+
+def removals(reader: LedgerReader, study: str) -> Mapping[str, FilesRemoved]:
+    """Return the files of a study that were removed on purpose, by path."""
+    account = StudyAccount(study, Expectations())
+    for row in reader.timeline(study):
+        account.apply(row)
+    return removed_paths(account)
 
 
 def same_package(job: Job, models: Path) -> LoadedPackage:

@@ -34,6 +34,7 @@ from lightbox.tools.past_result import (
     changed_sources,
     object_now,
     past_result,
+    removals,
     same_package,
 )
 from lightbox.version import __version__
@@ -178,9 +179,10 @@ def replay(settings: Settings, sop_instance_uid: str, *, fresh: bool = False) ->
     reader = LedgerReader(at.ledger)
     try:
         past = past_result(reader, sop_instance_uid)
+        removed = removals(reader, past.job.study_instance_uid)
     finally:
         reader.close()
-    if missing := changed_sources(past.job, at.root):
+    if missing := changed_sources(past.job, at.root, removed):
         raise NotApplicableError(
             f"result {sop_instance_uid}", "; ".join(missing), "restore the file, or send it again"
         )
@@ -279,7 +281,9 @@ class _Again:
         """Predict again; an audit looks at the recorded key frame, as it did then."""
         past, doors = self._past, self._doors
         if past.job.path is JobPath.FAST:
-            return doors.predict.predict(past.job, nullcontext)
+            found = doors.predict.predict(past.job, nullcontext)
+            then = past.prediction.thresholds  # those of the site may have changed since
+            return replace(found, prediction=replace(found.prediction, thresholds=then))
         looked = doors.predict.again(past.job, past.prediction, nullcontext)
         now = probabilities(doors.package, looked.output.logits)[0]
         names = (finding.name for finding in doors.package.findings)

@@ -22,10 +22,12 @@ from lightbox.domain.events import (
     DeadLettered,
     Delivered,
     DeliveryRevived,
+    FilesRemoved,
     JobFailed,
     JobPlaced,
     JobRetried,
     OperatorActed,
+    RemovedFile,
     StudyUrged,
 )
 from lightbox.domain.jobs import Job, JobPath
@@ -154,6 +156,21 @@ def test_a_dead_letter_goes_out_again_and_the_ledger_says_who_sent_it(tmp_path: 
     ]
     assert [e.attempt for e in bench.of(Delivered)] == [2]
     assert [(e.action, e.by) for e in bench.of(OperatorActed)] == [("retry", "anna")]
+
+
+def test_what_retention_removed_is_not_tried_again_and_the_answer_says_so(tmp_path: Path) -> None:
+    image, result = JOB.instances[0], a_result(JOB)
+    files = (RemovedFile(image.path), RemovedFile(result.path))
+    gone = FilesRemoved(JOB.study_instance_uid, 0, "retention", NOON, files)
+    bench = Bench(tmp_path, a_stored(image), JobPlaced(JOB), a_written(JOB), dead(JOB), gone)
+    done = bench.ask("retry")
+    assert not done.is_done
+    assert "its file was removed by retention on " in done.lines[0]
+    other = Bench(tmp_path, a_stored(image), JobPlaced(JOB), failed(JOB), gone)
+    done = other.ask("retry", JOB.study_instance_uid)
+    assert not done.is_done
+    assert "its images were removed by retention on " in done.lines[0]
+    assert (bench.of(DeliveryRevived), other.of(JobRetried), other.queue.placed) == ([], [], [])
 
 
 def test_a_result_by_its_uid_is_retried_alone(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from lightbox.domain.events import (
     DeliveryDelayed,
     DeliveryRevived,
     Event,
+    FilesRemoved,
     InstanceListed,
     InstanceTorn,
     JobFailed,
@@ -49,6 +50,7 @@ from lightbox.domain.events import (
     MissExpected,
     NotTaken,
     OperatorActed,
+    RemovedFile,
     ServiceMarked,
     StudyUrged,
     from_json,
@@ -71,6 +73,7 @@ UID = a_result(JOB).sop_instance_uid
 EVENTS: list[Event] = [
     a_stored(),
     InstanceTorn.of(a_stored()),
+    FilesRemoved(STUDY, 0, "erased", NOON, (RemovedFile("a.dcm", "ab"),), "anna", "wish"),
     AssociationReleased("a1", 3, "lost"),
     InstanceListed("1.2", "1.2.3", "ab", ListedReason.NO_MODEL, "nobody"),
     a_ready_study(),

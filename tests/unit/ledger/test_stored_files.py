@@ -22,7 +22,7 @@ from builders import (
     an_instance,
 )
 from fakes.clock import FakeClock
-from lightbox.domain.events import InstanceListed, JobPlaced
+from lightbox.domain.events import FilesRemoved, InstanceListed, JobPlaced, RemovedFile
 from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Instance
 from lightbox.ledger.prove import Proof, check
@@ -115,6 +115,21 @@ def test_a_settled_file_may_be_gone_after_its_retention_only(
     (tmp_path / stored.path).unlink()
     assert checked(tmp_path, kept_since=NOON + 1).ok
     assert not checked(tmp_path, kept_since=NOON - 1).ok
+
+
+def test_a_file_that_the_ledger_says_was_removed_is_not_missed_and_every_other_is(
+    tmp_path: Path, stored: Instance
+) -> None:
+    list_it(tmp_path, stored, ListedReason.NO_MODEL)
+    (tmp_path / stored.path).unlink()
+    assert "is gone" in checked(tmp_path).problems[0]
+    ledger = SqliteLedger(tmp_path / "ledger", "control", FakeClock())
+    study, other = stored.study_instance_uid, (RemovedFile("instances/b.dcm"),)
+    ledger.record(FilesRemoved(study, 0, "retention", NOON, other))
+    assert not checked(tmp_path).ok
+    ledger.record(FilesRemoved(study, 1, "retention", NOON, (RemovedFile(stored.path),)))
+    ledger.close()
+    assert checked(tmp_path).ok
 
 
 def test_a_torn_file_that_was_listed_is_no_problem(tmp_path: Path, stored: Instance) -> None:

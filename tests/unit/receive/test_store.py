@@ -13,7 +13,7 @@ import raw_peer as raw
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
 from lightbox.domain.errors import RefusalReason, RefusedError
-from lightbox.domain.events import Event, InstanceStored, Recorded
+from lightbox.domain.events import Event, FilesRemoved, InstanceStored, Recorded, RemovedFile
 from lightbox.receive.intake import Incoming, SyncOrder
 from lightbox.receive.store import Store
 from lightbox.receive.sweep import Swept
@@ -166,6 +166,19 @@ def test_the_same_bytes_again_replace_a_file_that_was_lost(it: Fixture) -> None:
     assert it.files() == [path]
 
 
+def test_the_same_bytes_after_a_removal_are_a_new_row_with_a_new_file(it: Fixture) -> None:
+    first = it.put(raw.data_set())
+    gone = (RemovedFile(first.instance.path),)
+    it.ledger.record(
+        FilesRemoved(first.study, 0, "retention", 0.0, ()),
+        FilesRemoved(first.study, 1, "retention", 0.0, gone),
+    )
+    (it.root / first.instance.path).unlink()
+    again = it.put(raw.data_set())
+    assert (again.again, it.files()) == (1, [it.root / again.instance.path])
+    assert it.put(raw.data_set()) == again
+
+
 def test_the_same_bytes_again_replace_a_file_that_rotted(it: Fixture) -> None:
     first = it.put(raw.data_set())
     path = it.root / first.instance.path
@@ -206,6 +219,7 @@ def test_what_was_torn_by_a_crash_is_taken_back_and_stored_again_when_it_comes(
     it.store.close()
     assert it.start().swept == Swept(removed=1, kept=0, torn=1)
     assert it.files() == []
+    it.store.close()
     assert it.start().swept == Swept(removed=0, kept=0)
     again = it.put(raw.data_set())
     assert (again.again, again.instance.sha256) == (1, first.instance.sha256)

@@ -19,7 +19,14 @@ from builders import (
 )
 from fakes.clock import FakeClock
 from lightbox.domain.errors import LedgerError, ModelPackageError, NotApplicableError
-from lightbox.domain.events import Attributed, Event, JobPlaced, ServiceMarked
+from lightbox.domain.events import (
+    Attributed,
+    Event,
+    FilesRemoved,
+    JobPlaced,
+    RemovedFile,
+    ServiceMarked,
+)
 from lightbox.domain.jobs import JobPath
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.ledger.timeline import LedgerReader
@@ -100,9 +107,12 @@ def test_a_source_that_is_gone_or_has_other_bytes_is_named(tmp_path: Path) -> No
     assert digest is not None
     sources = [
         replace(an_instance(name), path=f"{name}.dcm", sha256=digest)
-        for name in ("whole", "other", "gone", "text")
+        for name in ("whole", "other", "gone", "text", "old")
     ]
-    other, gone, text = changed_sources(a_job(*sources), tmp_path)
+    old = FilesRemoved("1.2", 0, "retention", NOON, (RemovedFile("old.dcm"),))
+    removed = {"old.dcm": old}
+    other, gone, text, by_retention = changed_sources(a_job(*sources), tmp_path, removed)
+    assert "was removed by retention on " in by_retention
     assert "other bytes" in other
     assert digest in other
     assert "is gone" in gone

@@ -17,6 +17,7 @@ from typing import Protocol, TypeAlias
 
 from lightbox.app.catalogue import methods
 from lightbox.app.operate.letterbox import Letterbox
+from lightbox.app.operate.removed import removed_of, why_gone
 from lightbox.app.operate.switch import Flag, Switch
 from lightbox.deliver.outbox import Parcel, dead_letters
 from lightbox.deliver.send import Send
@@ -107,7 +108,7 @@ class Operations:
         self._take_up: Callable[[Request], Outcome] | None = None
         self._switch = switch
         self._letterbox = Letterbox(root, Files(), clock)
-        self._one_at_a_time = threading.Lock()
+        self.one_at_a_time = threading.Lock()
         self._stopped = switch.stopped()
         self._is_noted = False
         self._go_on_for = 0
@@ -142,7 +143,7 @@ class Operations:
             "stop": self._stop,
             "resume": self._resume,
         }
-        with self._one_at_a_time:
+        with self.one_at_a_time:
             return do[request.action](request)
 
     def look(self) -> None:
@@ -169,12 +170,22 @@ class Operations:
     def _retry(self, request: Request) -> Outcome:
         uid = "" if request.subject == ALL else request.subject
         jobs = self._jobs(uid)
+        removed = removed_of(self._records, jobs)
         failed = [
             job
             for job in jobs
             if job.state is JobState.FAILED and (uid or job.reason != ListedReason.CANCELLED)
         ]
-        dead = list(self._dead(jobs, uid))
+        gone = [f"{_words(job)}: {why}" for job in failed if (why := why_gone(job.job, removed))]
+        failed = [job for job in failed if not why_gone(job.job, removed)]
+        dead = []
+        for name, parcel in self._dead(jobs, uid):
+            if row := removed.get(parcel.result.path):
+                gone.append(f"result {parcel.result.sop_instance_uid}: its file was {row.words}")
+            else:
+                dead.append((name, parcel))
+        if gone and not (failed or dead):
+            return Outcome(is_done=False, lines=tuple(gone))
         if not (failed or dead):
             nothing = f"{uid}: nothing of it has failed" if uid else "nothing has failed"
             return Outcome(is_done=not uid, lines=(nothing,))
@@ -195,7 +206,7 @@ class Operations:
             lines.append(
                 f"{name}: {count} {'result goes' if count == 1 else 'results go'} out again"
             )
-        return Outcome(is_done=True, lines=tuple(lines))
+        return Outcome(is_done=True, lines=(*lines, *gone))
 
     def _dead(self, jobs: Collection[JobStanding], uid: str) -> Iterator[tuple[str, Parcel]]:
         """Yield the dead letters of these jobs, of one result only where that is named."""
@@ -250,6 +261,8 @@ class Operations:
 
     def _audit_of(self, fast: JobStanding, method: str, by: str) -> tuple[bool, str]:
         job = fast.job
+        if why := why_gone(job, removed_of(self._records, (fast,))):
+            return False, f"{_words(fast)}: {why}"
         name = job_identity(JobPath.AUDIT, job.instances, job.model_sha256, method)
         known = self._records.account_of((job.study_instance_uid,)).job(name)
         if known is not None:

@@ -12,9 +12,10 @@ from lightbox.app.commitments import Commitments, asks
 from lightbox.app.doorbell import ring
 from lightbox.app.layout import layout
 from lightbox.app.operate.operations import Operations
+from lightbox.app.operate.retention import Retention
 from lightbox.app.operate.switch import Switch, SwitchedQueue
 from lightbox.app.processes.control import Control, OpenConsole, Running
-from lightbox.app.processes.in_control import InControl, describing
+from lightbox.app.processes.in_control import InControl, describing, kept_at_least
 from lightbox.app.processes.process import Process
 from lightbox.app.processes.roles import mark
 from lightbox.app.processes.self_proof import SelfProof
@@ -93,6 +94,7 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         switch=switch,
         clock=clock,
     )
+    retention = _retention(settings, ledger, control, operations, clock)
     mark(ledger, "control", "started", clock)
     webhooks = _webhooks(settings, ledger, control, clock)
     webhooks.resume(control.resume())
@@ -100,7 +102,7 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     commitments.start()
     parts = InControl(
         at.root, account, assemble, place, road, deliveries, commitments, control, operations,
-        reserve, off_peak, lambda: in_time_order(r for s in account.held() for r in ledger.timeline(s)),
+        reserve, off_peak, retention, lambda: in_time_order(r for s in account.held() for r in ledger.timeline(s)),
     )  # fmt: skip
     foresight = _foresight(ledger, parts, clock)
     renewal = Renewal(at.root, loaded, ledger, parts.take, clock)
@@ -118,6 +120,7 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         operations.look,
         foresight.look,
         proofs.look,
+        retention.look,
         Hangups(operations, clock).look,
         webhooks.look,
     )
@@ -156,6 +159,30 @@ def _webhooks(
     )
     control.watchers.append(webhooks.follow)
     return webhooks
+
+
+def _retention(
+    settings: Settings,
+    ledger: SqliteLedger,
+    control: Control,
+    operations: Operations,
+    clock: SystemClock,
+) -> Retention:
+    """Return what removes the files of studies that were settled long enough ago."""
+    at = layout(settings)
+    retention = Retention(
+        root=at.root,
+        values=at.values,
+        ledger=ledger,
+        records=control.read_model,
+        files=Files(),
+        alone=operations.one_at_a_time,
+        clock=clock,
+        keep=settings.storage.retention,
+        at_least=kept_at_least(settings),
+    )
+    retention.resume()
+    return retention
 
 
 def _foresight(ledger: SqliteLedger, parts: InControl, clock: SystemClock) -> Foresight:

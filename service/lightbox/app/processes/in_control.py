@@ -9,7 +9,9 @@ from pathlib import Path
 from lightbox.app import build
 from lightbox.app.commitments import Commitments, asks
 from lightbox.app.operate.operations import Operations
+from lightbox.app.operate.retention import Retention
 from lightbox.app.processes.control import Control
+from lightbox.app.processes.live import ASKED_WITHIN
 from lightbox.app.questions.off_peak import OffPeak
 from lightbox.app.reload.deliveries import Deliveries
 from lightbox.app.road import Describe, Road
@@ -39,6 +41,16 @@ def expectations(settings: Settings, before: Expectations) -> Expectations:
     )
 
 
+def kept_at_least(settings: Settings) -> float:
+    """Return the seconds that files are kept however short the retention.
+
+    While more images of a study are expected, and a destination may be asked for its promise.
+    """
+    arriving = settings.studies.force_after + settings.studies.quiet_period
+    is_asked = any(asks(each) for each in settings.destinations)
+    return max(arriving, ASKED_WITHIN if is_asked else 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class InControl:
     """Everything in control that another configuration changes."""
@@ -54,6 +66,7 @@ class InControl:
     operations: Operations
     reserve: Reserve
     off_peak: OffPeak
+    retention: Retention
     history: Callable[[], Sequence[Recorded]]
 
     def take(self, settings: Settings) -> None:
@@ -78,4 +91,5 @@ class InControl:
             self.control.metrics.know_destinations([each.name for each in settings.destinations])
             self.reserve.configure(settings.storage.reserve)
             self.off_peak.configure(settings.audit.window)
+            self.retention.configure(settings.storage.retention, kept_at_least(settings))
         self.commitments.configure(settings, sends, self.history)

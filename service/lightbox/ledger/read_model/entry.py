@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightbox.domain.keeping import Keeping, keeping_of, needs_person
 from lightbox.domain.result import Disposition, Result
-from lightbox.domain.standing import DeliveryState, JobState, StudyStanding
+from lightbox.domain.standing import DeliveryState, StudyStanding
 from lightbox.domain.study_account import StudyAccount
 from lightbox.ledger.report import Json, instance_json, study_json
 
@@ -76,7 +77,14 @@ def entry_of(account: StudyAccount, horizon: Horizon) -> Entry:
     return Entry(
         study=account.study,
         is_live=is_live,
-        studies=(_study(standing, dead_letters=len(dead), is_live=is_live),),
+        studies=(
+            _study(
+                standing,
+                keeping_of(account, standing),
+                dead_letters=len(dead),
+                is_live=is_live,
+            ),
+        ),
         lines=(_line(standing),) if standing.instances else (),
         results=tuple(_result(account.study, each.result) for each in standing.results),
         dead_letters=dead,
@@ -101,13 +109,10 @@ def counts_of(row: Values) -> dict[str, int]:
 _DISPOSITIONS = tuple(sorted(Disposition))
 
 
-def _study(standing: StudyStanding, *, dead_letters: int, is_live: bool) -> Values:
+def _study(
+    standing: StudyStanding, keeping: Keeping | None, *, dead_letters: int, is_live: bool
+) -> Values:
     verdicts = [instance.verdict for instance in standing.instances]
-    needs_person = any(
-        job.state in {JobState.FAILED, JobState.DEAD_LETTER}
-        or any(delivery.is_committed is False for delivery in job.deliveries)
-        for job in standing.jobs
-    )
     return {
         "study": standing.study_instance_uid,
         "received_at": standing.received_at,
@@ -118,8 +123,10 @@ def _study(standing: StudyStanding, *, dead_letters: int, is_live: bool) -> Valu
         "met": standing.is_met,
         **{name: sum(v.disposition == name for v in verdicts) for name in _DISPOSITIONS},
         "dead_letters": dead_letters,
-        "needs_person": needs_person,
+        "needs_person": needs_person(standing),
         "is_live": is_live,
+        "settled_at": keeping.settled_at if keeping else None,
+        "is_failure": keeping is not None and keeping.is_failure,
         "words": _words(standing),
     }
 

@@ -14,6 +14,7 @@ written is folded and put over it. One ``ReadModel`` may be used by many threads
 ``study_of(uid)``    the study that a UID of a study, an instance or a result belongs to
 ``account_of(...)``  the folded account of some studies, for whoever acts on them
 ``needing_person()`` studies with a failed job, a dead letter or a broken promise
+``settled(...)``     settled studies that still have files, for ``storage.retention``
 ``preview(uid)``     path of a result's picture, relative to the data directory ("": none)
 ``instances()``      every accepted instance and what became of it, a study at a time
 ===================  ==============================================================================
@@ -190,6 +191,21 @@ class ReadModel:
     def undelivered(self) -> tuple[str, ...]:
         """Return studies of which something is open, or was given up on the way out."""
         return self._flagged(STUDIES.c.is_live)
+
+    def settled(self, before: float, *, is_failure: bool, size: int) -> tuple[str, ...]:
+        """Return studies that were settled before this time and still have files, oldest first.
+
+        Those that changed since the read model was written are left out: they come later.
+        """
+        table = STUDIES.c
+        wanted = select(table.study).where(
+            table.is_failure == is_failure,
+            table.settled_at.is_not(None),
+            table.settled_at <= before,
+        )
+        with self._now() as (connection, newer):
+            found = connection.execute(wanted.order_by(table.settled_at).limit(size + len(newer)))
+            return tuple(uid for (uid,) in found if uid not in newer)[:size]
 
     def _flagged(self, flag: ColumnElement[bool]) -> tuple[str, ...]:
         with self._now() as (connection, newer):

@@ -25,7 +25,7 @@ from sqlalchemy.pool import QueuePool
 FILE = "read_model.db"
 """In the folder of the chains; not named as a chain is, so nobody takes it for one."""
 
-SCHEMA = 3
+SCHEMA = 4
 """Another number, another version of Lightbox or other destinations: the file is made anew."""
 
 _BUSY_SECONDS = 10.0
@@ -50,6 +50,8 @@ STUDIES = Table(
     Column("dead_letters", Integer, nullable=False),
     Column("needs_person", Boolean, nullable=False),
     Column("is_live", Boolean, nullable=False),
+    Column("settled_at", Float),
+    Column("is_failure", Boolean, nullable=False),
     Column("words", String, nullable=False),
     Index("studies_state", "state", "received_at"),
     Index("studies_urgency", "urgency", "received_at"),
@@ -60,6 +62,13 @@ STUDIES = Table(
         *("received_at", "words", "study", "state", "urgency", "met", "deadline"),
     ),
     Index("studies_judged", "received_at", "urgency", "met", "deadline"),
+)
+# What retention asks: studies that are settled and still have files (``domain/keeping.py``).
+Index(
+    "studies_kept",
+    STUDIES.c.is_failure,
+    STUDIES.c.settled_at,
+    sqlite_where=STUDIES.c.settled_at.is_not(None),
 )
 for _flag in ("needs_person", "is_live"):
     Index(f"studies_{_flag}", STUDIES.c[_flag], sqlite_where=STUDIES.c[_flag])
