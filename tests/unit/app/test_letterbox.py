@@ -93,6 +93,21 @@ def test_what_cannot_be_done_or_read_is_answered_in_words(tmp_path: Path) -> Non
     assert "is not known here" in (folder / "2.answer").read_text()
 
 
+def test_a_disk_that_fails_meanwhile_is_not_called_a_request_that_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    box = a_box(tmp_path)
+
+    def fail(_: Request) -> Outcome:
+        raise OSError(28, "No space left on device")
+
+    asked = '{"action": "reload", "subject": "all", "by": "anna", "at": 1.0}'
+    (tmp_path / "operations" / "1.json").write_text(asked)
+    box.look(fail)
+    answer = (tmp_path / "operations" / "1.answer").read_text()
+    assert "reload: not done to its end, No space left on device" in answer
+
+
 def test_a_start_throws_away_what_nobody_waits_for(tmp_path: Path) -> None:
     box, folder = a_box(tmp_path), tmp_path / "operations"
     for name in ("1.taken", "2.answer", "3.json", "4.json"):

@@ -79,13 +79,19 @@ class Letterbox:
 
     def _answer(self, taken: Path, perform: Callable[[Request], Outcome]) -> Outcome:
         try:
-            return perform(request_from(taken.read_bytes()))
-        except LightboxError as error:
-            return Outcome(is_done=False, lines=(str(error),))
+            request = request_from(taken.read_bytes())
         except (OSError, ValueError) as error:
             _log.warning("request %s: %s", taken.name, type(error).__name__)
             line = "the request cannot be read: are command and service of the same version?"
             return Outcome(is_done=False, lines=(line,))
+        try:
+            return perform(request)
+        except LightboxError as error:
+            return Outcome(is_done=False, lines=(str(error),))
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            _log.warning("request %s: %s", taken.name, type(error).__name__)
+            return Outcome(is_done=False, lines=(f"{request.action}: not done to its end, {why}",))
 
     def _tidy(self) -> None:
         """Remove answers that nobody fetched."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from lightbox.app.reload.accepted import Accepted, from_file, keep, kept
 from lightbox.app.reload.live import differences, merged
 from lightbox.app.site_check import check
-from lightbox.domain.errors import ConfigurationError, LedgerError
+from lightbox.domain.errors import ConfigurationError, LedgerError, OperationError
 from lightbox.domain.events import ConfigurationTaken
 from lightbox.domain.operations import Outcome, Request
 from lightbox.ports import Clock, Ledger
@@ -63,8 +63,10 @@ class Renewal:
         ConfigurationError
             If something in the file is wrong, or does not go with what needs a restart. All stays
             as it was then.
+        OperationError
+            If the other processes could not be given it; the next reload tries again.
         LedgerError
-            If it could not be written down; the new configuration is in force all the same.
+            If it could not be recorded; the new configuration is in force all the same.
         """
         wanted = from_file(self._accepted.file, request.by, request.at)
         asked = self._checked(wanted)
@@ -76,10 +78,21 @@ class Renewal:
         restart = differences(now, asked.settings.model_dump())
         if changed:
             self._take(loaded.settings)
-            keep(self._root, accepted, Files())
+            self._keep(accepted)
             self._accepted, self.loaded = accepted, loaded
             self._ledger.record(taken("control", accepted, changed, restart))
         return Outcome(is_done=True, lines=tuple(_words(wanted.file, changed, restart)))
+
+    def _keep(self, accepted: Accepted) -> None:
+        """Write down what is in force, which is how the other processes get it."""
+        try:
+            keep(self._root, accepted, Files())
+        except OSError as error:
+            raise OperationError(
+                "configuration",
+                f"is in force in part only, it cannot be written down: {error.strerror or error}",
+                "free space on the disk of data_dir, then reload again",
+            ) from None
 
     def _checked(self, accepted: Accepted) -> Loaded:
         loaded = accepted.loaded(self._environ)
