@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from builders import NOON, a_uid
+from busy_console import BusyConsole
 from lightbox.app.operate.switch import Flag
 from lightbox.console.server import create_app, serve
 from lightbox.console.sources import (
@@ -23,6 +26,7 @@ from lightbox.console.sources import (
     StudyPage,
     Summary,
 )
+from lightbox.domain.condition import Condition
 from lightbox.domain.errors import ConfigurationError, LedgerError, OperationError
 from lightbox.domain.operations import Outcome, Request
 from lightbox.ledger.read_model.answers import Tally
@@ -300,6 +304,39 @@ def test_what_the_worker_does_without_is_said_and_the_service_stays_ready() -> N
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["degraded"]) == (200, [words])
     assert "the GPU&#39;s memory is full" in client.get("/").text
+
+
+def test_a_model_that_is_not_asked_is_not_said_to_serve(tmp_path: Path) -> None:
+    with closing(BusyConsole(tmp_path)) as busy:
+        sources = busy.sources()
+        for path in ("/models", "/models/brain_tumour_mri"):
+            assert "serves</span>" in a_client(sources).get(path).text
+        ill = Condition(out_of_service={"brain_tumour_mri": "3 answers were NaN"})
+        readiness = Readiness(SOURCES.ready().checks, degraded=tuple(ill.complaints(NOON)))
+        client = a_client(replace(sources, ready=lambda: readiness))
+        for path in ("/models", "/models/brain_tumour_mri"):
+            text = client.get(path).text
+            assert "out of service</span>" in text
+            assert "serves</span>" not in text
+
+
+def test_behind_a_proxy_with_tls_the_cookie_is_secure_and_forms_are_ours() -> None:
+    """As deploy/README.md asks of a proxy on this machine: it passes Host and the scheme on."""
+    server = serve(create_app(SOURCES, Web(token="secret")), "127.0.0.1", 0)
+    outside = {"Host": "lightbox.hospital.example", "X-Forwarded-Proto": "https"}
+    origin = {**outside, "Origin": "https://lightbox.hospital.example"}
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", headers=outside) as client:
+            entered = client.post("/login", data={"token": "secret"})
+            cookie = entered.headers["set-cookie"]
+            assert "; Secure" in cookie
+            session = {"Cookie": cookie.partition(";")[0]}
+            page = client.get(f"/studies/{a_uid('study')}", headers=session).text
+            form = {"csrf": csrf_of(page), "subject": a_uid("study")}
+            acted = client.post("/api/actions/retry", data=form, headers={**origin, **session})
+            assert acted.status_code == 303
+    finally:
+        server.close()
 
 
 def test_what_is_stopped_is_said_and_the_service_stays_ready() -> None:
