@@ -6,11 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pydicom
+import pytest
+
 from lightbox.domain.account import Account
+from lightbox.domain.events import FilesRemoved
 from lightbox.domain.keeping import removed_paths
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.archive import Archive
-from site_of_tests import SAMPLES, Site
+from site_of_tests import SAMPLES, Site, answered
+
+NO_AUDITS = "[audit]\nbelow_confidence = 0\nsample = 0\nmodalities = []\n"
 
 
 def lightbox(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +37,7 @@ def test_files_go_after_their_retention_and_what_is_asked_of_them_then_is_answer
     tmp_path: Path,
 ) -> None:
     with Archive(tmp_path / "archive") as archive:
-        site = Site(tmp_path, archive, "[audit]\nbelow_confidence = 0\nsample = 0\nmodalities = []\n")
+        site = Site(tmp_path, archive, NO_AUDITS)
         text = site.config.read_text().replace("[storage]", '[storage]\nretention = "2s"')
         site.config.write_text(text.replace("[studies]", '[studies]\nforce_after = "1s"'))
         site.start()
@@ -54,3 +60,39 @@ def test_files_go_after_their_retention_and_what_is_asked_of_them_then_is_answer
     assert (replayed.returncode, "removed by retention" in replayed.stderr) == (1, True)
     assert (audited.returncode, "removed by retention" in audited.stderr) == (1, True)
     assert not [path for path in (site.data / "results").rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+def test_an_erased_study_leaves_no_patient_data_anywhere_and_the_proof_in_the_ledger(
+    tmp_path: Path,
+) -> None:
+    image = pydicom.dcmread(SAMPLES[0])
+    image.PatientName, image.PatientID, image.AccessionNumber = "Roe^Jane", "MRN-471108", "ACC-9917"
+    image.save_as(tmp_path / "image.dcm")
+    with Archive(tmp_path / "archive") as archive:
+        site = Site(tmp_path, archive, NO_AUDITS)
+        site.start()
+        try:
+            assert site.send(tmp_path / "image.dcm", called="LIGHTBOX_STAT").returncode == 0
+            (study,) = site.until(answered(1)).studies()
+            uid = study.study_instance_uid
+            assert said(site.data, b"MRN-471108")
+            unsure = lightbox(site, "erase", uid)
+            done = lightbox(site, "erase", uid, "--yes", "--reason", "asked in writing")
+            checked = lightbox(site, "ledger", "check")
+        finally:
+            site.service.stop()
+    assert (unsure.returncode, "--yes" in unsure.stderr) == (2, True)
+    assert (done.returncode, "files erased" in done.stdout) == (0, True), done.stderr
+    assert checked.returncode == 0, checked.stderr
+    for secret in (b"Roe", b"MRN-471108", b"ACC-9917"):
+        assert said(site.data, secret) == []
+    rows = LedgerReader(site.data / "ledger").timeline(uid)
+    (row,) = [each.event for each in rows if isinstance(each.event, FilesRemoved)]
+    assert (row.why, row.reason) == ("erased", "asked in writing")
+    assert {each.instance.sha256 for each in study.instances} <= {file.sha256 for file in row.files}
+
+
+def said(folder: Path, secret: bytes) -> list[Path]:
+    """Return the files that hold these bytes."""
+    return [path for path in folder.rglob("*") if path.is_file() and secret in path.read_bytes()]

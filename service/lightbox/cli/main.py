@@ -32,6 +32,7 @@ COMMANDS = {
     "backup": "Copy the data directory beside the running service, and prove the copy.",
     "retry": "Try again what failed.",
     "cancel": "Cancel the jobs of a study.",
+    "erase": "Erase the files of a study; the ledger keeps the proof.",
     "audit": "Have a study's fast results audited.",
     "urgency": "Make a study more urgent, or less.",
     "stop": "Stop one model, or all; works whatever else is broken.",

@@ -563,10 +563,13 @@ class OperatorActed:
     at : float
         When it was asked for, seconds since 1970.
     detail : str
-        What else was asked for: the urgency; of a drill, the SHA-256 of its report.
+        What else was asked for: the urgency; of a drill, the SHA-256 of its report; of an erasure,
+        the reason.
     """
 
-    action: Literal["retry", "cancel", "audit", "urgency", "stop", "resume", "reload", "drill"]
+    action: Literal[
+        "retry", "cancel", "audit", "urgency", "stop", "resume", "reload", "drill", "erase"
+    ]
     subject: str
     by: str
     at: float

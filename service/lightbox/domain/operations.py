@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from pydantic import TypeAdapter
 
 Action: TypeAlias = Literal[
-    "retry", "cancel", "audit", "urgency", "stop", "resume", "reload", "drill"
+    "retry", "cancel", "audit", "urgency", "stop", "resume", "reload", "drill", "erase"
 ]
 
 ALL = "all"
@@ -34,7 +34,9 @@ class Request:
     urgency : str
         For urgency: STAT, HIGH or ROUTINE.
     detail : str
-        For drill: the SHA-256 of its report; ``subject`` is the verdict.
+        For drill: the SHA-256 of its report; ``subject`` is the verdict. For erase: the reason.
+    is_cancelling : bool
+        For erase: whether what is in progress is cancelled.
     """
 
     action: Action
@@ -44,6 +46,7 @@ class Request:
     method: str = "shapley"
     urgency: str = ""
     detail: str = ""
+    is_cancelling: bool = False
 
 
 @dataclass(frozen=True, slots=True)

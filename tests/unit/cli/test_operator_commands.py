@@ -22,7 +22,8 @@ def config(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["retry", "--all-failed"], ["cancel", "1.2.3"], ["audit", "1.2.3"]]
+    "arguments",
+    [["retry", "--all-failed"], ["cancel", "1.2.3"], ["audit", "1.2.3"], ["erase", "1.2", "--yes"]],
 )
 def test_without_a_service_one_line_says_so(
     config: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -32,7 +33,9 @@ def test_without_a_service_one_line_says_so(
     assert "no service runs here" in line
 
 
-@pytest.mark.parametrize("arguments", [["retry"], ["retry", "1.2.3", "--all-failed"], ["cancel"]])
+@pytest.mark.parametrize(
+    "arguments", [["retry"], ["retry", "1.2.3", "--all-failed"], ["cancel"], ["erase", "1.2"]]
+)
 def test_an_unclear_request_is_wrong_use(config: str, arguments: list[str]) -> None:
     assert run(["-c", config, *arguments]) == 2
 

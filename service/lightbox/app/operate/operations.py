@@ -106,6 +106,7 @@ class Operations:
         self._queue = queue
         self._destinations = destinations
         self._take_up: Callable[[Request], Outcome] | None = None
+        self._erases: Callable[[Request], Outcome] | None = None
         self._switch = switch
         self._letterbox = Letterbox(root, Files(), clock)
         self.one_at_a_time = threading.Lock()
@@ -122,6 +123,10 @@ class Operations:
     def reload_with(self, take_up: Callable[[Request], Outcome]) -> None:
         """Have this take up another configuration when a person asks for it."""
         self._take_up = take_up
+
+    def erase_with(self, erases: Callable[[Request], Outcome]) -> None:
+        """Have this erase a study when a person asks for it."""
+        self._erases = erases
 
     def perform(self, request: Request) -> Outcome:
         """Do what is asked.
@@ -142,6 +147,7 @@ class Operations:
             "drill": self._drill,
             "stop": self._stop,
             "resume": self._resume,
+            "erase": self._erase,
         }
         with self.one_at_a_time:
             return do[request.action](request)
@@ -313,6 +319,11 @@ class Operations:
         except ConfigurationError as error:
             old = "the old configuration stays in force"
             raise OperationError(error.thing, f"{error.reason}; {old}", error.mend) from None
+
+    def _erase(self, request: Request) -> Outcome:
+        if self._erases is None:
+            raise OperationError(request.subject, "cannot be erased yet", "ask again in a moment")
+        return self._erases(request)
 
     # ------------------------------------------------------------------------------- stop switch
     def _stop(self, request: Request) -> Outcome:

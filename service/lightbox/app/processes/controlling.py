@@ -11,6 +11,7 @@ from lightbox.app.clock import SystemClock
 from lightbox.app.commitments import Commitments, asks
 from lightbox.app.doorbell import ring
 from lightbox.app.layout import layout
+from lightbox.app.operate.erasure import Erasure
 from lightbox.app.operate.operations import Operations
 from lightbox.app.operate.retention import Retention
 from lightbox.app.operate.switch import Switch, SwitchedQueue
@@ -36,6 +37,7 @@ from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.ledger.timeline import in_time_order
 from lightbox.logs import hashed, key_of
 from lightbox.metrics import Metrics
+from lightbox.ports import Queue
 from lightbox.results.provenance import OWN_DEVICE_UID
 from lightbox.schedule.place import Place
 from lightbox.schedule.queues.dbos_queue import DbosQueueClient
@@ -94,7 +96,7 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         switch=switch,
         clock=clock,
     )
-    retention = _retention(settings, ledger, control, operations, clock)
+    retention = _retention(settings, ledger, control, operations, queue, clock)
     mark(ledger, "control", "started", clock)
     webhooks = _webhooks(settings, ledger, control, clock)
     webhooks.resume(control.resume())
@@ -166,9 +168,10 @@ def _retention(
     ledger: SqliteLedger,
     control: Control,
     operations: Operations,
+    queue: Queue,
     clock: SystemClock,
 ) -> Retention:
-    """Return what removes the files of studies that were settled long enough ago."""
+    """Return what removes the files of studies: by age, and when a person wants it."""
     at = layout(settings)
     retention = Retention(
         root=at.root,
@@ -182,6 +185,7 @@ def _retention(
         at_least=kept_at_least(settings),
     )
     retention.resume()
+    operations.erase_with(Erasure(ledger, control.read_model, queue, retention).erase)
     return retention
 
 
