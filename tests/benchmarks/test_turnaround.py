@@ -23,8 +23,8 @@ from lightbox.domain.events import (
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.urgency import Urgency
 from lightbox.tools.bench.load import moments, studies_of
-from lightbox.tools.bench.tally import Tally
-from lightbox.tools.bench.turnaround import FIRST_COME, WHOLE_AUDITS, parsed
+from lightbox.tools.bench.tally import JobTimes, Tally
+from lightbox.tools.bench.turnaround import FIRST_COME, WHOLE_AUDITS, Day, parsed
 from lightbox.tools.demo.data import studies_in
 from site_of_tests import MODELS, SAMPLES
 
@@ -94,6 +94,13 @@ def test_a_job_that_is_not_in_the_archive_counts_with_the_time_so_far() -> None:
     assert not times.is_met
     assert times.turnaround(NOON + 30) == 30
     assert tally.positions == {"c": 9}
+
+
+def test_an_arrival_that_never_became_a_job_is_a_deadline_missed() -> None:
+    times = JobTimes(a_job(an_instance("1"), received_at=NOON), placed=NOON, ended=NOON + 1)
+    day = Day({Urgency.STAT: [times]}, NOON + 60, 1.0, 1.0, 0, (), {Urgency.STAT: 2})
+    assert day.met(Urgency.STAT, times) == 0.5
+    assert day.missing() == 1
 
 
 def test_metrics_are_read_with_and_without_labels() -> None:

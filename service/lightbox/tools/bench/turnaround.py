@@ -12,6 +12,7 @@ import re
 import statistics
 import threading
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -95,8 +96,10 @@ class Day:
 
     Attributes
     ----------
-    jobs : sequence of JobTimes
+    jobs : mapping of Urgency to sequence of JobTimes
         Fast jobs of the arrivals, in the urgency that their sender asked for.
+    sent : mapping of Urgency to int
+        How many arrivals there were: one that never became a job is a deadline missed, too.
     idle_seconds, audit_seconds : float
         Of the day: time in which no fast job had the device, and time in which an audit had it.
     audits_waiting : int
@@ -109,6 +112,12 @@ class Day:
     audit_seconds: float
     audits_waiting: int
     metrics: Sequence[Sample]
+    sent: Mapping[Urgency, int]
+
+    def met(self, urgency: Urgency, like: JobTimes) -> float:
+        """Return the share of what was sent that was in the archive in time."""
+        met = sum(_is_met(times, like) for times in self.jobs[urgency])
+        return met / self.sent[urgency]
 
     def turnarounds(self, urgency: Urgency) -> list[float]:
         """Return the seconds of every study that was asked for like this."""
@@ -116,7 +125,8 @@ class Day:
 
     def missing(self) -> int:
         """Return how many studies have not come to the archive."""
-        return sum(not times.ended for jobs in self.jobs.values() for times in jobs)
+        there = sum(bool(times.ended) for jobs in self.jobs.values() for times in jobs)
+        return sum(self.sent.values()) - there
 
 
 def bench_turnaround(
@@ -203,6 +213,7 @@ def _day(
         held[JobPath.AUDIT],
         int(_sum(last, "jobs_waiting", {"urgency": str(Urgency.AUDIT)})),
         last,
+        Counter(arrival.urgency for arrival in arrivals),
     )
 
 
@@ -254,11 +265,9 @@ def _cases(days: Mapping[str, Day]) -> Iterator[Case]:
             del peers[OURS]
             yield Case(f"{urgency} turnaround, {name}", found[OURS], "s", peers, note=note)
         met = {
-            who: statistics.mean(
-                _is_met(times, ours.jobs[urgency][0]) for times in day.jobs[urgency]
-            )
+            who: day.met(urgency, ours.jobs[urgency][0])
             for who, day in days.items()
-            if day.jobs[urgency]
+            if day.sent[urgency]
         }
         yield Case(f"{urgency} deadlines met", met.pop(OURS), "share", met, note=note)
     yield _preemption(ours.metrics)
@@ -273,10 +282,10 @@ def _is_met(times: JobTimes, like: JobTimes) -> bool:
 
 
 def _note(days: Mapping[str, Day], urgency: Urgency) -> str:
-    arrivals = ", ".join(f"{who} {len(day.jobs[urgency])}" for who, day in days.items())
+    arrivals = ", ".join(f"{who} {day.sent[urgency]}" for who, day in days.items())
     late = {who: day.missing() for who, day in days.items() if day.missing()}
     open_still = ", ".join(f"{who} {count}" for who, count in late.items())
-    tail = f"; not there at the end (counted with the time so far): {open_still}" if late else ""
+    tail = f"; not there at the end (missed, with the time so far): {open_still}" if late else ""
     return f"arrivals: {arrivals}{tail}"
 
 
