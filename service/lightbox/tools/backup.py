@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,10 +109,20 @@ class _Copy:
         for chain, part in copy_chains(self._root / "ledger", self._to / "ledger", _PART).items():
             self._told(self._root / "ledger" / chain)
             self._finish(part)
+        self._forget()
         for path in self._named():
             if not (self._to / path).exists() and (self._root / path).is_file():
-                self._add(path)
+                with suppress(
+                    FileNotFoundError
+                ):  # gone meanwhile; if it may not be, the proof says so
+                    self._add(path)
         return check(self._to / "ledger", self._to, destinations, kept_since)
+
+    def _forget(self) -> None:
+        """Take out of the copy what is no longer there: a stop that was lifted, values used up."""
+        for path in [p for name in _FOLDERS for p in (self._to / name).rglob("*")]:
+            if path.is_file() and not (self._root / path.relative_to(self._to)).exists():
+                self._files.unlink(path)
 
     def _named(self) -> Iterator[Path]:
         """Yield what is to be copied, relative to the root."""
