@@ -18,11 +18,17 @@ from lightbox.infer.decode import DecodePool
 from lightbox.infer.decode_wire import FramesRequest
 from lightbox.infer.graphs.cam_graph import cam_graph
 from lightbox.infer.graphs.network import Network
-from lightbox.infer.packages import CARD, EXPECTED, MANIFEST, SAMPLES, WEIGHTS, LoadedPackage, load
+from lightbox.infer.packages import (
+    CARD,
+    EXPECTED,
+    FILL_IN,
+    MANIFEST,
+    SAMPLES,
+    WEIGHTS,
+    LoadedPackage,
+    load,
+)
 from lightbox.ports import Output, Runtime
-
-FILL_IN = "FILL IN"
-"""What ``models new`` writes where only people know what belongs there."""
 
 _PAPERS = ("licence", "citation", "intended_use")
 

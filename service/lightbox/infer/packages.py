@@ -25,6 +25,9 @@ EXPECTED = "expected.json"
 SAMPLES = "samples"
 BACKGROUND = "background.npz"
 
+FILL_IN = "FILL IN"
+"""What ``models new`` writes where only people know what belongs there."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedPackage:
@@ -105,7 +108,7 @@ def find(root: Path, enabled: Sequence[str] = ()) -> Found:
         if enabled and folder.name not in enabled and _stated_name(folder) not in enabled:
             continue
         try:
-            candidate = load(folder)
+            candidate = _said(load(folder))
         except ModelPackageError as error:
             problems.append(error)
             continue
@@ -178,6 +181,17 @@ def _background(package: ModelPackage, path: Path) -> Background | None:
             f"restore the file, or state explanation.background_sha256 in {MANIFEST} anew",
         )
     return read_background(data, package.preprocessing, str(path))
+
+
+def _said(loaded: LoadedPackage) -> LoadedPackage:
+    """Refuse a package that is only begun: its words would stand on pictures."""
+    if FILL_IN in loaded.package.model_dump_json():
+        raise ModelPackageError(
+            str(loaded.folder / MANIFEST),
+            f"still says {FILL_IN}",
+            f"say it; lightbox models check {loaded.folder} lists where",
+        )
+    return loaded
 
 
 def _stated_name(folder: Path) -> str:

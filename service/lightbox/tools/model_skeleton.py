@@ -15,8 +15,7 @@ from lightbox.domain.errors import ModelPackageError, UsageError
 from lightbox.infer.graphs.cam_graph import CamGraph, cam_graph
 from lightbox.infer.graphs.network import Network
 from lightbox.infer.graphs.target_layer import SHAPES, Layout
-from lightbox.infer.package_check import FILL_IN
-from lightbox.infer.packages import CARD, EXPECTED, MANIFEST, SAMPLES, WEIGHTS, digest
+from lightbox.infer.packages import CARD, EXPECTED, FILL_IN, MANIFEST, SAMPLES, WEIGHTS, digest
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,31}")
 _LAYOUTS: tuple[Layout, ...] = ("map", "tokens", "volume")

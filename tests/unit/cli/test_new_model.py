@@ -81,6 +81,9 @@ def walk(tmp_path: Path, network: nn.Module, capsys: Captured) -> dict[str, Any]
     }  # fmt: skip
     assert unsaid["findings"].startswith("model.toml: findings[0].label and 8 more still say")
 
+    assert run(["models", "list"]) == 1
+    assert "still says FILL IN" in capsys.readouterr().err
+
     fill_in(folder)
     answers = checks(folder, capsys, "--write-expected")
     assert answers["sample one.dcm"].startswith("class_")
