@@ -169,6 +169,19 @@ def test_no_patient_stands_in_the_log(site: Site) -> None:
     log = site.log.read_text()
     assert str(source.PatientName) not in log
     assert source.PatientID not in log
+    assert source.StudyInstanceUID not in log, "a keyed hash stands for it"
+
+
+def test_each_association_and_each_job_has_one_line(site: Site) -> None:
+    (study,) = site.studies()
+    lines = [json.loads(line) for line in site.log.read_text().splitlines() if line[:1] == "{"]
+    of_jobs = [line for line in lines if study.jobs[0].job.job_id in json.dumps(line)]
+    assert [line["event"] for line in of_jobs] == ["job"]
+    ended = [line["job"] for line in lines if line["event"] == "job"]
+    assert sorted(ended) == sorted(each.job.job_id for each in study.jobs)
+    came = [line["association"] for line in lines if line["event"] == "association"]
+    assert came
+    assert len(came) == len(set(came))
 
 
 def _path() -> str:

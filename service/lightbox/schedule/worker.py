@@ -102,7 +102,7 @@ class Worker:
             self._fail(job, ListedReason.FAILED, f"unexpected {type(error).__name__}")
         else:
             seconds = self._clock.monotonic() - started
-            _log.info("job %s (%s, %s): done in %.3f s", job.job_id, job.path, job.model, seconds)
+            _log.debug("job %s (%s, %s): done in %.3f s", job.job_id, job.path, job.model, seconds)
 
     def give_up(self, job_id: str, detail: str) -> None:
         """Record that a job is not tried again, as after it ended the process several times."""
