@@ -136,3 +136,24 @@ def test_two_files_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> No
     first, second = explain(tmp_path, *map(str, copies), "--out", str(tmp_path / "out"))
     assert not set(first["files"].values()) & set(second["files"].values())
     assert len(list((tmp_path / "out").glob("*.npz"))) == 2
+
+
+def test_no_original_identifier_is_left_where_de_identification_was_asked_for(
+    tmp_path: Path,
+) -> None:
+    source = pydicom.dcmread(SAMPLE)
+    source.PatientName, source.PatientID = "Secret^Person", "SECRET-1"
+    source.StudyDate, source.AccessionNumber = "19190303", "SECRET-2"
+    named = tmp_path / "Secret^Person.dcm"
+    source.save_as(named)
+    out = tmp_path / "out"
+    (answer,) = explain(tmp_path, str(named), "--deidentify", "--out", str(out))
+    assert answer["refused"] is None
+    assert {"npz", "png", "sc", "seg", "sr"} <= set(answer["files"])
+    uids = [source[k].value for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+    for path in map(Path, answer["files"].values()):
+        assert "secret" not in path.name.casefold()
+        content = path.read_bytes()
+        for word in ("Secret", "SECRET", "19190303", *uids):
+            assert word.encode() not in content, (path.name, word)
+    assert answer["sop_instance_uid"] not in uids

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from lightbox.cli.invocation import Invocation
 from lightbox.cli.outputs import folder, writable
+from lightbox.domain.errors import UsageError
 from lightbox.tools.explain import Offline, Wish, files_of, loaded, read_mask
 
 
@@ -30,6 +31,7 @@ from lightbox.tools.explain import Offline, Wish, files_of, loaded, read_mask
 )
 @click.option("--evaluate", is_flag=True, help="Measure the map with an audit's evaluations too.")
 @click.option("--mask", type=click.Path(exists=True, path_type=Path), help="Where the finding is.")
+@click.option("--deidentify", is_flag=True, help="Write results that name nobody (needs --out).")
 @click.pass_obj
 def explain(
     invocation: Invocation,
@@ -42,13 +44,17 @@ def explain(
     mask: Path | None,
     *,
     evaluate: bool,
+    deidentify: bool,
 ) -> int:
     """Explain images offline. Exit 1 if one was refused."""
     settings = invocation.settings()
     writable(json_file)
     if out is not None:
         folder(out)
-    wish = Wish(method, target, out, evaluate, None if mask is None else read_mask(mask))
+    elif deidentify:
+        raise UsageError("--deidentify", "writes nothing without --out", "name a folder by --out")
+    where = None if mask is None else read_mask(mask)
+    wish = Wish(method, target, out, evaluate, where, deidentify)
     names = list(files_of(files))
     screen = Console(stderr=True)
     with Offline(settings, loaded(settings, model)) as offline:

@@ -33,8 +33,10 @@ from lightbox.infer.packages import LoadedPackage
 from lightbox.receive.header import describe
 from lightbox.results.header.header_bytes import header_of
 from lightbox.settings import Settings
+from lightbox.storage.naming import token
 from lightbox.studies.match import match
 from lightbox.tools.arrays_file import write_arrays
+from lightbox.tools.deidentified import Deidentifier
 from lightbox.tools.doors import Doors, write_into
 
 
@@ -54,6 +56,8 @@ class Wish:
         Measure the map by an audit's evaluations too.
     mask : array or None
         Where the finding is, in source pixels.
+    deidentify : bool
+        Write results of a de-identified copy of the source.
     """
 
     method: str = ""
@@ -61,6 +65,7 @@ class Wish:
     out: Path | None = None
     evaluate: bool = False
     mask: Mask | None = None
+    deidentify: bool = False
 
 
 def read_mask(path: Path) -> Mask:
@@ -95,6 +100,7 @@ class Offline:
         self._package = loaded.package
         self._doors = Doors(settings, loaded)
         self._stems: dict[str, Path] = {}
+        self._deidentifier = Deidentifier(token())
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +132,10 @@ class Offline:
         }
         try:
             instance = instance_of(file)
+            header = self._header(file, wish)
             answer["sop_instance_uid"] = instance.sop_instance_uid
+            if wish.deidentify:
+                answer["sop_instance_uid"] = self._deidentifier.uid(instance.sop_instance_uid)
             job = self._job(instance, file, wish)
             looked = self._doors.predict.predict(job, nullcontext)
             answer |= _predicted(looked)
@@ -139,7 +148,19 @@ class Offline:
             if wish.mask is not None:
                 answer["plausibility"] = _as_dict(plausibility(attribution.source_map, wish.mask))
             if wish.out is not None:
-                answer["files"] = self._write(job, file, looked, (attribution, fast), wish.out)
+                explained = Explained(
+                    job=job,
+                    package=self._package,
+                    prediction=looked.prediction,
+                    attribution=attribution,
+                    frame=looked.frame,
+                    sources=(header,),
+                    fast=fast,
+                )
+                if wish.deidentify:
+                    explained = self._deidentifier.hide(explained, header)
+                stem = self._stem(file, wish)
+                answer["files"] = self._write(explained, wish.out.resolve(), stem)
         except UsageError:
             raise
         except LightboxError as error:
@@ -222,29 +243,14 @@ class Offline:
             }
         return found
 
-    def _write(
-        self,
-        job: Job,
-        file: Path,
-        looked: Looked,
-        explanations: tuple[Attribution, Attribution | None],
-        out: Path,
-    ) -> Mapping[str, str]:
+    def _header(self, file: Path, wish: Wish) -> bytes:
+        return self._deidentifier.header(file) if wish.deidentify else header_of(file)
+
+    def _write(self, explained: Explained, out: Path, stem: str) -> Mapping[str, str]:
         """Write arrays, picture and DICOM objects under names that say what they are."""
-        attribution, fast = explanations
-        out = out.resolve()
         out.mkdir(parents=True, exist_ok=True)
-        stem = self._stem(file, attribution.method)
-        written = {"npz": str(write_arrays(out / f"{stem}.npz", looked.frame, attribution))}
-        explained = Explained(
-            job=job,
-            package=self._package,
-            prediction=looked.prediction,
-            attribution=attribution,
-            frame=looked.frame,
-            sources=(header_of(file),),
-            fast=fast,
-        )
+        arrays = write_arrays(out / f"{stem}.npz", explained.frame, explained.attribution)
+        written = {"npz": str(arrays)}
         with TemporaryDirectory(dir=out) as made:
             folder = Path(made)
             for result in write_into(folder, explained, self._settings.results):
@@ -254,10 +260,14 @@ class Offline:
                     written["png"] = str((folder / result.preview).rename(out / f"{stem}.png"))
         return written
 
-    def _stem(self, file: Path, method: str) -> str:
-        """Return the names' beginning: two files of one name do not overwrite each other."""
-        stem = f"{file.stem}.{method}"
-        if self._stems.setdefault(stem, file.resolve()) != file.resolve():
+    def _stem(self, file: Path, wish: Wish) -> str:
+        """Return the names' beginning: two files of one name do not overwrite each other.
+
+        Names of files name patients as often as headers do.
+        """
+        stem = f"{'deidentified' if wish.deidentify else file.stem}.{wish.method}"
+        taken = self._stems.setdefault(stem, file.resolve()) != file.resolve()
+        if taken and not wish.deidentify:
             stem = f"{file.resolve().parent.name}.{stem}"
         number, wanted = 2, stem
         while self._stems.setdefault(stem, file.resolve()) != file.resolve():
