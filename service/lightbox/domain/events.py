@@ -330,7 +330,7 @@ class JobFailed(_OfJob):
 
 @dataclass(frozen=True, slots=True)
 class JobRetried(_OfJob):
-    """app.operations: a person has a failed job tried again; what failed before counts no more."""
+    """app.operations: a person has a job done again, which failed (that counts no more) or waited."""
 
     attempt: int
     by: str

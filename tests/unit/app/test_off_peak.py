@@ -75,6 +75,7 @@ def test_only_what_nobody_asked_for_waits_and_goes_on_by_itself(tmp_path: Path) 
     with pytest.raises(HeldError) as held:
         brake.hold(WAITS)
     assert held.value.model == OFF_PEAK
+    brake.hold(replace(WAITS, attempt=2))  # a person asked for it since
     assert brake.stops(OFF_PEAK)
     clock.advance(1.0)
     assert not brake.stops(OFF_PEAK)

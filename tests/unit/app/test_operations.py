@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +18,7 @@ from fakes.destination import FakeDestination
 from fakes.ledger import FakeLedger
 from lightbox.app.operate.operations import Operations
 from lightbox.app.operate.switch import Flag, Switch, SwitchedQueue
+from lightbox.app.questions.off_peak import OffPeak
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account
 from lightbox.domain.errors import OperationError
@@ -93,7 +97,8 @@ class Bench:
         self.queue = SpyQueue()
         self.pacs = FakeDestination()
         self.switch = Switch(root, Files())
-        switched = SwitchedQueue(self.queue, self.switch, self.account.unplaced_jobs)
+        self.off_peak = OffPeak("", self.clock)
+        switched = SwitchedQueue(self.queue, self.switch, self.account.unplaced_jobs, self.off_peak)
         self.switched = switched
         self.send = Send(self.pacs, self.ledger, PACS, self.clock, is_held=self._is_held)
         self.operations = Operations(
@@ -107,6 +112,7 @@ class Bench:
             destinations={"pacs": (PACS, self.send)},
             switch=self.switch,
             clock=self.clock,
+            off_peak=self.off_peak,
         )
         self.ledger.record(*events)  # type: ignore[arg-type]  # events, named as objects for brevity
 
@@ -235,6 +241,30 @@ def test_an_audit_is_requested_by_name_and_once(tmp_path: Path) -> None:
     assert not again.is_done
     assert "is there already" in again.lines[0]
     assert bench.ask("audit", JOB.study_instance_uid, "occlusion").is_done
+
+
+def test_an_audit_that_waits_for_the_night_begins_when_a_person_asks_for_it(
+    tmp_path: Path,
+) -> None:
+    audit = replace(
+        a_job(an_instance("1"), path=JobPath.AUDIT, urgency=Urgency.AUDIT), off_peak=True
+    )
+    bench = Bench(tmp_path, JobPlaced(JOB), a_predicted(JOB), JobPlaced(audit))
+    ask = partial(bench.ask, "audit", JOB.study_instance_uid)
+    assert "is there already" in ask().lines[0]  # at any hour: it is its turn that it waits for
+    hour = datetime.fromtimestamp(NOON, UTC).astimezone().hour
+    bench.off_peak.configure(f"{(hour + 8) % 24:02}:00-{(hour + 9) % 24:02}:00")
+    assert bench.switched.waiting()["AUDIT"] == 1
+    done = ask()
+    assert (done.is_done, "begins now" in done.lines[0]) == (True, True)
+    assert bench.queue.placed[-1] == (audit.job_id, 2)
+    assert bench.switched.waiting()["AUDIT"] == 0  # this queue notes what it is given, and has none
+    assert [(e.job_id, e.attempt, e.by) for e in bench.of(JobRetried)] == [
+        (audit.job_id, 2, "anna")
+    ]
+    assert "is there already" in ask().lines[0]
+    bench.ledger.record(a_written(audit))
+    assert not ask().is_done
 
 
 def test_an_audit_needs_a_fast_result_and_a_method_that_can(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from lightbox.app.catalogue import methods
 from lightbox.app.operate.letterbox import Letterbox
 from lightbox.app.operate.removed import removed_of, why_gone
 from lightbox.app.operate.switch import Flag, Switch
+from lightbox.app.questions.off_peak import OffPeak
 from lightbox.deliver.outbox import Parcel, dead_letters
 from lightbox.deliver.send import Send
 from lightbox.domain.account import Account
@@ -31,7 +32,7 @@ from lightbox.domain.events import (
     StudyUrged,
     drill_held,
 )
-from lightbox.domain.jobs import JobPath, job_identity
+from lightbox.domain.jobs import Job, JobPath, job_identity
 from lightbox.domain.operations import ALL, Action, Outcome, Request, resume_words, stop_words
 from lightbox.domain.result import ListedReason
 from lightbox.domain.standing import DeliveryState, JobStanding, JobState
@@ -82,6 +83,8 @@ class Operations:
         Where anything stands that ever was.
     destinations : mapping of str to (DestinationSettings, Send)
         By name.
+    off_peak : OffPeak or None
+        The hours of audits that nobody asked for.
     """
 
     def __init__(
@@ -97,8 +100,10 @@ class Operations:
         destinations: Destinations,
         switch: Switch,
         clock: Clock,
+        off_peak: OffPeak | None = None,
     ) -> None:
         self._ledger = ledger
+        self._off_peak = off_peak
         self._account = account
         self._records = read_model
         self._lock = lock
@@ -271,11 +276,19 @@ class Operations:
             return False, f"{_words(fast)}: {why}"
         name = job_identity(JobPath.AUDIT, job.instances, job.model_sha256, method)
         known = self._records.account_of((job.study_instance_uid,)).job(name)
+        if known is not None and known.state in _CAN_CANCEL and self._waits(known.job):
+            again = replace(known.job, attempt=known.job.attempt + 1)
+            self._ledger.record(JobRetried(again.study_instance_uid, name, again.attempt, by))
+            self._place.again([again])
+            return True, f"{_words(known)}: begins now, not in the off-peak hours"
         if known is not None:
             mend = "; try it again: lightbox retry" if known.state is JobState.FAILED else ""
             return False, f"{_words(known)}: is there already ({known.state}){mend}"
         placed = self._place.audit(job, f"requested by {by}", method)
         return True, f"audit by {method} of {placed.job.model}: placed"
+
+    def _waits(self, job: Job) -> bool:
+        return self._off_peak is not None and self._off_peak.holds(job)
 
     # ------------------------------------------------------------------------------- urgency
     def _urge(self, request: Request) -> Outcome:

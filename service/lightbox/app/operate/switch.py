@@ -192,7 +192,7 @@ class SwitchedQueue:
         held = Counter(
             job.urgency.value
             for job in self._unfinished()
-            if stopped & {ALL, job.model} or (closed and job.off_peak)
+            if stopped & {ALL, job.model} or (self._off_peak and self._off_peak.holds(job))
         )
         if ALL in stopped:
             return {urgency.value: held[urgency.value] for urgency in Urgency}

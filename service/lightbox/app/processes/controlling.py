@@ -95,6 +95,7 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         destinations={each.name: (each, sends[each.name]) for each in settings.destinations},
         switch=switch,
         clock=clock,
+        off_peak=off_peak,
     )
     retention = _retention(settings, ledger, control, operations, queue, clock)
     mark(ledger, "control", "started", clock)

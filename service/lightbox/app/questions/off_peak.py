@@ -38,5 +38,5 @@ class OffPeak:
         return self._hours.wait(datetime.fromtimestamp(self._clock.now(), UTC).astimezone()) == 0.0
 
     def holds(self, job: Job) -> bool:
-        """Say whether this job has to wait for the hours."""
-        return job.off_peak and not self.is_open()
+        """Say whether this job has to wait for the hours; one that a person asks for does not."""
+        return job.off_peak and job.attempt == 1 and not self.is_open()
