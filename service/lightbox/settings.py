@@ -20,10 +20,12 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from lightbox.domain.errors import ConfigurationError
+from lightbox.domain.identity import STANDARD_ROOT, is_uid
 from lightbox.domain.keys import Location, complaint, leaves, overlay, spelled
 from lightbox.domain.quantities import Bytes, Seconds
 
@@ -142,10 +144,22 @@ class Dicom(Section):
     """Called AE titles that we answer to."""
     accept_calling: tuple[str, ...] = ()
     """``"AET"`` or ``"AET@IP"``; empty: any."""
+    private_sop_classes: tuple[str, ...] = ()
+    """UIDs of private storage SOP classes that are taken too: stored, accounted for, listed."""
     insecure: bool = False
     """Listen beyond loopback without TLS and without a list of calling AEs."""
     tls: Tls = Tls()
     limits: Limits = Limits()
+
+    @field_validator("private_sop_classes")
+    @classmethod
+    def _are_private(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for uid in given:
+            if not is_uid(uid):
+                raise ValueError(f"{uid!r} is no UID")
+            if uid.startswith(STANDARD_ROOT):
+                raise ValueError(f"{uid} is of the standard: its storage SOP classes are all taken")
+        return given
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:

@@ -37,6 +37,10 @@ def ae_title(text: str) -> AETitle:
     return AETitle(stripped)
 
 
+STANDARD_ROOT = "1.2.840.10008."
+"""UIDs that begin so are defined by DICOM (PS3.5 9.1); all others are private."""
+
+
 def is_uid(text: str) -> bool:
     """Say whether ``text`` has the characters and length of a UID (PS3.5 9.1), nothing more."""
     return bool(_UID.match(text))

@@ -19,6 +19,7 @@ from lightbox.domain.events import (
     StudyReady,
     StudyUrged,
 )
+from lightbox.domain.identity import STANDARD_ROOT
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Described, Instance
@@ -229,6 +230,9 @@ def _without_model(
         return _listed(instance, ListedReason.NO_MODEL, detail)
     # What almost fitted is worth more to a reader than what is made for other images.
     near = [answer for answer in matches if answer.refused is ListedReason.NOT_APPLICABLE]
+    if not near and not instance.sop_class_uid.startswith(STANDARD_ROOT):
+        detail = f"SOP class {instance.sop_class_uid} is private: no model takes it"
+        return _listed(instance, ListedReason.NOT_APPLICABLE, detail)
     reason = ListedReason.NOT_APPLICABLE if near else ListedReason.NO_MODEL
     told = "; ".join(f"{answer.package.name}: {answer.reason}" for answer in near or matches)
     return _listed(instance, reason, told)

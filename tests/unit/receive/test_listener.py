@@ -11,6 +11,7 @@ import raw_peer as raw
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
 from lightbox.domain.errors import ConfigurationError
+from lightbox.domain.events import InstanceStored
 from lightbox.receive.listener import Listener
 from lightbox.receive.store import Store
 from lightbox.settings import Dicom, Limits
@@ -70,6 +71,21 @@ def test_an_unknown_protocol_version_is_rejected(tmp_path: Path) -> None:
     with listening(tmp_path) as it:
         request = associate_rq(*raw.DEFAULT_CONTEXTS, version=2)
         assert rejection(it.port, request) == (PERMANENT, PROVIDER_ACSE, 2)
+
+
+PRIVATE = "1.3.12.2.1107.5.9.1"
+
+
+def test_an_instance_of_a_configured_private_sop_class_is_stored(tmp_path: Path) -> None:
+    with (
+        listening(tmp_path, Dicom(private_sop_classes=(PRIVATE,))) as it,
+        RawPeer(it.port) as peer,
+    ):
+        peer.associate(raw.context_item(3, PRIVATE, raw.IMPLICIT))
+        assert peer.store(data_set(sop_class=PRIVATE), sop_class=PRIVATE) == 0
+        (stored,) = [e for e in it.ledger.events if isinstance(e, InstanceStored)]
+    assert stored.instance.sop_class_uid == PRIVATE
+    assert (it.root / stored.instance.path).is_file()
 
 
 # ---- how many, and for how long

@@ -71,6 +71,21 @@ def test_every_storage_sop_class_is_taken() -> None:
         assert all(negotiate.is_storage(uid) for uid in some)
 
 
+def test_a_private_sop_class_is_taken_where_it_is_configured_and_nowhere_else() -> None:
+    private = "1.3.12.2.1107.5.9.1"
+    context = raw.context_item(1, private, raw.EXPLICIT)
+    request, _ = negotiate.decode(raw.associate_rq(context), 128)
+    assert negotiate.accept(request, 131072)[0].contexts == {}
+    agreement, _ = negotiate.accept(request, 131072, (private,))
+    assert agreement.contexts == {1: Context(private, raw.EXPLICIT)}
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.10008.5.1.4.1.1.2", "siemens"])
+def test_what_is_no_private_uid_is_refused_as_a_private_sop_class(uid: str) -> None:
+    with pytest.raises(ValueError, match=uid):
+        Dicom(private_sop_classes=(uid,))
+
+
 def test_of_several_syntaxes_the_one_that_loses_and_costs_least_is_chosen() -> None:
     lossy_first = ("1.2.840.10008.1.2.4.50", raw.IMPLICIT, "1.2.840.10008.1.2.4.90", raw.EXPLICIT)
     contexts, _ = accepted(raw.context_item(1, raw.CT_IMAGE, *lossy_first))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import MR_IMAGE, NOON, a_digest, an_arrival, an_instance
+from builders import MR_IMAGE, NOON, a_described, a_digest, an_arrival, an_instance
 from fakes.clock import FakeClock
 from lightbox.domain.events import (
     AssociationReleased,
@@ -314,6 +314,15 @@ def test_an_instance_that_almost_fits_is_listed_with_what_is_missing() -> None:
     assert isinstance(event, InstanceListed)
     assert event.reason is ListedReason.NOT_APPLICABLE
     assert event.detail == "brain: Body Part Examined is KNEE, the model is for BRAIN"
+
+
+def test_an_instance_of_a_private_sop_class_is_listed_as_not_applicable() -> None:
+    bench = Bench(a_package("chest", "instance", "DX"))
+    private = replace(an_instance("1"), sop_class_uid="1.3.12.2.1107.5.9.1")
+    (event,) = bench.assemble.take(a_described(private, Modality="MR"))
+    assert isinstance(event, InstanceListed)
+    assert event.reason is ListedReason.NOT_APPLICABLE
+    assert "1.3.12.2.1107.5.9.1 is private" in event.detail
 
 
 def test_without_any_model_everything_is_listed() -> None:

@@ -133,7 +133,9 @@ class Association:
         head = bytes((kind, 0)) + length.to_bytes(4, "big")
         body = self._wire.body(length, deadline)
         request, version = negotiate.decode(head + body, self._limits.contexts)
-        self._agreement, answer = negotiate.accept(request, self._limits.pdu)
+        self._agreement, answer = negotiate.accept(
+            request, self._limits.pdu, self._shared.settings.private_sop_classes
+        )
         rejection = negotiate.refuse(request, version, self._peer, self._shared.settings)
         if rejection is None and not self._shared.admission.enter(self._peer):
             rejection = Rejection.LOCAL_LIMIT

@@ -18,7 +18,7 @@ from lightbox.receive.limits import Memory
 from lightbox.receive.store import Store
 from lightbox.receive.wire import command
 from lightbox.receive.wire.command import Command
-from lightbox.receive.wire.negotiate import Agreement, is_storage
+from lightbox.receive.wire.negotiate import NOT_STORAGE, Agreement
 from lightbox.receive.wire.pdu import AbortReason, Pdv, ProtocolError
 from lightbox.settings import Limits
 
@@ -91,7 +91,7 @@ class Services:
             If it is not taken.
         """
         context = self.agreement.contexts[request.context_id]
-        if not is_storage(context.abstract_syntax):
+        if context.abstract_syntax in NOT_STORAGE:
             raise RefusedError(
                 RefusalReason.SOP_CLASS_NOT_SUPPORTED, "context", "is not for storage"
             )

@@ -6,6 +6,7 @@ syntaxes, which take seconds.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -31,6 +32,9 @@ from lightbox.receive.wire.pdu import AbortReason, ProtocolError
 from lightbox.settings import Dicom
 
 VERIFICATION = "1.2.840.10008.1.1"
+
+NOT_STORAGE = (VERIFICATION, PUSH_MODEL)
+"""Of what we accept, what is not a storage SOP class."""
 
 TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
@@ -177,14 +181,18 @@ def reject(request: A_ASSOCIATE, rejection: Rejection) -> bytes:
     return bytes(A_ASSOCIATE_RJ(answer).encode())
 
 
-def accept(request: A_ASSOCIATE, longest_pdu: int) -> tuple[Agreement, bytes]:
-    """Return what was agreed, and the A-ASSOCIATE-AC that says so.
+def accept(
+    request: A_ASSOCIATE, longest_pdu: int, private: Collection[str] = ()
+) -> tuple[Agreement, bytes]:
+    """Return what was agreed, and the A-ASSOCIATE-AC that says so; ``private`` SOP classes too.
 
     Contexts are accepted or refused one by one. Asynchronous operations, extended negotiation and
     user identity are not answered, which means: not supported (PS3.7 D.3.3.3, D.3.3.5, D.3.3.7).
     """
     proposed = list(request.presentation_context_definition_list)
-    ours = [SUPPORTED[u] for u in {str(c.abstract_syntax) for c in proposed} if u in SUPPORTED]
+    wanted = {str(c.abstract_syntax) for c in proposed}
+    ours = [SUPPORTED[uid] for uid in wanted if uid in SUPPORTED]
+    ours += [build_context(uid, [*TRANSFER_SYNTAXES]) for uid in wanted.intersection(private)]
     results, roles = negotiate_as_acceptor(proposed, ours, _roles(request))
     answer = _answer(request)
     answer.result, answer.result_source = 0, 1
@@ -219,5 +227,5 @@ def _context(context: PresentationContext) -> Context:
 
 
 def is_storage(abstract_syntax: str) -> bool:
-    """Say whether this is a storage SOP class that we take."""
+    """Say whether this is a storage SOP class that we take wherever we are."""
     return abstract_syntax in _STORAGE
