@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from builders import (
@@ -118,6 +118,14 @@ def test_deadlines_are_bucket_edges() -> None:
     for edge in ("2.0", "3.0", "10.0", "300.0"):
         labels = {"path": "fast", "urgency": "STAT", "le": edge}
         assert seen.value("turnaround_seconds_bucket", **labels) == 0
+
+
+def test_the_exposition_is_what_the_client_itself_would_write() -> None:
+    seen = Observed()
+    seen.metrics.count_received('a"b\\c\nd', 0xA700, 0.1, 0)
+    seen.metrics.storage_free_bytes.set(1.5e12)
+    seen.metrics.preemption_bound.labels("m").set(float("inf"))
+    assert seen.metrics.exposition() == generate_latest(seen.metrics._registry)
 
 
 def test_the_exposition_is_readable_by_prometheus() -> None:
