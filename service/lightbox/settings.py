@@ -96,6 +96,15 @@ class Tls(Section):
     """PEM file of the authorities that peers' certificates must come from."""
     require_client: bool = True
     """Refuse peers without a certificate."""
+    bind_ae: bool = False
+    """Refuse peers whose certificate does not name their calling AE title: as its common name, or
+    as an alternative name (DNS, or the last part of a URI)."""
+
+    @model_validator(mode="after")
+    def _has_names(self) -> Self:
+        if self.bind_ae and not self.require_client:
+            raise ValueError("bind_ae needs the certificates that require_client asks for")
+        return self
 
 
 class Limits(Section):

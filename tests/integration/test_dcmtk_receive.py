@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import socket
 import subprocess
@@ -14,10 +15,13 @@ from pathlib import Path
 import pydicom
 import pydicom.data
 import pytest
+import structlog
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import _read_file_meta_info, read_preamble
 from pynetdicom import AE, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 import raw_peer as raw
 from lightbox.domain.errors import UnreadableError
@@ -338,6 +342,39 @@ def test_a_stranger_is_refused_over_tls(secure: tuple[Running, int], certificate
     running, port = secure
     assert over_tls(port, certificates, "stranger", "+py") != 0
     assert running.stored == []
+
+
+@pytest.fixture
+def warnings_logged() -> Iterator[list[EventDict]]:
+    """Return the lines that are logged from now on; the other tests hear none."""
+    before = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    with capture_logs() as lines:
+        yield lines
+    structlog.configure(wrapper_class=before)
+
+
+@needs_dcmtk
+def test_a_peer_whose_certificate_does_not_name_its_ae_title_is_refused_and_the_log_names_both(
+    certificates: Path, tmp_path: Path, warnings_logged: list[EventDict]
+) -> None:
+    port = free_port()
+    tls = Tls(
+        port=port,
+        certificate=str(certificates / "server.pem"),
+        key=str(certificates / "server.key"),
+        ca=str(certificates / "ca.pem"),
+        bind_ae=True,
+    )
+    with listening(tmp_path / "data", Dicom(tls=tls)) as it:
+        assert over_tls(port, certificates, "client", "+py", "-aet", "CT1") != 0
+        it.wait_for_status("rejected")
+        assert it.stored == []
+        assert over_tls(port, certificates, "client", "+py", "-aet", "client") == 0
+        assert len(it.stored) == 1
+    (line,) = [each for each in warnings_logged if each["event"] == "association rejected"]
+    assert (line["reason"], line["calling_ae"]) == ("calling_ae", "CT1")
+    assert line["certificate"] == "client"
 
 
 @needs_dcmtk

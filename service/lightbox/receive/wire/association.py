@@ -24,6 +24,7 @@ from lightbox.receive.wire.message import Message, Services
 from lightbox.receive.wire.negotiate import Agreement, Rejection
 from lightbox.receive.wire.pdu import AbortReason, ClosedError, ProtocolError, SilentError, Wire
 from lightbox.receive.wire.states import TABLE, Action, Event, State, event_of
+from lightbox.receive.wire.tls import names_of
 from lightbox.settings import Dicom
 from lightbox.storage.naming import token
 
@@ -137,6 +138,11 @@ class Association:
             request, self._limits.pdu, self._shared.settings.private_sop_classes
         )
         rejection = negotiate.refuse(request, version, self._peer, self._shared.settings)
+        named: tuple[str, ...] = ()
+        if rejection is None and self._tls is not None and self._shared.settings.tls.bind_ae:
+            named = names_of(self._wire.peer_certificate())
+            if self._agreement.calling_ae not in named:
+                rejection = Rejection.CALLING_AE
         if rejection is None and not self._shared.admission.enter(self._peer):
             rejection = Rejection.LOCAL_LIMIT
         if rejection is not None:
@@ -148,6 +154,7 @@ class Association:
                 peer=self._peer,
                 calling_ae=self._agreement.calling_ae,
                 called_ae=self._agreement.called_ae,
+                **({"certificate": ", ".join(named)} if named else {}),
             )
             self._say(negotiate.reject(request, rejection))
             return

@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -130,6 +130,12 @@ class Wire:
             self._socket = context.wrap_socket(self._socket, server_side=True)
         except OSError as error:
             raise ClosedError(f"TLS: {error}") from error
+
+    def peer_certificate(self) -> Mapping[str, object]:
+        """Return what the peer's certificate says; empty where there is none that was checked."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return {}
+        return self._socket.getpeercert() or {}
 
     def widen(self) -> None:
         """Take a buffer for data; until there is an association, a connection is worth less."""

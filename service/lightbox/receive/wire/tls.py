@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import ssl
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lightbox.domain.errors import ConfigurationError
@@ -40,6 +42,41 @@ def tls_context(settings: Tls) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise _unusable("dicom.tls.ca", settings.ca, str(error)) from error
     return context
+
+
+def names_of(certificate: Mapping[str, object]) -> tuple[str, ...]:
+    """Return what a peer's certificate names: common names, DNS names, last parts of URIs.
+
+    Parameters
+    ----------
+    certificate : mapping
+        As ``ssl.SSLSocket.getpeercert`` gives it; empty where there was none.
+    """
+    names = [
+        str(value)
+        for part in _tuples(certificate.get("subject"))
+        for key, value in _pairs(part)
+        if key == "commonName"
+    ]
+    for kind, value in _pairs(certificate.get("subjectAltName")):
+        if kind == "DNS":
+            names.append(value)
+        elif kind == "URI":
+            names.append(re.split("[:/]", value)[-1])
+    return tuple(dict.fromkeys(names))
+
+
+def _tuples(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+def _pairs(value: object) -> Iterator[tuple[str, str]]:
+    for pair in _tuples(value):
+        match pair:
+            case (str(key), str(of)):
+                yield key, of
+            case _:
+                pass
 
 
 class Certificates:
