@@ -66,7 +66,7 @@ def entry_of(account: StudyAccount, horizon: Horizon) -> Entry:
         What counts as live.
     """
     standing = account.standing()
-    dead = tuple(_dead_letters(standing))
+    dead = tuple(_dead_letters(standing)) if standing.instances else ()  # as in all other counts
     is_live = (
         bool(dead)
         or account.newest_arrival >= horizon.arrived_since
