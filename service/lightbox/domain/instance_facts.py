@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from lightbox.domain.events import FilesRemoved, InstanceListed, InstanceStored, StudyReady
+from lightbox.domain.job_facts import nothing
 from lightbox.domain.study import Instance
 
 InstanceKey: TypeAlias = tuple[str, str]
@@ -25,18 +27,30 @@ class ReadyUnit:
 
 @dataclass(slots=True)
 class InstanceFacts:
-    """Collects the facts; ``stored`` is None until the instance is known to be accepted."""
+    """Collects the facts; ``stored`` is None until the instance is known to be accepted.
+
+    What most instances never have takes no memory of theirs.
+    """
 
     stored: InstanceStored | None = None
     torn: frozenset[int] = frozenset()
-    listed: dict[str, tuple[float, InstanceListed]] = field(default_factory=dict)
-    ready: list[ReadyUnit] = field(default_factory=list)
-    jobs: list[str] = field(default_factory=list)
+    listed: Mapping[str, tuple[float, InstanceListed]] = field(default_factory=nothing)
+    ready: tuple[ReadyUnit, ...] = ()
+    jobs: tuple[str, ...] = ()
 
     @property
     def is_torn(self) -> bool:
         """Whether its file was lost before its sender was answered, and has not come again."""
         return self.stored is not None and self.stored.again in self.torn
+
+    def knows(self, event: StudyReady, content: Content) -> bool:
+        """Say whether this unit is among those that are ready, whichever writer said it."""
+        return any(
+            unit.content == content
+            and unit.ready.revision == event.revision
+            and unit.ready.series_instance_uid == event.series_instance_uid
+            for unit in self.ready
+        )
 
     def newest_listing(self) -> InstanceListed | None:
         """Return the last reason why there is no result, None where it was never listed."""

@@ -59,6 +59,7 @@ class JobFacts:
     """Collects the events of one job; ``job`` is None until it is known to be placed.
 
     ``current`` is the newest attempt that is known of: failures of earlier ones count no more.
+    ``content`` is what a fast job runs on, the object that its ready unit has too.
     """
 
     job: Job | None = None
@@ -71,7 +72,8 @@ class JobFacts:
     failures: Mapping[int, tuple[float, JobFailed]] = field(default_factory=nothing)
     move: JobMoved | None = None
     waits: frozenset[Wait] = frozenset()
-    expected: dict[float, float] = field(default_factory=dict)
+    content: tuple[str, frozenset[tuple[str, str]]] | None = None
+    expected: Mapping[float, float] = field(default_factory=nothing)
     successors: frozenset[str] = frozenset()
     attempts: Mapping[tuple[str, str], tuple[float, Attempt]] = field(default_factory=nothing)
     commitments: Mapping[tuple[str, str], bool] = field(default_factory=nothing)
@@ -119,7 +121,7 @@ class JobFacts:
             case JobRetried():
                 self.current = max(self.current, event.attempt)
             case MissExpected():
-                self.expected[event.deadline] = event.expected_at
+                self.expected = {**self.expected, event.deadline: event.expected_at}
             case JobMoved():
                 if self.move is None or event.move > self.move.move:
                     self.move = event

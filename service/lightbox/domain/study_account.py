@@ -10,7 +10,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import assert_never
+from sys import intern
+from typing import Never, assert_never
 
 from lightbox.domain.commitment import (
     CommitmentAnswered,
@@ -37,7 +38,6 @@ from lightbox.domain.events import (
 )
 from lightbox.domain.expectations import Expectations
 from lightbox.domain.instance_facts import (
-    Content,
     InstanceFacts,
     InstanceKey,
     ReadyUnit,
@@ -69,6 +69,9 @@ from lightbox.domain.webhooks import (
 
 __all__ = ["Expectations", "StudyAccount"]
 
+_NONE: frozenset[Never] = frozenset()
+"""One for all: each ``frozenset()`` takes 216 bytes."""
+
 
 class StudyAccount:
     """Applies the events of one study; answers where everything of it stands.
@@ -83,24 +86,21 @@ class StudyAccount:
     """
 
     __slots__ = (  # many of them are in memory while a destination is away
-        "_answered", "_expected", "_instances", "_jobs", "_order", "_placed", "_requested",
-        "_stored", "_told", "_units", "_untold", "newest_arrival", "newest_row",
-        "removals", "study",
+        "_answered", "_expected", "_instances", "_jobs", "_order", "_requested",
+        "_stored", "_told", "_untold", "newest_arrival", "newest_row", "removals", "study",
     )  # fmt: skip
 
     def __init__(self, study: str, expected: Expectations) -> None:
         self.study = study
         self._expected = expected
-        self._requested: frozenset[str] = frozenset()
-        self._answered: frozenset[str] = frozenset()
-        self._untold: frozenset[tuple[str, str]] = frozenset()
-        self._told: frozenset[tuple[str, str]] = frozenset()
+        self._requested: frozenset[str] = _NONE
+        self._answered: frozenset[str] = _NONE
+        self._untold: frozenset[tuple[str, str]] = _NONE
+        self._told: frozenset[tuple[str, str]] = _NONE
         self._instances: dict[InstanceKey, InstanceFacts] = defaultdict(InstanceFacts)
         self._stored: list[InstanceKey] = []
         self._jobs: dict[str, JobFacts] = defaultdict(JobFacts)
         self._order: list[str] = []
-        self._units: dict[str, ReadyUnit] = {}
-        self._placed: set[Content] = set()
         self.newest_arrival = 0.0
         self.newest_row = 0.0
         self.removals: tuple[FilesRemoved, ...] = ()
@@ -122,7 +122,7 @@ class StudyAccount:
                 self._instances[event.sop_instance_uid, event.sha256].torn |= {event.again}
             case InstanceListed():
                 facts = self._instances[event.sop_instance_uid, event.sha256]
-                facts.listed[event.reason] = (recorded.at, event)
+                facts.listed = {**facts.listed, event.reason: (recorded.at, event)}
             case StudyReady():
                 self._make_ready(event)
             case JobPlaced():
@@ -159,29 +159,30 @@ class StudyAccount:
             self.newest_arrival = max(self.newest_arrival, event.arrival.received_at)
 
     def _make_ready(self, event: StudyReady) -> None:
-        if event.key in self._units:
+        content = content_of(event.model, event.instances)
+        if self._instances[key_of(event.instances[0])].knows(event, content):
             return
         same = replace(event, instances=self._known(event.instances))
-        unit = ReadyUnit(same, content_of(event.model, event.instances))
-        self._units[event.key] = unit
+        unit = ReadyUnit(same, content)
         for instance in event.instances:
-            self._instances[key_of(instance)].ready.append(unit)
+            self._instances[key_of(instance)].ready += (unit,)
 
     def _place(self, job: Job) -> None:
         facts = self._jobs[job.job_id]
         if facts.job is not None:
             return
-        facts.job = replace(job, instances=self._known(job.instances))
+        weights = intern(job.model_sha256)
+        facts.job = replace(job, instances=self._known(job.instances), model_sha256=weights)
         self._order.append(job.job_id)
         if job.path is JobPath.FAST:
             content = content_of(job.model, job.instances)
             units = self._instances[key_of(job.instances[0])].ready if job.instances else ()
             same = (unit.content for unit in units if unit.content == content)
-            self._placed.add(next(same, content))  # the same object: many are in memory
+            facts.content = next(same, content)  # the same object: many are in memory
         if job.supersedes:
             self._jobs[job.supersedes].successors |= {job.job_id}
         for instance in job.instances:
-            self._instances[key_of(instance)].jobs.append(job.job_id)
+            self._instances[key_of(instance)].jobs += (job.job_id,)
 
     def _known(self, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
         """Return the same instances as they were stored last: each event read them anew."""
@@ -236,8 +237,10 @@ class StudyAccount:
         """Yield units that are ready, have no job and are not listed: to be placed again."""
         return (
             unit.ready
-            for unit in self._units.values()
-            if unit.content not in self._placed
+            for first, facts in self._instances.items()
+            for unit in facts.ready
+            if key_of(unit.ready.instances[0]) == first
+            and not self._is_placed(unit, facts)
             and not all(self._instances[key].listed for key in unit.content[1])
         )
 
@@ -350,11 +353,15 @@ class StudyAccount:
         if facts.is_torn:
             detail = "its file was lost in a crash before its sender was answered"
             return Verdict(Disposition.LISTED, ListedReason.TORN, detail)
-        units = [unit.ready for unit in facts.ready if unit.content not in self._placed]
+        units = [unit.ready for unit in facts.ready if not self._is_placed(unit, facts)]
         if facts.listed or not units:
             return None
         due = min(u.received_at + self._expected.deadlines.of(Urgency(u.urgency)) for u in units)
         return Verdict(Disposition.IN_PROGRESS, owner="schedule", deadline=due)
+
+    def _is_placed(self, unit: ReadyUnit, facts: InstanceFacts) -> bool:
+        """Say whether a unit of an instance has its job."""
+        return any(self._jobs[name].content == unit.content for name in facts.jobs)
 
     def _unclaimed(self, stored: InstanceStored, facts: InstanceFacts) -> Verdict:
         newest = facts.newest_listing()
