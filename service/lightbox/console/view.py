@@ -14,7 +14,7 @@ from lightbox.app.processes.notices import condition_of
 from lightbox.app.processes.process import is_ready
 from lightbox.console.facts.configured import configured
 from lightbox.console.facts.proof import Prover
-from lightbox.console.facts.studies import DAY, search_for
+from lightbox.console.facts.studies import DAY, as_it_is, search_for
 from lightbox.console.facts.token import AUTO, token_of
 from lightbox.console.server import RunningServer, create_app, serve
 from lightbox.console.sources import (
@@ -165,7 +165,9 @@ class View:
     def study(self, uid: str) -> Record | None:
         """Return one study with each of its events."""
         found = self._control.read_model.study(uid)
-        return None if found is None else timeline_json(found.standing, found.rows, self._root)
+        if found is None:
+            return None
+        return as_it_is(timeline_json(found.standing, found.rows, self._root))
 
     def ledger(self) -> Record:
         """Prove a short ledger, within ten seconds once; count a long one (``ok`` is None then)."""

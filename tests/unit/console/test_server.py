@@ -177,6 +177,21 @@ def test_the_study_page_tells_the_story_and_escapes_what_strangers_sent() -> Non
     assert "<script>alert" not in text
 
 
+def test_a_study_whose_files_went_says_so_and_shows_no_broken_picture() -> None:
+    went = {"at": NOON, "step": "app", "kind": "files_removed", "chain": "control", "sequence": 9}
+    results = [{**result, "preview": None} for result in STUDY["results"]]  # type: ignore[attr-defined]  # a list
+    events = [*STUDY["events"], {**went, "values": {"why": "retention"}}]  # type: ignore[misc]  # a list
+    study = {**STUDY, "results": results, "events": events}
+    text = (
+        a_client(replace(SOURCES, study=lambda _uid: study)).get(f"/studies/{a_uid('study')}").text
+    )
+    assert "preview.png" not in text
+    assert "Files of this study were removed" in text
+    assert (
+        "Files of this study were removed" not in a_client().get(f"/studies/{a_uid('study')}").text
+    )
+
+
 def test_a_study_that_was_not_analysed_says_why() -> None:
     listed = {**STUDY, "model": "", "met": None, "listed": [{"reason": "no_model", "detail": "CT"}]}
     page = StudyPage([listed])

@@ -1,8 +1,10 @@
-"""Studies by what people look for, as a question to the read model."""
+"""Studies by what people look for, as a question to the read model; and what is left of one."""
 
 from __future__ import annotations
 
-from lightbox.console.sources import StudyQuery
+from pathlib import Path
+
+from lightbox.console.sources import Record, StudyQuery
 from lightbox.domain.standing import StudyState
 from lightbox.ledger.read_model.answers import Search
 
@@ -26,3 +28,14 @@ def search_for(query: StudyQuery, now: float) -> Search:
         page=query.page - 1,
         size=query.limit,
     )
+
+
+def as_it_is(study: Record) -> Record:
+    """Return a study (``studies UID --json``) without pictures that have gone since."""
+    results = study["results"]
+    assert isinstance(results, list)
+    there = [
+        {**each, "preview": name if (name := each["preview"]) and Path(name).exists() else None}
+        for each in results
+    ]
+    return {**study, "results": there}
