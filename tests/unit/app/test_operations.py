@@ -164,6 +164,18 @@ def test_a_dead_letter_goes_out_again_and_the_ledger_says_who_sent_it(tmp_path: 
     assert [(e.action, e.by) for e in bench.of(OperatorActed)] == [("retry", "anna")]
 
 
+def test_what_is_stored_and_was_never_promised_goes_out_again_too(tmp_path: Path) -> None:
+    uid = a_result(JOB).sop_instance_uid
+    of = (JOB.study_instance_uid, JOB.job_id, uid, "pacs")
+    lost = DeadLettered(*of, 3, "stored but not committed: no such object", again=3)
+    story = (a_stored(JOB.instances[0]), JobPlaced(JOB), a_written(JOB))
+    bench = Bench(tmp_path, *story, Delivered(*of, 3, again=2), lost)
+    done = bench.ask("retry", uid)
+    assert (done.is_done, done.lines) == (True, ("pacs: 1 result goes out again",))
+    bench.send.deliver_due()
+    assert bench.pacs.stored == [uid]
+
+
 def test_what_retention_removed_is_not_tried_again_and_the_answer_says_so(tmp_path: Path) -> None:
     image, result = JOB.instances[0], a_result(JOB)
     files = (RemovedFile(image.path), RemovedFile(result.path))

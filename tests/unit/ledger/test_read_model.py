@@ -229,6 +229,18 @@ def test_a_dead_letter_is_listed_with_its_reason_and_its_study_needs_a_person(
         assert model.study_of(uid) == "1.2.0"
 
 
+def test_what_is_stored_and_was_never_promised_is_listed_as_that(tmp_path: Path) -> None:
+    job = JOBS[0]
+    of = (job.study_instance_uid, job.job_id, a_result(job).sop_instance_uid, "pacs")
+    lost = DeadLettered(*of, 3, "stored but not committed: no such object", again=3)
+    stored = Delivered(*of, attempt=3, again=2)
+    write(tmp_path, a_stored(INSTANCES[0]), JobPlaced(job), a_written(job), stored, lost)
+    with closing(ReadModel(tmp_path, EXPECTED)) as model:
+        (letter,) = model.dead_letters()
+        assert (letter["stored"], letter["reason"]) == (True, lost.reason)
+        assert model.counts().dead_letters == 1
+
+
 def test_a_study_is_found_by_any_uid_of_it(tmp_path: Path) -> None:
     uid = dead_letter(tmp_path)
     projected(tmp_path)

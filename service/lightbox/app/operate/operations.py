@@ -390,7 +390,8 @@ def _acted(request: Request, jobs: Collection[JobStanding]) -> OperatorActed:
 def _may_be_dead(job: JobStanding) -> bool:
     """Say whether a look at the ledger is worth while: given up, or stored and not committed."""
     return any(
-        d.state is DeliveryState.DEAD_LETTER or d.is_committed is False for d in job.deliveries
+        d.state is DeliveryState.DEAD_LETTER or d.is_committed is False or d.given_up
+        for d in job.deliveries
     )
 
 

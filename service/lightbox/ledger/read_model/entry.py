@@ -163,6 +163,7 @@ def _dead_letters(standing: StudyStanding) -> Iterator[Values]:
                     "model": job.job.model,
                     "reason": each.given_up or each.reason,
                     "attempt": each.attempt,
+                    "stored": each.state is DeliveryState.DELIVERED,  # but never promised
                 }
                 yield {
                     "sop_instance_uid": each.result.sop_instance_uid,

@@ -159,7 +159,8 @@ class ReadModel:
     def dead_letters(self, size: int = 100, page: int = 0) -> list[dict[str, Json]]:
         """Return results that were given up, newest first.
 
-        Each has ``sop_instance_uid, destination, study, at, kind, model, reason, attempt``.
+        Each has ``sop_instance_uid, destination, study, at, kind, model, reason, attempt, stored``;
+        ``stored``: it is there, and the destination did not promise to keep it.
         """
         end = (page + 1) * size
         with self._now() as (connection, newer):
