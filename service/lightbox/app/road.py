@@ -17,6 +17,7 @@ Delivered               deliver.send      deliver.commitment.ask, where the dest
 CommitmentReported      receive           deliver.commitment.ask: the end, or deliver.send again
 CommitmentRequested     receive           deliver.commitment.report: the end
 Committed, DeadLettered deliver           the end
+FilesRemoved            operate.retention the end; an image that comes again is a new row
 InstanceListed,         any door          the end
 JobFailed
 ======================  ================  ==================================================
