@@ -47,8 +47,14 @@ def a_drill(*findings: Finding, proof: Proof = PROOF) -> Drill:
 
 
 def test_one_fault_that_ends_otherwise_fails_the_drill_and_is_named() -> None:
-    assert (a_drill(GOOD).passed, a_drill(GOOD).verdict) == (True, "passed")
+    whole = a_drill(*(replace(GOOD, fault=fault.number) for fault in FAULTS))
+    assert (whole.passed, whole.verdict) == (True, "passed")
     assert (a_drill(GOOD, BAD).passed, a_drill(GOOD, BAD).verdict) == (False, "failed: F28")
+
+
+def test_a_drill_of_some_faults_only_says_which() -> None:
+    assert (a_drill(GOOD).passed, a_drill(GOOD).verdict) == (True, "passed: F7 only")
+    assert "passed: F7 only" in html_text(a_drill(GOOD).as_json(), "ef" * 32)
 
 
 def test_a_ledger_that_does_not_prove_fails_the_drill() -> None:

@@ -110,10 +110,13 @@ class Drill:
 
     @property
     def verdict(self) -> str:
-        """One word, and what failed."""
+        """One word, and what failed, or to which faults it was limited."""
         failed = [finding.fault for finding in self.findings if not finding.seen.passed]
         failed += [] if self.proof.ok else ["ledger"]
-        return f"failed: {', '.join(failed)}" if failed else "passed"
+        if failed:
+            return f"failed: {', '.join(failed)}"
+        held = [finding.fault for finding in self.findings]
+        return "passed" if len(held) == len(FAULTS) else f"passed: {', '.join(held)} only"
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for programs."""
