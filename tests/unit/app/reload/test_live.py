@@ -23,6 +23,7 @@ OLD = {
         ({"dicom": {"port": 2}}, "dicom", {"port": 1}),
         ({"dicom": {"limits": {"idle": 3}}}, "dicom", {"port": 1, "limits": {"idle": 3}}),
         ({"web": {"port": 2}}, "web", None),
+        ({"webhooks": [{"name": "ris"}]}, "webhooks", None),
         ({"audit": {"sample": 0.5, "chunk": 8}}, "audit", {"sample": 0.5}),
         (
             {"models": {"path": "n", "x": {"audit_below": 0.9, "thresholds": {}}, "y": {}}},
