@@ -69,9 +69,15 @@ class Deliveries:
         return put_in_place
 
     def close(self, seconds: float) -> None:
-        """Stop delivering; what waits stays in the ledger."""
-        for send in self.sends.values():
-            send.close(seconds)
+        """Stop delivering, all at the same time; what waits stays in the ledger."""
+        closing = [
+            threading.Thread(target=send.close, args=(seconds,), name=f"close-{name}")
+            for name, send in self.sends.items()
+        ]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
 
     def _replace(self, name: str, old: Send, new: Send | None) -> None:
         """Empty one outbox into another; beside the work, for the result in hand is finished.

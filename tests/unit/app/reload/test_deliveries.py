@@ -143,3 +143,45 @@ def test_a_result_on_its_way_to_an_outbox_that_was_just_replaced_goes_the_new_wa
     assert replaced.take(JOB.job_id, JOB.study_instance_uid, late, Urgency.ROUTINE)
     until(lambda: late.sop_instance_uid in bench.fakes[11112].stored)
     bench.deliveries.close(5.0)
+
+
+class _Hangs(FakeDestination):
+    """Does not answer before the other one is closed."""
+
+    def __init__(self, other: threading.Event) -> None:
+        super().__init__()
+        self.asked_once, self.other, self.released = threading.Event(), other, False
+
+    def send(self, result: Result) -> str:
+        self.asked_once.set()
+        self.released = self.other.wait(2.0)
+        return super().send(result)
+
+
+class _Closes(FakeDestination):
+    """Tells when it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed_now = threading.Event()
+
+    def close(self) -> None:
+        self.closed_now.set()
+        super().close()
+
+
+def test_a_destination_that_hangs_holds_up_the_end_of_no_other() -> None:
+    last = _Closes()
+    hangs = _Hangs(last.closed_now)
+    ledger, fakes = FakeLedger(), {"pacs": hangs, "other": last}
+    both = Deliveries(
+        [OLD, OTHER],
+        lambda given: Send(fakes[given.name], ledger, given, FakeClock()),
+        ledger,
+    )
+    both.start()
+    both.sends["pacs"].take(JOB.job_id, JOB.study_instance_uid, RESULT, Urgency.ROUTINE)
+    assert hangs.asked_once.wait(10.0)
+    both.close(10.0)
+    assert hangs.released
+    assert [type(event) for event in ledger.events] == [Delivered]
