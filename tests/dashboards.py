@@ -10,7 +10,7 @@ from typing import Any
 FOLDER = Path(__file__).parents[1] / "deploy" / "grafana"
 DASHBOARDS = sorted(FOLDER.glob("dashboards/*.json"))
 FILLED_IN = {
-    "$__rate_interval": "1m",
+    "$__rate_interval": "10m",  # the study may have come minutes ago, where the machine is slow
     "$__range": "1h",
     "$urgency": "STAT|AUDIT",
     "$model": ".*",
