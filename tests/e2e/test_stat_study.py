@@ -48,11 +48,16 @@ def sent(site: Site, watching: Prometheus | None) -> None:
 
 
 @pytest.fixture(scope="module")
-def watched(sent: None, watching: Prometheus | None) -> Prometheus:
-    """A Prometheus that has seen all of it."""
+def watched(site: Site, sent: None, watching: Prometheus | None) -> Prometheus:
+    """A Prometheus that has seen all of it, and emergencies that had to wait for an audit."""
     if watching is None:
         pytest.skip("Prometheus is not installed: apt-get install prometheus")
     watching.value("lightbox_turnaround_seconds_count{path='audit',urgency='AUDIT'} > 0")
+    for sample in SAMPLES[1:4]:
+        site.until(lambda a: not any(s.audit.state is AuditState.NONE for s in a.studies()))
+        assert site.send(sample, called="LIGHTBOX_STAT").returncode == 0
+        site.until(answered(2))
+    watching.value("lightbox_preemption_seconds_count > 0")
     return watching
 
 
