@@ -48,8 +48,8 @@ demo: system $(INSTALLED)  ## send real studies through the service and look at 
 	$(BIN)/lightbox demo $(DEMO)
 
 test: system-tests $(INSTALLED) $(TORCH_INSTALLED) $(AXE) lint  ## run all tests that this machine can run
-	$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" -n 2 $(ALONE:%=--ignore=%)
-	$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" $(ALONE)
+	@$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" -n 2 $(ALONE:%=--ignore=%) && passed=yes || passed=no; \
+	$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" $(ALONE) && [ $$passed = yes ]
 
 campaign: system-tests $(INSTALLED) $(TORCH_INSTALLED) $(AXE)  ## the longer tests that make test leaves out
 	$(TESTS_IN) $(BIN)/python -m pytest -m slow
