@@ -82,7 +82,8 @@ def lightbox(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str
 def only_line(done: subprocess.CompletedProcess[str], code: int) -> str:
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    (line,) = done.stderr.strip().splitlines()
+    said = done.stderr.strip().splitlines()
+    (line,) = [line for line in said if not line.startswith("{")]  # what a role logged before
     return line
 
 
