@@ -8,8 +8,8 @@ AXE := tests/browser/node_modules/.package-lock.json
 # Small linear algebra is quicker alone; tests open models and must not report it to anybody.
 TESTS_IN := OPENBLAS_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 
-# Tests with servers and processes have the machine to themselves, the others share its cores.
-ALONE := tests/integration tests/e2e tests/browser tests/benchmarks
+# Whole sites and browsers have the machine to themselves, the others share its cores.
+ALONE := tests/e2e tests/browser tests/benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test campaign bench bench-peers statement lint format system system-tests
@@ -48,7 +48,7 @@ demo: system $(INSTALLED)  ## send real studies through the service and look at 
 	$(BIN)/lightbox demo $(DEMO)
 
 test: system-tests $(INSTALLED) $(TORCH_INSTALLED) $(AXE) lint  ## run all tests that this machine can run
-	@$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" -n 2 $(ALONE:%=--ignore=%) && passed=yes || passed=no; \
+	@$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ALONE:%=--ignore=%) && passed=yes || passed=no; \
 	$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" $(ALONE) && [ $$passed = yes ]
 
 campaign: system-tests $(INSTALLED) $(TORCH_INSTALLED) $(AXE)  ## the longer tests that make test leaves out

@@ -35,6 +35,7 @@ def measured(tmp_path: Path, *arguments: str) -> dict[str, dict]:  # type: ignor
     return {case["name"]: case for case in json.loads(file.read_text())["cases"]}
 
 
+@pytest.mark.slow
 def test_studies_are_measured_from_the_last_byte_to_the_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

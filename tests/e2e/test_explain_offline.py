@@ -87,6 +87,7 @@ def test_every_kind_of_result_is_written_and_absolute(audit: dict[str, Any]) -> 
     assert all(Path(path).is_absolute() and Path(path).exists() for path in audit["files"].values())
 
 
+@pytest.mark.slow
 def test_the_fast_map_lies_on_the_tumour_of_every_sample(tmp_path: Path) -> None:
     near = []
     for sample in SAMPLES:

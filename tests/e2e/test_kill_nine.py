@@ -30,6 +30,7 @@ def test_accepted_studies_get_their_results_once_after_kill_9(site: Site) -> Non
     assert site.prove().ok
 
 
+@pytest.mark.slow
 def test_a_killed_worker_comes_back_by_itself_and_its_audit_goes_on(site: Site) -> None:
     site.until(lambda a: any(s.audit.state is AuditState.RUNNING for s in a.studies()), 60)
     os.kill(site.child("work"), signal.SIGKILL)

@@ -55,6 +55,7 @@ def program() -> Iterator[Program]:
     one.server_close()
 
 
+@pytest.mark.slow
 def test_a_result_is_told_after_a_restart_where_it_could_not_be_told_before(
     tmp_path: Path, program: Program
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_wrong_root_of_stow_makes_results_wait(orthanc: Orthanc, tmp_path: Pat
     with pytest.raises(DestinationError, match="HTTP 404 Nothing at this address") as caught:
         node.destination.send(a_result_file(tmp_path))
     assert caught.value.action is Action.UNREACHABLE
+    node.destination.close()
 
 
 class SystemClock:
