@@ -140,13 +140,13 @@ def _prove(
 
 @dataclass(slots=True)
 class _Tally:
-    """What a part of the account adds up to; ``strangers`` are studies that have some."""
+    """What a part of the account adds up to; ``strangers`` are (study, who is a stranger there)."""
 
     rows: int = 0
     dispositions: dict[Disposition, int] = field(
         default_factory=lambda: dict.fromkeys(Disposition, 0)
     )
-    strangers: list[str] = field(default_factory=list)
+    strangers: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     files: int = 0
     file_problems: list[str] = field(default_factory=list)
@@ -213,8 +213,7 @@ def _account_for(
     standings = tuple(account.instances())
     for standing in standings:
         tally.dispositions[standing.verdict.disposition] += 1
-    if any(account.strangers()):
-        tally.strangers.append(study)
+    tally.strangers += [(study, stranger) for stranger in account.strangers()]
     if files is not None:
         hashed, problems = file_problems(standings, files, removed_paths(account))
         tally.files += hashed
@@ -240,21 +239,22 @@ def _read(chain: str, row: Row, tally: _Tally) -> Recorded | None:
 
 
 def _still_strangers(
-    reader: LedgerReader, studies: Sequence[str], expected: Expectations
+    reader: LedgerReader, strangers: Sequence[tuple[str, str]], expected: Expectations
 ) -> list[str]:
     """Look again at those of whom a chain that was read later spoke.
 
-    The cause is always on disk before the effect: whoever is still a stranger now had none.
+    The cause is always on disk before the effect: whoever was a stranger and still is one has none.
+    Those that are new at the second look are of rows that came meanwhile, and left to later.
     """
     found: list[str] = []
-    for study in studies:
+    for study in sorted({study for study, _ in strangers}):
         account = Account.expecting(expected)
         try:
             for row in reader.timelines((study,)):
                 account.apply(row)
         except LedgerError:  # its row is a problem already
             continue
-        found += account.strangers()
+        found += [one for one in account.strangers() if (study, one) in strangers]
     return found
 
 
