@@ -19,6 +19,7 @@ from lightbox.domain.events import (
     DeliveryDelayed,
     DeliveryRevived,
     Event,
+    JobPlaced,
     OperatorActed,
     ResultsWritten,
 )
@@ -90,6 +91,18 @@ def written(count: int) -> Callable[[Account], bool]:
     )
 
 
+def on_the_way(site: Site) -> bool:
+    """Say whether something is being made, or written and not yet delivered."""
+    happened = events(site)
+    made = {
+        r.sop_instance_uid for e in happened if isinstance(e, ResultsWritten) for r in e.results
+    }
+    there = {e.sop_instance_uid for e in happened if isinstance(e, Delivered)}
+    placed = {e.job.job_id for e in happened if isinstance(e, JobPlaced)}
+    over = {e.job_id for e in happened if isinstance(e, ResultsWritten)}
+    return bool(made - there or placed - over)
+
+
 def everything_arrived_once_in_order_by_itself(site: Site) -> None:
     happened = events(site)
     written = [event for event in happened if isinstance(event, ResultsWritten)]
@@ -121,6 +134,7 @@ def outage(site: Site, load: Load, away: Callable[[], None], patience: float) ->
     load.send(1)
     site.until(answered(load.sent), patience)
     assert before < len([e for e in events(site) if isinstance(e, Delivered)])
+    site.until(lambda _: not on_the_way(site), patience)  # audits end when they like
     everything_arrived_once_in_order_by_itself(site)
 
 
