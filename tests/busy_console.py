@@ -26,6 +26,7 @@ from fakes.clock import FakeClock
 from lightbox.app.operate.last_words import LastWords
 from lightbox.app.operate.rules_trial import RulesTrial, arrival_of
 from lightbox.app.operate.switch import Flag
+from lightbox.app.processes.prover import Proving
 from lightbox.console.facts.configured import configured
 from lightbox.console.facts.studies import DAY, search_for
 from lightbox.console.sources import (
@@ -33,7 +34,6 @@ from lightbox.console.sources import (
     ConsoleSources,
     DestinationState,
     Disk,
-    Proving,
     Readiness,
     Record,
     ServedModel,

@@ -11,7 +11,8 @@ from browser.conftest import Served, serving
 from busy_console import DEAD, LATE, STRANGE, BusyConsole
 from chromium import Page
 from lightbox.app.operate.switch import Flag
-from lightbox.console.sources import Check, Proving
+from lightbox.app.processes.prover import Proving
+from lightbox.console.sources import Check
 
 PAGES = {
     "overview": "/",

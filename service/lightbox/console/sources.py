@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from lightbox.app.operate.last_words import LastWord
 from lightbox.app.operate.switch import Flag
+from lightbox.app.processes.prover import Proving
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.operations import Outcome, Request
 from lightbox.ledger.read_model.answers import Tally
@@ -156,33 +157,6 @@ class DestinationState:
     waiting: int = 0
     dead: int = 0
     last: LastWord | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Proving:
-    """A proof of the ledger: running, done, or neither.
-
-    Attributes
-    ----------
-    rows, of : int
-        Rows recomputed so far, and about how many there are.
-    at : float
-        When it was begun, seconds since 1970; 0: never since the start.
-    seconds : float
-        How long it took or has taken.
-    proof : Record or None
-        As in ``ledger prove --json``, when it is done.
-    trouble : str
-        Why there is none although it ended, or "".
-    """
-
-    is_running: bool = False
-    rows: int = 0
-    of: int = 0
-    at: float = 0.0
-    seconds: float = 0.0
-    proof: Record | None = None
-    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

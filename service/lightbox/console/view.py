@@ -13,7 +13,6 @@ from lightbox.app.processes.control import Running
 from lightbox.app.processes.notices import condition_of
 from lightbox.app.processes.process import is_ready
 from lightbox.console.facts.configured import configured
-from lightbox.console.facts.proof import Prover
 from lightbox.console.facts.studies import DAY, as_it_is, search_for
 from lightbox.console.facts.token import AUTO, token_of
 from lightbox.console.server import RunningServer, create_app, serve
@@ -58,8 +57,6 @@ class View:
         self._operations = service.operations
         self._served = service.served
         self._proof: tuple[float, Proof] | None = None
-        names = tuple(each.name for each in self._service.loaded.settings.destinations)
-        self._prover = Prover(self._root / "ledger", names, self._clock)
         self._counting = threading.Lock()
         self._counted_at = 0.0
         self._summary = Summary()
@@ -85,8 +82,8 @@ class View:
             dead_letters=self._control.read_model.dead_letters,
             cards=self.cards,
             destinations=self.destinations,
-            proving=self._prover.state,
-            prove=self._prover.start,
+            proving=self._service.prover.state,
+            prove=self._service.prover.start,
             echo=self.echo,
             try_rules=self.try_rules,
         )
@@ -171,7 +168,7 @@ class View:
 
     def ledger(self) -> Record:
         """Prove a short ledger, within ten seconds once; count a long one (``ok`` is None then)."""
-        rows = self._prover.rows()
+        rows = self._service.prover.rows()
         if rows > _PROVE_AT_ONCE:
             counts = self._control.read_model.counts()
             return {

@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -105,13 +104,8 @@ class Offline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._doors.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._doors.__exit__()
 
     def explain(self, file: Path, wish: Wish) -> dict[str, Any]:
         """Explain one file; what cannot be explained comes back refused, with the reason."""

@@ -50,7 +50,7 @@ def test_a_scrape_writes_its_text_while_events_go_on(
         control = Control(
             settings=Settings(), root=tmp_path, ledger=ledger, queue=cast("Any", NothingWaits()),
             account=Account(), metrics=Metrics(None, "1.2.3"), road=cast("Any", None),
-            sends={}, free_bytes=lambda: 10**9, clock=clock, arrived_within=60.0,
+            free_bytes=lambda: 10**9, clock=clock, arrived_within=60.0,
         )  # fmt: skip
         text = control.exposition().decode()
         control.close()

@@ -16,11 +16,11 @@ import pytest
 from builders import NOON, a_uid
 from busy_console import BusyConsole
 from lightbox.app.operate.switch import Flag
+from lightbox.app.processes.prover import Proving
 from lightbox.console.server import create_app, serve
 from lightbox.console.sources import (
     Check,
     ConsoleSources,
-    Proving,
     Readiness,
     Setting,
     StudyPage,

@@ -19,6 +19,7 @@ from lightbox.app.operate.last_words import LastWords
 from lightbox.app.operate.operations import Operations
 from lightbox.app.processes.live import Live
 from lightbox.app.processes.notices import condition_of
+from lightbox.app.processes.prover import Prover
 from lightbox.app.road import Road
 from lightbox.deliver.outbox import still_to_send
 from lightbox.deliver.send import Send
@@ -62,7 +63,6 @@ class Control:
         account: Account,
         metrics: Metrics,
         road: Road,
-        sends: Mapping[str, Send],
         free_bytes: Callable[[], int],
         clock: Clock,
         arrived_within: float,
@@ -73,7 +73,6 @@ class Control:
         self.account = account
         self.metrics = metrics
         self._road = road
-        self._sends = sends
         self._free_bytes = free_bytes
         self._clock = clock
         self._root = root
@@ -239,6 +238,7 @@ class Running:
     operations: Operations
     served: tuple[LoadedPackage, ...]
     deliveries: Outboxes
+    prover: Prover
 
     @property
     def loaded(self) -> Loaded:

@@ -18,6 +18,7 @@ from lightbox.app.operate.switch import Switch, SwitchedQueue
 from lightbox.app.processes.control import Control, OpenConsole, Running
 from lightbox.app.processes.in_control import InControl, describing, kept_at_least
 from lightbox.app.processes.process import Process
+from lightbox.app.processes.prover import Prover
 from lightbox.app.processes.roles import mark
 from lightbox.app.processes.self_proof import SelfProof
 from lightbox.app.questions.foresight import Foresight
@@ -79,7 +80,6 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         account=account,
         metrics=_metrics(settings, served),
         road=road,
-        sends=sends,
         free_bytes=reserve.free_bytes,
         clock=clock,
         arrived_within=settings.studies.force_after + settings.studies.quiet_period,
@@ -110,24 +110,26 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     foresight = _foresight(ledger, parts, clock)
     renewal = Renewal(at.root, loaded, ledger, parts.take, clock)
     operations.reload_with(renewal.reload)
+    prover = Prover(
+        at.ledger, lambda: [e.name for e in renewal.loaded.settings.destinations], clock
+    )
     web = open_console(
         Running(
             renewal, at.root, control, ledger, queue, reserve, tuple(served.by_name), clock,
-            operations, served.loaded, deliveries,
+            operations, served.loaded, deliveries, prover,
         )
     )  # fmt: skip
     process.ready(web=f"http://{settings.web.host}:{web.port}{web.entrance}")
-    proofs = _self_proof(loaded, control, clock)
+    every = settings.ledger.prove_every
     control.run(
         process.stopping,
         operations.look,
         foresight.look,
-        proofs.look,
+        SelfProof(prover, every, control.metrics.tell_proof, clock).look,
         retention.look,
         Hangups(operations, clock).look,
         webhooks.look,
     )
-    proofs.close()
     web.close()
     for each in (commitments, deliveries):
         each.close(_DRAIN_DELIVERY)
@@ -202,13 +204,6 @@ def _foresight(ledger: SqliteLedger, parts: InControl, clock: SystemClock) -> Fo
     foresight.follow(parts.history())
     parts.control.watchers.append(foresight.follow)
     return foresight
-
-
-def _self_proof(loaded: Loaded, control: Control, clock: SystemClock) -> SelfProof:
-    """Return the daily proof of the ledger, which the metrics show."""
-    arguments = ("-c", loaded.file) if loaded.file else ()
-    every = loaded.settings.ledger.prove_every
-    return SelfProof(arguments, every, control.metrics.tell_proof, clock)
 
 
 def _commitments(

@@ -1,4 +1,4 @@
-"""The service proves its own ledger, day by day: a niced child recomputes it beside the work.
+"""The service proves its own ledger, day by day, and shows what any proof found.
 
 A chain that was edited, or an instance that nobody accounts for, is worth nothing if it is found
 when somebody asks for it a year later.
@@ -6,101 +6,60 @@ when somebody asks for it a year later.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Sequence
-from typing import IO
+import logging
+from collections.abc import Callable
 
-import structlog
-
+from lightbox.app.processes.prover import Prover
 from lightbox.ports import Clock
 
 _SOON = 600.0
 """The first proof comes so many seconds after a start, or sooner where proofs are asked more often:
 what wakes up with the service has the machine to itself."""
 
-_log = structlog.get_logger()
+_log = logging.getLogger(__name__)
 
 
 class SelfProof:
-    """Runs ``ledger prove`` again and again, one child at a time, without waiting for it.
+    """Has the ledger proved again and again, without waiting for it.
 
     Parameters
     ----------
-    arguments : sequence of str
-        Of ``lightbox`` before the command, such as ``-c FILE``.
+    prover : Prover
+        The one that the console asks, too.
     every : float
-        Seconds from one proof to the next; 0: never.
+        Seconds from one proof to the next; 0: never by itself.
     tell : callable
-        Gets the number of problems found and the time, after each proof.
+        Gets the number of problems found and the time, after each proof, whoever asked for it.
     """
 
     def __init__(
-        self,
-        arguments: Sequence[str],
-        every: float,
-        tell: Callable[[int, float], None],
-        clock: Clock,
+        self, prover: Prover, every: float, tell: Callable[[int, float], None], clock: Clock
     ) -> None:
-        self._command = [
-            "nice", "-n", "19", sys.executable, "-m", "lightbox", *arguments,
-            "ledger", "prove", "--json",
-        ]  # fmt: skip
+        self._prover = prover
         self._every = every
         self._tell = tell
         self._clock = clock
         self._due = clock.monotonic() + min(_SOON, every)
-        self._child: subprocess.Popen[bytes] | None = None
-        self._said: IO[bytes] | None = None
+        self._told = 0.0  # when the newest proof was begun of which was told
 
     def look(self) -> None:
-        """Begin a proof that is due; take in one that has ended."""
-        if self._child is not None:
-            if self._child.poll() is not None:
-                self._take_in()
-        elif self._every and self._clock.monotonic() >= self._due:
-            self._due = self._clock.monotonic() + self._every
-            self._begin()
-
-    def close(self) -> None:
-        """End a proof that is under way; the next start makes another."""
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            self._child = None
-        if self._said is not None:
-            self._said.close()
-
-    def _begin(self) -> None:
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe would fill with problems
-        try:
-            self._child = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=self._said,
-                stderr=subprocess.DEVNULL,
-                env={k: v for k, v in os.environ.items() if k != "LIGHTBOX_SUPERVISED"},
-            )
-        except OSError as error:
-            _log.warning(f"the ledger was not proven: {error.strerror}; it is tried again later")
-            self._said.close()
-
-    def _take_in(self) -> None:
-        assert self._child is not None
-        assert self._said is not None
-        self._said.seek(0)
-        text, code = self._said.read(), self._child.returncode
-        self._said.close()
-        self._child = None
-        try:
-            proof = json.loads(text)
-            problems = len(proof["problems"]) or int(not proof["ok"])
-        except (ValueError, KeyError, TypeError):
-            _log.warning(f"the ledger was not proven: exit {code}; run lightbox ledger prove")
+        """Tell of a proof that has ended; begin one that is due."""
+        newest = self._prover.state()
+        if newest.is_running:
             return
+        if newest.at != self._told:
+            self._told = newest.at
+            if newest.proof is None:
+                _log.warning("the ledger was not proved: %s", newest.trouble)
+            else:
+                self._found(len(newest.proof["problems"]))
+        if self._every and self._clock.monotonic() >= self._due:
+            self._due = self._clock.monotonic() + self._every
+            self._prover.start()
+
+    def _found(self, problems: int) -> None:
         self._tell(problems, self._clock.now())
         if problems:
-            _log.error(f"the ledger does not prove, {problems} problems: run lightbox ledger prove")
+            _log.error(
+                "the ledger does not prove, %d problems: run lightbox ledger prove", problems
+            )

@@ -206,7 +206,6 @@ def _warm(settings: Settings, at: Layout, notices: Notices, clock: SystemClock) 
     chunks: dict[str, int] = {}
     for loaded in served.loaded:
         name = loaded.package.name
-
         runtime = runtimes[name] = EasedRuntime(
             partial(_opened, loaded, given), clock, partial(notices.say, "eased", name)
         )

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from pydicom import dcmread
@@ -83,18 +82,13 @@ class Sandbox:
         try:
             self.start()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.service.stop()
-        self.pacs.__exit__(kind, error, trace)
+        self.pacs.__exit__()
         self._reader.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 

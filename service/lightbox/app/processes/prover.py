@@ -8,12 +8,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
-from lightbox.console.sources import Proving
 from lightbox.domain.errors import LightboxError
 from lightbox.ledger.prove import prove
 from lightbox.ledger.report import proof_json
@@ -24,18 +24,47 @@ _NICE = 19
 _START = multiprocessing.get_context("spawn")
 
 
+@dataclass(frozen=True, slots=True)
+class Proving:
+    """A proof of the ledger: running, done, or neither.
+
+    Attributes
+    ----------
+    rows, of : int
+        Rows recomputed so far, and about how many there are.
+    at : float
+        When it was begun, seconds since 1970; 0: never since the start.
+    seconds : float
+        How long it took or has taken.
+    proof : mapping or None
+        As in ``ledger prove --json``, when it is done.
+    trouble : str
+        Why there is none although it ended, or "".
+    """
+
+    is_running: bool = False
+    rows: int = 0
+    of: int = 0
+    at: float = 0.0
+    seconds: float = 0.0
+    proof: Mapping[str, Any] | None = None
+    trouble: str = ""
+
+
 class Prover:
-    """Runs one proof at a time and remembers the newest.
+    """Runs one proof at a time and remembers the newest: for a person who asks, and day by day.
 
     Parameters
     ----------
     folder : Path
         Holds the chains.
-    destinations : tuple of str
-        Names of those that get results.
+    destinations : callable
+        Returns the names of those that get results now.
     """
 
-    def __init__(self, folder: Path, destinations: tuple[str, ...], clock: Clock) -> None:
+    def __init__(
+        self, folder: Path, destinations: Callable[[], Sequence[str]], clock: Clock
+    ) -> None:
         self._folder = folder
         self._destinations = destinations
         self._clock = clock
@@ -59,7 +88,7 @@ class Prover:
             self._began = self._clock.monotonic()
         ours, theirs = _START.Pipe(duplex=False)
         process = _START.Process(
-            target=_prove, args=(self._folder, self._destinations, theirs), daemon=True
+            target=_prove, args=(self._folder, tuple(self._destinations()), theirs), daemon=True
         )
         process.start()
         theirs.close()
