@@ -80,19 +80,27 @@ class Prover:
             return self._now
 
     def start(self) -> None:
-        """Begin, unless one runs."""
+        """Begin, unless one runs; what cannot be begun has ended with its trouble."""
         with self._lock:
             if self._now.is_running:
                 return
-            self._now = Proving(is_running=True, of=self.rows(), at=self._clock.now())
             self._began = self._clock.monotonic()
-        ours, theirs = _START.Pipe(duplex=False)
-        process = _START.Process(
-            target=_prove, args=(self._folder, tuple(self._destinations()), theirs), daemon=True
-        )
-        process.start()
-        theirs.close()
+            try:
+                self._now = Proving(is_running=True, of=self.rows(), at=self._clock.now())
+                ours = self._begun()
+            except (LightboxError, OSError) as error:
+                self._now = Proving(at=self._clock.now(), trouble=str(error))
+                return
         threading.Thread(target=self._follow, args=(ours,), name="proof", daemon=True).start()
+
+    def _begun(self) -> Connection:
+        """Start the process that proves; return what it speaks into."""
+        ours, theirs = _START.Pipe(duplex=False)
+        with theirs:
+            _START.Process(
+                target=_prove, args=(self._folder, tuple(self._destinations()), theirs), daemon=True
+            ).start()
+        return ours
 
     def rows(self) -> int:
         """Return how many rows all chains state to have."""
