@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lightbox.domain.attribution import Attribution
 from lightbox.domain.frame import Frame
 from lightbox.domain.jobs import Job
+from lightbox.domain.lesion import Lesion
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.prediction import Prediction
 from lightbox.domain.replaced import Replaced
@@ -28,6 +29,8 @@ class Explained:
         For an audit: the fast map that it is the audit of.
     replaces : Replaced or None
         The earlier result that this one supersedes, where one was written.
+    lesions : tuple of Lesion
+        What a segmentation network outlined; empty for classifiers, and where nothing was found.
     """
 
     job: Job
@@ -38,3 +41,4 @@ class Explained:
     sources: tuple[bytes, ...]
     fast: Attribution | None = None
     replaces: Replaced | None = None
+    lesions: tuple[Lesion, ...] = ()

@@ -82,6 +82,9 @@ class Finding(Table):
     """A confident one raises the urgency of its study."""
     negative: bool = False
     """True for the class that says that nothing was found (``normal``)."""
+    segment: Code | None = None
+    """Segmentation models: what its outline is coded as in the SEG (CID 7159), such as Neoplasm;
+    without it the finding's own code."""
 
 
 class Calibration(Table):
