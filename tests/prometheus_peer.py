@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+
+from lightbox.tools.orthanc import free_port
 
 PROMETHEUS = shutil.which("prometheus")
 _NAP = threading.Event()
@@ -32,9 +33,7 @@ class Prometheus:
     """
 
     def __init__(self, folder: Path, target: str, rules: str = "", every: str = "1s") -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         self._folder = folder
         (folder / "rules.yml").write_text(rules or "groups: []\n")
         (folder / "prometheus.yml").write_text(

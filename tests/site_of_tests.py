@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -98,6 +99,10 @@ retry_first = "1s"
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
 
+    def lightbox(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a command beside the service, with its configuration."""
+        return lightbox("-c", str(self.config), *arguments, **environ)
+
     def until(self, done: Callable[[Account], bool], seconds: float = 60.0) -> Account:
         """Wait until the ledger says so."""
         if self._reader is None:
@@ -124,6 +129,14 @@ retry_first = "1s"
     def held(self) -> list[str]:
         """SOP Instance UIDs in the archive."""
         return [stored.sop_instance_uid for stored in self.archive.instances()]
+
+
+def lightbox(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a person would, with more in its environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "lightbox", *arguments],
+        capture_output=True, text=True, check=False, timeout=900, env={**os.environ, **environ},
+    )  # fmt: skip
 
 
 def answered(count: int) -> Callable[[Account], bool]:

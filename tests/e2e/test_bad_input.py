@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pydicom
@@ -13,7 +11,7 @@ from pydicom.uid import CTImageStorage, generate_uid
 
 from lightbox.domain.result import Disposition
 from lightbox.tools.orthanc import free_port
-from site_of_tests import SAMPLES, Site, answered
+from site_of_tests import SAMPLES, Site, answered, lightbox
 
 
 def changed(tmp_path: Path, **values: object) -> Path:
@@ -70,13 +68,6 @@ def test_the_service_goes_on_after_all_that(site: Site) -> None:
     assert site.send(SAMPLES[1], called="LIGHTBOX_STAT").returncode == 0
     site.until(answered(1))
     assert site.prove().ok
-
-
-def lightbox(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lightbox", *arguments],
-        capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **environ},
-    )  # fmt: skip
 
 
 def only_line(done: subprocess.CompletedProcess[str], code: int) -> str:

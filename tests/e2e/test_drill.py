@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -30,11 +28,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def drill(site: Site, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lightbox", "-c", str(site.config), "drill",
-         "--out", str(site.folder / "report"), *arguments],
-        env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=900,
-    )  # fmt: skip
+    return site.lightbox("drill", "--out", str(site.folder / "report"), *arguments, **environment)
 
 
 def of_drills(site: Site) -> list[OperatorActed]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -34,13 +32,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site.start()
         yield site
         site.service.stop()
-
-
-def lightbox(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lightbox", "-c", str(site.config), *arguments],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
 
 
 def acted(site: Site) -> list[tuple[str, str]]:
@@ -91,7 +82,7 @@ def test_dead_letters_go_out_again_when_the_archive_is_back(site: Site) -> None:
         lambda a: any(s.jobs and s.jobs[0].state is JobState.DEAD_LETTER for s in a.studies())
     )
     site.archive.start()
-    done = lightbox(site, "retry", "--all-failed")
+    done = site.lightbox("retry", "--all-failed")
     assert done.returncode == 0, done.stderr
     assert "archive" in done.stdout
     site.until(answered(1))
@@ -103,7 +94,7 @@ def test_dead_letters_go_out_again_when_the_archive_is_back(site: Site) -> None:
 def test_the_stop_switch_holds_everything_and_resume_lets_it_go_on(site: Site) -> None:
     assert site.send(SAMPLES[1]).returncode == 0
     site.until(lambda a: any(s.audit.state is AuditState.RUNNING for s in a.studies()), 90)
-    assert lightbox(site, "stop").returncode == 0
+    assert site.lightbox("stop").returncode == 0
     assert site.send(SAMPLES[2], called="LIGHTBOX_STAT").returncode == 0
     stat = study_of(SAMPLES[2])
     site.until(lambda a: bool(a.study(stat).jobs))
@@ -112,7 +103,7 @@ def test_the_stop_switch_holds_everything_and_resume_lets_it_go_on(site: Site) -
     assert (job.state, job.prediction) == (JobState.PLACED, None)
     (flag,) = ready(site)["stopped"]
     assert flag["model"] == "all"
-    assert lightbox(site, "resume").returncode == 0
+    assert site.lightbox("resume").returncode == 0
     site.until(answered(3))
     site.until(lambda a: all(s.audit.state is AuditState.DONE for s in a.studies()), 200)
     assert {("stop", "all"), ("resume", "all")} <= set(acted(site))
@@ -121,24 +112,24 @@ def test_the_stop_switch_holds_everything_and_resume_lets_it_go_on(site: Site) -
 
 
 def test_a_cancelled_study_is_listed_and_a_retry_brings_it_back(site: Site) -> None:
-    assert lightbox(site, "stop", "--model", "brain_tumour_mri").returncode == 0
+    assert site.lightbox("stop", "--model", "brain_tumour_mri").returncode == 0
     assert site.send(SAMPLES[3]).returncode == 0
     uid = study_of(SAMPLES[3])
     site.until(lambda a: bool(a.study(uid).jobs))
-    done = lightbox(site, "cancel", uid)
+    done = site.lightbox("cancel", uid)
     assert done.returncode == 0, done.stderr
     account = site.until(
         lambda a: a.study(uid).instances[0].verdict.disposition is Disposition.LISTED
     )
     assert account.study(uid).instances[0].verdict.reason == ListedReason.CANCELLED
-    assert lightbox(site, "resume", "--model", "brain_tumour_mri").returncode == 0
-    assert lightbox(site, "retry", uid).returncode == 0
+    assert site.lightbox("resume", "--model", "brain_tumour_mri").returncode == 0
+    assert site.lightbox("retry", uid).returncode == 0
     site.until(answered(4))
 
 
 def test_an_audit_by_another_method_is_placed_for_the_person_who_asks(site: Site) -> None:
     uid = site.studies()[0].study_instance_uid
-    done = lightbox(site, "audit", uid, "--method", "occlusion")
+    done = site.lightbox("audit", uid, "--method", "occlusion")
     assert done.returncode == 0, done.stderr
     site.until(
         lambda a: any(
@@ -147,7 +138,7 @@ def test_an_audit_by_another_method_is_placed_for_the_person_who_asks(site: Site
         ),
         120,
     )
-    again = lightbox(site, "audit", uid, "--method", "occlusion")
+    again = site.lightbox("audit", uid, "--method", "occlusion")
     assert again.returncode == 1
     assert "is there already" in again.stderr
 
@@ -162,17 +153,17 @@ def test_the_console_acts_for_a_program_and_says_who_asked(site: Site) -> None:
         assert json.load(answer)["done"] is True
     (flag,) = ready(site)["stopped"]
     assert flag["by"] == "console at 127.0.0.1"
-    assert lightbox(site, "resume", "--model", "brain_tumour_mri").returncode == 0
+    assert site.lightbox("resume", "--model", "brain_tumour_mri").returncode == 0
     site.until(lambda _: acted(site).count(("resume", "brain_tumour_mri")) == 2)
 
 
 def test_a_raised_study_overtakes_and_a_miss_is_foretold_while_all_is_stopped(site: Site) -> None:
-    assert lightbox(site, "stop").returncode == 0
+    assert site.lightbox("stop").returncode == 0
     waiting = [copy_of(SAMPLES[5], site.folder / f"{number}.dcm") for number in range(4)]
     assert site.send(*waiting).returncode == 0
     uids = [study_of(file) for file in waiting]
     site.until(lambda a: all(a.study(uid).jobs for uid in uids))
-    done = lightbox(site, "urgency", uids[3], "stat")
+    done = site.lightbox("urgency", uids[3], "stat")
     assert done.returncode == 0, done.stderr
     assert "ROUTINE to STAT" in done.stdout
     account = site.until(lambda a: a.study(uids[3]).expected is not None)
@@ -182,7 +173,7 @@ def test_a_raised_study_overtakes_and_a_miss_is_foretold_while_all_is_stopped(si
     rows = LedgerReader(site.data / "ledger").timeline(uids[3])
     (foretold,) = [row for row in rows if isinstance(row.event, MissExpected)]
     assert foretold.at < raised.deadline
-    listed = lightbox(site, "studies").stdout
+    listed = site.lightbox("studies").stdout
     assert "expected of" in next(line for line in listed.splitlines() if uids[3] in line)
     with urllib.request.urlopen(site.web + "/metrics", timeout=10) as answer:
         assert 'deadlines_at_risk{urgency="STAT"} 1.0' in answer.read().decode()
@@ -195,9 +186,9 @@ def test_a_raised_study_overtakes_and_a_miss_is_foretold_while_all_is_stopped(si
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.load(answer)["done"] is True
     site.until(lambda a: a.study(uids[2]).urgency == Urgency.HIGH)
-    assert lightbox(site, "urgency", uids[2], "ROUTINE").returncode == 0
+    assert site.lightbox("urgency", uids[2], "ROUTINE").returncode == 0
     site.until(lambda a: a.study(uids[2]).urgency == Urgency.ROUTINE)
-    assert lightbox(site, "resume").returncode == 0
+    assert site.lightbox("resume").returncode == 0
     site.until(lambda a: all(a.study(uid).turnaround is not None for uid in uids))
     looked_at = [
         row.event.study
@@ -210,14 +201,14 @@ def test_a_raised_study_overtakes_and_a_miss_is_foretold_while_all_is_stopped(si
 
 
 def test_a_stop_outlives_a_restart_and_its_end_lets_all_go_on(site: Site) -> None:
-    assert lightbox(site, "stop").returncode == 0
+    assert site.lightbox("stop").returncode == 0
     assert site.send(SAMPLES[4], called="LIGHTBOX_STAT").returncode == 0
     uid = study_of(SAMPLES[4])
     site.until(lambda a: bool(a.study(uid).jobs))
     site.kill()
     site.start()
     stays(site, 3.0)
-    assert lightbox(site, "resume").returncode == 0
+    assert site.lightbox("resume").returncode == 0
     site.until(lambda a: a.study(uid).turnaround is not None)
     proof = site.prove()
     assert proof.ok, proof.problems
@@ -232,21 +223,21 @@ def test_the_stop_switch_works_while_the_ledger_of_control_cannot_be_written(sit
     done = acted(site).count(("stop", "all"))
     with closing(sqlite3.connect(site.data / "ledger" / "control.sqlite")) as lock:
         lock.execute("BEGIN EXCLUSIVE")
-        assert lightbox(site, "stop").returncode == 0
+        assert site.lightbox("stop").returncode == 0
         stays(site, 4.0)
         assert acted(site).count(("stop", "all")) == done
         lock.rollback()
     site.until(lambda _: acted(site).count(("stop", "all")) == done + 1)
-    assert lightbox(site, "resume").returncode == 0
+    assert site.lightbox("resume").returncode == 0
     site.until(lambda a: a.study(uid).audit.state is AuditState.DONE, 200)
 
 
 def test_without_a_service_a_retry_is_refused_in_one_line_and_stop_works(site: Site) -> None:
     assert site.service.stop() == 0
-    refused = lightbox(site, "retry", "--all-failed")
+    refused = site.lightbox("retry", "--all-failed")
     assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
     assert "no service" in refused.stderr
-    assert lightbox(site, "stop").returncode == 0
+    assert site.lightbox("stop").returncode == 0
     assert (site.data / "stop" / "all").exists()
-    assert lightbox(site, "resume").returncode == 0
-    assert lightbox(site, "resume").returncode == 1
+    assert site.lightbox("resume").returncode == 0
+    assert site.lightbox("resume").returncode == 1

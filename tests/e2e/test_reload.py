@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -40,13 +38,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site.start()
         yield site
         site.service.stop()
-
-
-def lightbox(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lightbox", "-c", str(site.config), *arguments],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
 
 
 def edit(site: Site, change: Callable[[str], str]) -> None:
@@ -92,7 +83,7 @@ def test_every_process_takes_up_its_part_while_an_association_stays_open(site: S
                 text.replace("[dicom]\n", '[dicom]\naccept_calling = ["PACS"]\n') + rule + other
             ),
         )
-        done = lightbox(site, "config", "reload")
+        done = site.lightbox("config", "reload")
         assert done.returncode == 0, done.stderr
         assert "rules" in done.stdout
         assert "destinations" in done.stdout
@@ -111,7 +102,7 @@ def test_every_process_takes_up_its_part_while_an_association_stays_open(site: S
         assert written.destinations == ("archive", "second")
         site.until(lambda _: len(second.instances()) == len(site.held()) > 0)
         edit(site, lambda text: text.replace(other, ""))
-        assert lightbox(site, "config", "reload").returncode == 0
+        assert site.lightbox("config", "reload").returncode == 0
     assert [site.child(role) for role in ROLES] == pids
 
 
@@ -129,7 +120,7 @@ def test_a_wrong_file_is_refused_in_one_line_and_the_old_one_stays(
     before, right = taken(site), site.config.read_text()
     edit(site, lambda text: text + wrong)
     try:
-        done = lightbox(site, "config", "reload")
+        done = site.lightbox("config", "reload")
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert words in done.stderr
         assert "stays in force" in done.stderr
@@ -150,7 +141,7 @@ def test_what_needs_a_restart_is_named_and_stays(site: Site) -> None:
     edit(site, lambda text: text.replace(f"port = {site.dicom_port}\n", f"port = {port}\n"))
     edit(site, lambda text: text + '[deadlines]\nHIGH = "15s"\n')
     try:
-        done = lightbox(site, "config", "reload")
+        done = site.lightbox("config", "reload")
         assert done.returncode == 0, done.stderr
         assert "in force now: deadlines.HIGH" in done.stdout
         assert "after a restart only: dicom.port" in done.stdout
@@ -178,7 +169,7 @@ def test_results_that_wait_for_an_address_that_was_wrong_go_to_the_right_one(sit
     right = f"port = {archive.dicom_port}\n"
     wrong = f"port = {free_port()}\n"
     edit(site, lambda text: text.replace(right, wrong))
-    assert lightbox(site, "config", "reload").returncode == 0
+    assert site.lightbox("config", "reload").returncode == 0
     held = len(site.held())
     assert site.send(SAMPLES[2]).returncode == 0
     uid = study_of(SAMPLES[2])
@@ -193,7 +184,7 @@ def test_results_that_wait_for_an_address_that_was_wrong_go_to_the_right_one(sit
     site.until(is_delayed)
     assert len(site.held()) == held
     edit(site, lambda text: text.replace(wrong, right))
-    assert lightbox(site, "config", "reload").returncode == 0
+    assert site.lightbox("config", "reload").returncode == 0
     site.until(has_results(SAMPLES[2]))
     proof = site.prove()
     assert proof.ok, proof.problems
@@ -206,11 +197,11 @@ def test_audits_wait_for_the_night_unless_somebody_asks(site: Site) -> None:
     before = "[audit]\nmodalities = []\n"
     after = f'[audit]\nmodalities = ["MR"]\nmax_evaluations = 300\nwindow = "{night}"\n'
     edit(site, lambda text: text.replace(before, after))
-    assert lightbox(site, "config", "reload").returncode == 0
+    assert site.lightbox("config", "reload").returncode == 0
     assert site.send(SAMPLES[3]).returncode == 0
     uid = study_of(SAMPLES[3])
     site.until(lambda a: a.study(uid).audit.state is AuditState.WAITING)
-    done = lightbox(site, "audit", uid, "--method", "occlusion")
+    done = site.lightbox("audit", uid, "--method", "occlusion")
     assert done.returncode == 0, done.stderr
 
     def is_done(account: Account, method: str) -> bool:
@@ -224,7 +215,7 @@ def test_audits_wait_for_the_night_unless_somebody_asks(site: Site) -> None:
     (waiting,) = (job for job in account.study(uid).jobs if job.job.method == "shapley")
     assert (waiting.state, waiting.job.rule) == (JobState.PLACED, "modality MR")
     edit(site, lambda text: text.replace(f'window = "{night}"\n', ""))
-    assert lightbox(site, "config", "reload").returncode == 0
+    assert site.lightbox("config", "reload").returncode == 0
     site.until(lambda a: is_done(a, "shapley"), 120)
 
 
@@ -244,7 +235,7 @@ def test_an_audit_of_the_same_image_is_taken_and_makes_new_objects(site: Site) -
     first = study_of(SAMPLES[3])
     audits = 'modalities = ["MR"]\nmax_evaluations = 300'
     edit(site, lambda text: text.replace("modalities = []", audits))
-    assert lightbox(site, "config", "reload").returncode == 0
+    assert site.lightbox("config", "reload").returncode == 0
     if not has_results(SAMPLES[3])(site.until(lambda _: True)):
         assert site.send(SAMPLES[3]).returncode == 0
     site.until(lambda a: a.study(first).audit.state is AuditState.DONE, 200)
@@ -269,7 +260,7 @@ def test_an_audit_of_the_same_image_is_taken_and_makes_new_objects(site: Site) -
     made = pydicom.dcmread(site.data / other.results[0].path)
     assert made.StudyInstanceUID == second
     assert f"Values of the audit {one.job.job_id} of the same image" in made.ImageComments
-    again = lightbox(site, "replay", other.results[0].sop_instance_uid)
+    again = site.lightbox("replay", other.results[0].sop_instance_uid)
     assert again.returncode == 0, again.stdout + again.stderr
     with urllib.request.urlopen(site.web + "/metrics", timeout=10) as answer:
         counted = re.findall(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ import pytest
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.standing import AuditState
 from lightbox.tools.archive import Archive
-from site_of_tests import MODELS, SAMPLES, Site, answered
+from site_of_tests import MODELS, SAMPLES, Site, answered, lightbox
 
 ESTIMATED = """
 [audit]
@@ -43,15 +40,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site.service.stop()
 
 
-def lightbox(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lightbox", *arguments],
-        capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **environ},
-    )  # fmt: skip
-
-
 def replay(site: Site, uid: str, *options: str, **environ: str) -> dict[str, Any]:
-    done = lightbox("-c", str(site.config), "replay", uid, "--json", *options, **environ)
+    done = site.lightbox("replay", uid, "--json", *options, **environ)
     assert done.returncode == 0, done.stderr + done.stdout
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -107,7 +97,7 @@ def test_the_sites_threshold_stands_in_ledger_and_picture_and_that_of_then_count
     comments = pydicom.dcmread(site.data / picture.path).ImageComments
     assert "under the site's threshold of > 99 %" in comments
     assert "Site threshold > 99 % (the model's: 50 %)" in comments
-    told = lightbox("-c", str(site.config), "studies", study.study_instance_uid, "--json")
+    told = site.lightbox("studies", study.study_instance_uid, "--json")
     assert '"thresholds"' in told.stdout
     today = tmp_path / "today.toml"
     today.write_text(site.config.read_text().replace("glioma = 0.995", "glioma = 0.1"))
@@ -116,7 +106,7 @@ def test_the_sites_threshold_stands_in_ledger_and_picture_and_that_of_then_count
 
 
 def test_a_result_that_nobody_made_is_said_to_be_none(site: Site) -> None:
-    done = lightbox("-c", str(site.config), "replay", "1.2.3.4")
+    done = site.lightbox("replay", "1.2.3.4")
     assert done.returncode == 1
     assert "1.2.3.4: is not in this ledger" in done.stderr
 
@@ -125,7 +115,7 @@ def test_after_the_service_stopped_it_still_works_and_writes_nothing(site: Site)
     site.service.stop()
     before = files(site.data)
     for uid in (results(site, JobPath.FAST)["sc"], results(site, JobPath.AUDIT)["seg"]):
-        done = lightbox("-c", str(site.config), "replay", uid)
+        done = site.lightbox("replay", uid)
         assert done.returncode == 0, done.stderr
         assert "identical: the same bytes" in done.stdout
     assert files(site.data) == before
@@ -137,7 +127,7 @@ def test_changed_weights_are_named_with_both_digests(site: Site, tmp_path: Path)
         file.write(b"\0")
     uid = results(site, JobPath.FAST)["sc"]
     environ = {"LIGHTBOX__MODELS__PATH": str(tmp_path)}
-    done = lightbox("-c", str(site.config), "replay", uid, **environ)
+    done = site.lightbox("replay", uid, **environ)
     assert done.returncode == 1
     assert "SHA-256" in done.stderr
     assert "Traceback" not in done.stderr
@@ -146,7 +136,7 @@ def test_changed_weights_are_named_with_both_digests(site: Site, tmp_path: Path)
 def test_a_package_that_is_gone_is_named(site: Site, tmp_path: Path) -> None:
     uid = results(site, JobPath.FAST)["sc"]
     environ = {"LIGHTBOX__MODELS__PATH": str(tmp_path)}
-    done = lightbox("-c", str(site.config), "replay", uid, **environ)
+    done = site.lightbox("replay", uid, **environ)
     assert done.returncode == 1
     assert "brain_tumour_mri" in done.stderr
 
@@ -157,9 +147,9 @@ def test_a_changed_or_missing_source_is_named(site: Site) -> None:
     whole = path.read_bytes()
     uid = results(site, JobPath.FAST)["sc"]
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    changed = lightbox("-c", str(site.config), "replay", uid)
+    changed = site.lightbox("replay", uid)
     path.unlink()
-    gone = lightbox("-c", str(site.config), "replay", uid)
+    gone = site.lightbox("replay", uid)
     path.write_bytes(whole)
     assert (changed.returncode, gone.returncode) == (1, 1)
     assert "has other bytes than were received" in changed.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pydicom
@@ -17,13 +15,6 @@ from lightbox.tools.archive import Archive
 from site_of_tests import SAMPLES, Site, answered
 
 NO_AUDITS = "[audit]\nbelow_confidence = 0\nsample = 0\nmodalities = []\n"
-
-
-def lightbox(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lightbox", "-c", str(site.config), *arguments],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
 
 
 def removed(site: Site, study: str) -> set[str]:
@@ -49,9 +40,9 @@ def test_files_go_after_their_retention_and_what_is_asked_of_them_then_is_answer
             (study,) = account.studies()
             gone = removed(site, study.study_instance_uid)
             site.until(lambda _: not any((site.data / path).exists() for path in gone))
-            checked = lightbox(site, "ledger", "check")
-            replayed = lightbox(site, "replay", study.results[0].result.sop_instance_uid)
-            audited = lightbox(site, "audit", study.study_instance_uid)
+            checked = site.lightbox("ledger", "check")
+            replayed = site.lightbox("replay", study.results[0].result.sop_instance_uid)
+            audited = site.lightbox("audit", study.study_instance_uid)
         finally:
             site.service.stop()
     assert {instance.instance.path for instance in study.instances} <= gone
@@ -77,9 +68,9 @@ def test_an_erased_study_leaves_no_patient_data_anywhere_and_the_proof_in_the_le
             (study,) = site.until(answered(1)).studies()
             uid = study.study_instance_uid
             assert said(site.data, b"MRN-471108")
-            unsure = lightbox(site, "erase", uid)
-            done = lightbox(site, "erase", uid, "--yes", "--reason", "asked in writing")
-            checked = lightbox(site, "ledger", "check")
+            unsure = site.lightbox("erase", uid)
+            done = site.lightbox("erase", uid, "--yes", "--reason", "asked in writing")
+            checked = site.lightbox("ledger", "check")
         finally:
             site.service.stop()
     assert (unsure.returncode, "--yes" in unsure.stderr) == (2, True)

@@ -12,6 +12,7 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -145,19 +146,16 @@ def test_the_api_shows_the_study_and_its_picture(site: Site) -> None:
 
 
 def test_commands_beside_the_service_read_the_same(site: Site) -> None:
-    def lightbox(*arguments: str) -> str:
-        done = subprocess.run(
-            ["lightbox", "-c", str(site.config), *arguments],
-            capture_output=True, text=True, check=False, env={"PATH": _path()},
-        )  # fmt: skip
+    def said(*arguments: str) -> Any:
+        done = site.lightbox(*arguments, "--json")
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return json.loads(done.stdout)
 
-    listed = json.loads(lightbox("ledger", "list", "--json"))
+    listed = said("ledger", "list")
     assert [one["disposition"] for one in listed["instances"]] == ["delivered"]
-    assert json.loads(lightbox("ledger", "prove", "--json"))["ok"]
-    assert json.loads(lightbox("ledger", "check", "--json"))["ok"]
-    assert len(json.loads(lightbox("studies", "--json"))) == 1
+    assert said("ledger", "prove")["ok"]
+    assert said("ledger", "check")["ok"]
+    assert len(said("studies")) == 1
 
 
 def test_the_same_study_again_changes_nothing(site: Site) -> None:
@@ -187,13 +185,6 @@ def test_each_association_and_each_job_has_one_line(site: Site) -> None:
     came = [line["association"] for line in lines if line["event"] == "association"]
     assert came
     assert len(came) == len(set(came))
-
-
-def _path() -> str:
-    import os
-    import sys
-
-    return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 @pytest.mark.parametrize(

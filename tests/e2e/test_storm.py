@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import urllib.request
 from collections import Counter
@@ -87,11 +85,7 @@ def ends(site: Site, audit: JobStanding) -> JobStanding:
 
 def is_identical_to_an_undisturbed_run(site: Site, audit: JobStanding) -> bool:
     picture = next(r for r in audit.results if r.kind == "sc")
-    done = subprocess.run(
-        [sys.executable, "-m", "lightbox", "-c", str(site.config),
-         "replay", picture.sop_instance_uid, "--fresh"],
-        capture_output=True, text=True, check=False, timeout=600,
-    )  # fmt: skip
+    done = site.lightbox("replay", picture.sop_instance_uid, "--fresh")
     assert done.returncode == 0, done.stdout + done.stderr
     return "identical" in done.stdout
 

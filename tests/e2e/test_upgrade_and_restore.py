@@ -8,8 +8,6 @@ Images: see models/brain_tumour_mri/samples.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,13 +39,6 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory, archive: Archive) -> Iter
     site.service.stop()
 
 
-def command(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lightbox", "-c", str(site.config), *arguments],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-
-
 def audits(site: Site) -> set[AuditState]:
     return {study.audit.state for study in site.studies()}
 
@@ -68,7 +59,7 @@ def test_what_waited_for_an_archive_is_delivered(upgraded: Site) -> None:
 
 
 def test_what_was_shown_is_still_shown(upgraded: Site) -> None:
-    done = command(upgraded, "studies", DELIVERED, "--json")
+    done = upgraded.lightbox("studies", DELIVERED, "--json")
     assert done.returncode == 0, done.stderr
     steps = [event["step"] for event in json.loads(done.stdout)["events"]]
     assert {"receive", "infer", "explain", "results", "deliver"} <= set(steps)
@@ -81,10 +72,10 @@ def restored(
     """A site on a copy that was taken while an audit ran, after the machine itself was lost."""
     upgraded.until(lambda a: any(s.audit.state is AuditState.RUNNING for s in a.studies()))
     site = Site(tmp_path_factory.mktemp("restored"), archive)
-    made = command(upgraded, "backup", str(site.data), "--json")
+    made = upgraded.lightbox("backup", str(site.data), "--json")
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["proof"]["ok"]
-    again = command(upgraded, "backup", str(site.data))
+    again = upgraded.lightbox("backup", str(site.data))
     assert again.returncode == 0, again.stderr
     assert "proved" in again.stdout
     upgraded.kill()
@@ -96,24 +87,24 @@ def restored(
 def test_a_copy_goes_on_where_it_was_taken(restored: Site, upgraded: Site) -> None:
     restored.until(lambda a: all(s.audit.state is AuditState.DONE for s in a.studies()), 300)
     assert set(by_uid(restored)) == set(by_uid(upgraded))
-    checked = command(restored, "ledger", "check", "--json")
+    checked = restored.lightbox("ledger", "check", "--json")
     assert checked.returncode == 0, checked.stdout
     assert json.loads(checked.stdout)["unaccounted"] == 0
 
 
 def test_a_copy_into_the_data_directory_is_refused(upgraded: Site) -> None:
-    done = command(upgraded, "backup", str(upgraded.data / "copy"))
+    done = upgraded.lightbox("backup", str(upgraded.data / "copy"))
     assert done.returncode == 2
     assert "overlap" in done.stderr
 
 
 def test_a_damaged_copy_is_found(restored: Site, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    assert command(restored, "backup", str(copy)).returncode == 0
+    assert restored.lightbox("backup", str(copy)).returncode == 0
     instance = next((copy / "instances").rglob("*.dcm"))
     content = bytearray(instance.read_bytes())
     content[-1] ^= 1
     instance.write_bytes(content)
-    done = command(restored, "backup", str(copy))
+    done = restored.lightbox("backup", str(copy))
     assert done.returncode == 1
     assert instance.name in done.stderr
