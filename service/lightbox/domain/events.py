@@ -6,7 +6,7 @@ repeated after a crash changes nothing. ``study`` groups the events of a study's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeAlias
@@ -513,6 +513,67 @@ class ServiceMarked:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainRebuilt:
+    """tools.rebuild: a damaged or lost chain begins again here; what stands before it still proves.
+
+    Attributes
+    ----------
+    chain : str
+        Which one: this row stands in it.
+    reason : str
+        What was wrong with its file.
+    taken_over : int
+        Rows that could be read behind the damage; they follow this one. What they say is theirs,
+        but nothing proves that no row between them is missing.
+    taken_in : int
+        Instances without a row whose files, or what other chains say of them, follow as rows.
+    lost : int
+        Rows that were there for certain and could not be read.
+    gone : tuple of str
+        Heads that other chains had seen here and that stand here no more.
+    kept_in : str
+        Folder of the damaged file, relative to the data directory; "" where there was none.
+    sha256 : str
+        Of that file, "" where there was none.
+    by : str
+        Who had it rebuilt; ``at`` is when, seconds since 1970.
+    """
+
+    chain: str
+    reason: str
+    taken_over: int
+    taken_in: int
+    lost: int
+    gone: tuple[str, ...]
+    kept_in: str
+    sha256: str
+    by: str
+    at: float
+    kind: Literal["chain_rebuilt"] = "chain_rebuilt"
+
+    @property
+    def study(self) -> str:
+        """None in particular."""
+        return ""
+
+    @property
+    def key(self) -> str:
+        """One per chain and rebuilding."""
+        return f"{self.kind}:{self.chain}:{self.at}"
+
+    @property
+    def words(self) -> str:
+        """Say what this means for whoever relies on the chain."""
+        day = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        where = f"; the damaged file is kept in {self.kept_in}" if self.kept_in else ""
+        return (
+            f"the chain was rebuilt by {self.by} on {day} because its file {self.reason}: "
+            f"{self.lost} rows lost, {self.taken_over} read behind the damage, "
+            f"{self.taken_in} instances taken in again{where}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigurationTaken:
     """app.reload: a process has taken up another configuration while it ran.
 
@@ -588,6 +649,12 @@ class OperatorActed:
         return f"{self.kind}:{self.action}:{self.subject}:{self.by}:{self.at}"
 
 
+def acted_on(request: Request, studies: Collection[str]) -> OperatorActed:
+    """Return the event of what was asked; it belongs to a study if it is about one only."""
+    (study,) = studies if len(studies) == 1 else ("",)
+    return OperatorActed(request.action, request.subject, request.by, request.at, study)
+
+
 def drill_held(request: Request) -> OperatorActed:
     """Return the one event that a drill leaves in the production ledger."""
     verdict, report = request.subject, request.detail
@@ -628,6 +695,7 @@ Event: TypeAlias = (
     | CommitmentRequested
     | CommitmentAnswered
     | ServiceMarked
+    | ChainRebuilt
     | ConfigurationTaken
     | OperatorActed
     | WebhookKnown

@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
+from lightbox.domain.jobs import Job
+
 Action: TypeAlias = Literal[
     "retry", "cancel", "audit", "urgency", "stop", "resume", "reload", "drill", "erase"
 ]
@@ -91,6 +93,11 @@ def outcome_from(text: bytes) -> Outcome:
         If it is something else.
     """
     return _OUTCOME.validate_json(text)
+
+
+def job_words(job: Job) -> str:
+    """Name a job for people."""
+    return f"{job.path} job of {job.model} ({job.study_instance_uid})"
 
 
 def stop_words(model: str, *, is_new: bool) -> str:

@@ -6,11 +6,8 @@ and why. None of them holds patient data.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Protocol
-
+from lightbox.app.operate.removed import Accounts
 from lightbox.app.operate.retention import Retention
-from lightbox.domain.account import Account
 from lightbox.domain.errors import OperationError
 from lightbox.domain.events import Event, InstanceListed, JobFailed, NotTaken, OperatorActed
 from lightbox.domain.keeping import is_in_progress
@@ -21,14 +18,6 @@ from lightbox.ports import Ledger, Queue
 
 _WAITS = frozenset({JobState.PLACED})
 _RUNS = frozenset({JobState.STARTED, JobState.PREDICTED, JobState.ATTRIBUTED})
-
-
-class Accounts(Protocol):
-    """Folds the rows of studies (``ledger/read_model/read.py``)."""
-
-    def account_of(self, studies: Collection[str]) -> Account:
-        """Return the account of some studies."""
-        ...
 
 
 class Erasure:

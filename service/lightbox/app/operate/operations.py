@@ -8,45 +8,47 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from lightbox.app.catalogue import methods
 from lightbox.app.operate.letterbox import Letterbox
-from lightbox.app.operate.removed import removed_of, why_gone
+from lightbox.app.operate.removed import Accounts, removed_of, why_gone
+from lightbox.app.operate.retrying import Destinations, Retrying
 from lightbox.app.operate.switch import Flag, Switch
 from lightbox.app.questions.off_peak import OffPeak
-from lightbox.deliver.outbox import Parcel, dead_letters
-from lightbox.deliver.send import Send
 from lightbox.domain.account import Account
 from lightbox.domain.errors import ConfigurationError, LedgerError, OperationError
 from lightbox.domain.events import (
-    DeliveryRevived,
     JobFailed,
     JobRetried,
     OperatorActed,
     StudyUrged,
+    acted_on,
     drill_held,
 )
 from lightbox.domain.jobs import Job, JobPath, job_identity
-from lightbox.domain.operations import ALL, Action, Outcome, Request, resume_words, stop_words
+from lightbox.domain.operations import (
+    ALL,
+    Action,
+    Outcome,
+    Request,
+    job_words,
+    resume_words,
+    stop_words,
+)
 from lightbox.domain.result import ListedReason
-from lightbox.domain.standing import DeliveryState, JobStanding, JobState
+from lightbox.domain.standing import JobStanding, JobState
 from lightbox.domain.urgency import Urged, Urgency
 from lightbox.explain.plugin import GameMethod
 from lightbox.ports import Clock, Ledger, Queue
 from lightbox.schedule.place import Place
-from lightbox.settings import DestinationSettings
 from lightbox.storage.files import Files
 
 _log = logging.getLogger(__name__)
-
-Destinations: TypeAlias = Mapping[str, tuple[DestinationSettings, Send]]
-"""By name."""
 
 _LOOKS = 2
 """Looks after a resume in which what waited is placed again: another thread may just have placed
@@ -56,15 +58,11 @@ _CAN_CANCEL = frozenset(
 )
 
 
-class Records(Protocol):
+class Records(Accounts, Protocol):
     """All that was ever accepted, a study at a time (``ledger/read_model/read.py``)."""
 
     def study_of(self, uid: str) -> str:
         """Return the study that a UID of a study, an instance or a result belongs to, or ""."""
-        ...
-
-    def account_of(self, studies: Collection[str]) -> Account:
-        """Return the account of some studies."""
         ...
 
     def needing_person(self) -> tuple[str, ...]:
@@ -109,7 +107,7 @@ class Operations:
         self._lock = lock
         self._place = place
         self._queue = queue
-        self._destinations = destinations
+        self._retrying = Retrying(ledger, read_model, place, destinations)
         self._take_up: Callable[[Request], Outcome] | None = None
         self._erases: Callable[[Request], Outcome] | None = None
         self._switch = switch
@@ -123,7 +121,7 @@ class Operations:
 
     def configure(self, destinations: Destinations) -> None:
         """Know other destinations from now on."""
-        self._destinations = destinations
+        self._retrying.destinations = destinations
 
     def reload_with(self, take_up: Callable[[Request], Outcome]) -> None:
         """Have this take up another configuration when a person asks for it."""
@@ -177,67 +175,17 @@ class Operations:
         """Return what is stopped now, by whom and since when."""
         return self._switch.flags()
 
-    # ------------------------------------------------------------------------------------- retry
+    # ------------------------------------------------------------------------- retry and cancel
     def _retry(self, request: Request) -> Outcome:
         uid = "" if request.subject == ALL else request.subject
-        jobs = self._jobs(uid)
-        removed = removed_of(self._records, jobs)
-        failed = [
-            job
-            for job in jobs
-            if job.state is JobState.FAILED and (uid or job.reason != ListedReason.CANCELLED)
-        ]
-        gone = [f"{_words(job)}: {why}" for job in failed if (why := why_gone(job.job, removed))]
-        failed = [job for job in failed if not why_gone(job.job, removed)]
-        dead = []
-        for name, parcel in self._dead(jobs, uid):
-            if row := removed.get(parcel.result.path):
-                gone.append(f"result {parcel.result.sop_instance_uid}: its file was {row.words}")
-            else:
-                dead.append((name, parcel))
-        if gone and not (failed or dead):
-            return Outcome(is_done=False, lines=tuple(gone))
-        if not (failed or dead):
-            nothing = f"{uid}: nothing of it has failed" if uid else "nothing has failed"
-            return Outcome(is_done=not uid, lines=(nothing,))
-        self._ledger.record(_acted(request, jobs))
-        for standing in failed:
-            job = replace(standing.job, attempt=standing.job.attempt + 1)
-            study, job_id = job.study_instance_uid, job.job_id
-            self._ledger.record(JobRetried(study, job_id, job.attempt, request.by))
-            self._place.again([job])
-        for name, parcel in dead:
-            uid, attempt = parcel.result.sop_instance_uid, parcel.attempt
-            self._ledger.record(
-                DeliveryRevived(parcel.study, parcel.job_id, uid, name, attempt, request.by)
-            )
-            self._destinations[name][1].resume(parcel)
-        lines = [f"{_words(job)}: tried again" for job in failed]
-        for name, count in sorted(Counter(name for name, _ in dead).items()):
-            lines.append(
-                f"{name}: {count} {'result goes' if count == 1 else 'results go'} out again"
-            )
-        return Outcome(is_done=True, lines=(*lines, *gone))
+        return self._retrying.again(request, uid, self._jobs(uid))
 
-    def _dead(self, jobs: Collection[JobStanding], uid: str) -> Iterator[tuple[str, Parcel]]:
-        """Yield the dead letters of these jobs, of one result only where that is named."""
-        ours = {job.job.job_id for job in jobs}
-        is_result = any(uid == result.sop_instance_uid for job in jobs for result in job.results)
-        for study in sorted({job.job.study_instance_uid for job in jobs if _may_be_dead(job)}):
-            rows = self._ledger.timeline(study)
-            for name, (settings, _) in self._destinations.items():
-                for parcel in dead_letters(rows, settings):
-                    is_named = not is_result or parcel.result.sop_instance_uid == uid
-                    if parcel.job_id in ours and is_named:
-                        yield name, parcel
-
-    # ------------------------------------------------------------------------- cancel and audit
     def _cancel(self, request: Request) -> Outcome:
         jobs = [job for job in self._jobs(request.subject) if job.state in _CAN_CANCEL]
         if not jobs:
             line = f"{request.subject}: no job of it waits or runs"
             return Outcome(is_done=False, lines=(line,))
-        self._ledger.record(_acted(request, jobs))
+        self._ledger.record(acted_on(request, {job.job.study_instance_uid for job in jobs}))
         for standing in jobs:
             job = standing.job
             self._ledger.record(
@@ -250,8 +198,11 @@ class Operations:
                 )
             )
             self._queue.cancel(job.job_id)
-        return Outcome(is_done=True, lines=tuple(f"{_words(job)}: cancelled" for job in jobs))
+        return Outcome(
+            is_done=True, lines=tuple(f"{job_words(job.job)}: cancelled" for job in jobs)
+        )
 
+    # ------------------------------------------------------------------------------------ audit
     def _audit(self, request: Request) -> Outcome:
         can = {name for name, method in methods().items() if isinstance(method, GameMethod)}
         if request.method not in can:
@@ -264,7 +215,7 @@ class Operations:
             raise OperationError(
                 request.subject, "has no fast result to audit yet", "ask when it is there"
             )
-        self._ledger.record(_acted(request, fast))
+        self._ledger.record(acted_on(request, {job.job.study_instance_uid for job in fast}))
         lines = [self._audit_of(job, request.method, request.by) for job in fast if job.prediction]
         return Outcome(
             is_done=any(is_placed for is_placed, _ in lines), lines=tuple(line for _, line in lines)
@@ -273,17 +224,17 @@ class Operations:
     def _audit_of(self, fast: JobStanding, method: str, by: str) -> tuple[bool, str]:
         job = fast.job
         if why := why_gone(job, removed_of(self._records, (fast,))):
-            return False, f"{_words(fast)}: {why}"
+            return False, f"{job_words(fast.job)}: {why}"
         name = job_identity(JobPath.AUDIT, job.instances, job.model_sha256, method)
         known = self._records.account_of((job.study_instance_uid,)).job(name)
         if known is not None and known.state in _CAN_CANCEL and self._waits(known.job):
             again = replace(known.job, attempt=known.job.attempt + 1)
             self._ledger.record(JobRetried(again.study_instance_uid, name, again.attempt, by))
             self._place.again([again])
-            return True, f"{_words(known)}: begins now, not in the off-peak hours"
+            return True, f"{job_words(known.job)}: begins now, not in the off-peak hours"
         if known is not None:
             mend = "; try it again: lightbox retry" if known.state is JobState.FAILED else ""
-            return False, f"{_words(known)}: is there already ({known.state}){mend}"
+            return False, f"{job_words(known.job)}: is there already ({known.state}){mend}"
         placed = self._place.audit(job, f"requested by {by}", method)
         return True, f"audit by {method} of {placed.job.model}: placed"
 
@@ -308,7 +259,7 @@ class Operations:
         )
         self._ledger.record(acted, StudyUrged(study, urged))
         waiting = [job for job in jobs if job.job.path is JobPath.FAST and not job.state.is_end]
-        lines = [f"{_words(job)}: {job.job.urgency} to {urgency}" for job in waiting]
+        lines = [f"{job_words(job.job)}: {job.job.urgency} to {urgency}" for job in waiting]
         rest = f"study {study}: what is still to come of it is {urgency}"
         return Outcome(is_done=True, lines=(*lines, rest))
 
@@ -365,7 +316,7 @@ class Operations:
         with self._lock:
             waiting = self._account.unplaced_jobs()
         self._place.again(waiting)
-        for _, send in self._destinations.values():
+        for _, send in self._retrying.destinations.values():
             send.release()
 
     def _jobs(self, uid: str) -> tuple[JobStanding, ...]:
@@ -379,22 +330,3 @@ class Operations:
         raise OperationError(
             uid, f"has no job: {'; '.join(reasons) or 'it is not complete yet'}", "see the timeline"
         )
-
-
-def _acted(request: Request, jobs: Collection[JobStanding]) -> OperatorActed:
-    studies = {job.job.study_instance_uid for job in jobs}
-    study = studies.pop() if request.subject != ALL and len(studies) == 1 else ""
-    return OperatorActed(request.action, request.subject, request.by, request.at, study)
-
-
-def _may_be_dead(job: JobStanding) -> bool:
-    """Say whether a look at the ledger is worth while: given up, or stored and not committed."""
-    return any(
-        d.state is DeliveryState.DEAD_LETTER or d.is_committed is False or d.given_up
-        for d in job.deliveries
-    )
-
-
-def _words(standing: JobStanding) -> str:
-    job = standing.job
-    return f"{job.path} job of {job.model} ({job.study_instance_uid})"
