@@ -22,8 +22,8 @@ def erase(invocation: Invocation, study_uid: str, *, reason: str, cancel: bool, 
     """Erase all files of a study: images, results, previews, values of audits.
 
     The ledger keeps UIDs and SHA-256 of what was erased, by whom, when and why. What was delivered
-    stays where it was delivered to; backups are not touched. Needs the running service. Exit 1 if
-    work on it is in progress.
+    stays where it was delivered to; a backup loses it at its next run. Needs the running service.
+    Exit 1 if work on it is in progress.
     """
     if not yes:
         if not sys.stdin.isatty():

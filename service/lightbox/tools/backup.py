@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightbox.domain.errors import UsageError
-from lightbox.domain.events import InstanceStored, ResultsWritten
+from lightbox.domain.events import FilesRemoved, InstanceStored, ResultsWritten
 from lightbox.ledger.prove import Proof, check
 from lightbox.ledger.tables import copy_chains
 from lightbox.ledger.timeline import LedgerReader
@@ -124,12 +124,20 @@ class _Copy:
             if path.is_file() and not (self._root / path.relative_to(self._to)).exists():
                 self._files.unlink(path)
 
+    def _drop(self, removed: FilesRemoved) -> None:
+        """Take out of the copy what retention or an erasure removed since it was copied."""
+        for file in removed.files:
+            if (self._to / file.path).exists() and not (self._root / file.path).exists():
+                self._files.unlink(self._to / file.path)
+
     def _named(self) -> Iterator[Path]:
         """Yield what is to be copied, relative to the root."""
         for recorded in LedgerReader(self._to / "ledger").stream():
             event = recorded.event
             if isinstance(event, InstanceStored):
                 yield Path(event.instance.path)
+            elif isinstance(event, FilesRemoved):
+                self._drop(event)
             elif isinstance(event, ResultsWritten):
                 yield from (Path(p) for r in event.results for p in (r.path, r.preview) if p)
         beside = (p for p in self._root.iterdir() if not p.name.startswith(_MADE_AGAIN))
