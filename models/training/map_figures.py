@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 from rich.progress import track
+from torch import nn
 
 from lightbox.app.catalogue import methods
 from lightbox.app.clock import SystemClock
 from lightbox.domain.attribution import Attribution
+from lightbox.domain.model_package import BASELINES
 from lightbox.domain.prediction import Prediction
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, finished
+from lightbox.explain.baselines.choice import NEEDS_BACKGROUND
 from lightbox.explain.subject import Subject
 from lightbox.infer.packages import LoadedPackage
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
@@ -133,7 +136,8 @@ def untaught(loaded: LoadedPackage, control: bytes, samples: Sequence[Sample]) -
 def audits(loaded: LoadedPackage, samples: Sequence[Sample], settings: AuditSettings) -> Audited:
     """Audit these images; localise both maps and take the medians of what was measured."""
     runtime = OnnxRuntime(loaded)
-    attribute = Attribute(methods(), settings, SystemClock())
+    own = {loaded.package.name: loaded.background} if loaded.background else {}
+    attribute = Attribute(methods(), settings, SystemClock(), own)
     slow: list[Attribution] = []
     fast: list[Attribution] = []
     for sample in track(samples, "audits"):
@@ -154,12 +158,27 @@ def audits(loaded: LoadedPackage, samples: Sequence[Sample], settings: AuditSett
         "evaluations": float(np.median([audit.estimate.evaluations for audit in slow])),
         "v_empty": float(np.median([audit.v_empty for audit in slow])),
         "v_full": float(np.median([audit.v_full for audit in slow])),
+        "left": float(np.median([audit.v_empty / audit.v_full for audit in slow])),
     }
     return Audited(
         located([audit.source_map for audit in slow], samples),
         located([each.source_map for each in fast], samples),
         figures,
     )
+
+
+def by_baseline(
+    loaded: LoadedPackage, samples: Sequence[Sample], settings: AuditSettings
+) -> dict[str, Audited]:
+    """Audit these images with each baseline that the package can have."""
+    found = {}
+    for kind in BASELINES:
+        if kind in NEEDS_BACKGROUND and loaded.background is None:
+            continue
+        spec = loaded.package.explanation.model_copy(update={"baseline": kind})
+        other = loaded.package.model_copy(update={"explanation": spec})
+        found[kind] = audits(replace(loaded, package=other), samples, settings)
+    return found
 
 
 def prediction_of(loaded: LoadedPackage, sample: Sample, logits: Array) -> Prediction:
@@ -192,7 +211,7 @@ def spread(samples: Sequence[Sample], groups: Sequence[str], count: int) -> list
     return found
 
 
-def exported(net: GatedResNet, size: tuple[int, int], target: Path) -> None:
+def exported(net: nn.Module, size: tuple[int, int], target: Path) -> None:
     """Write a network as ONNX (opset 18, any batch)."""
     net.eval()
     for parameter in net.parameters():

@@ -18,6 +18,7 @@ from site_of_tests import MODELS
 def models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIGHTBOX__MODELS__PATH", str(MODELS))
     monkeypatch.setenv("LIGHTBOX__MODELS__ENABLED", '["brain_tumour_mri"]')
+    monkeypatch.setenv("LIGHTBOX__AUDIT__MAX_EVALUATIONS", "100")
 
 
 def bench(tmp_path: Path, *arguments: str) -> dict[str, dict[str, Any]]:
@@ -51,10 +52,30 @@ def test_audit_measures_cost_evaluations_and_intervals(tmp_path: Path) -> None:
         assert 0 < found["ours"] <= 64
         assert "paired regression, ours" in found["peers"]
     assert 0.5 < cases["coverage of 95 % intervals at 130 evaluations"]["ours"] <= 1
-    (kept,) = (tmp_path / "kept").iterdir()
-    evaluated = kept.read_bytes()
-    bench(tmp_path, "audit", *small, "--grid", "3", "2", "--keep", str(tmp_path / "kept"))
-    assert kept.read_bytes() == evaluated
+    kept = {file.name: file.read_bytes() for file in (tmp_path / "kept").iterdir()}
+    assert len(kept) == 2  # values of the image, traces of the estimators
+
+    counts = (*small, "--grid", "3", "2", "--keep", str(tmp_path / "kept"), "--only", "counts")
+    again = bench(tmp_path, "audit", *counts)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "kept").iterdir()} == kept
+    assert again == {name: cases[name] for name in again}
+    assert cases.keys() - again.keys() == {
+        "cost of an evaluation, 6 regions",
+        "cost of an evaluation, 6 regions, in int8",
+        "the default audit of an image, longest",
+    }
+
+
+def test_costs_are_measured_alone_in_a_quiet_minute(tmp_path: Path) -> None:
+    small = ("--rounds", "1", "--images", "1", "--grid", "3", "2")
+    cases = bench(tmp_path, "audit", "--only", "cost", *small)
+    cost, int8, whole = cases
+    assert cost == "cost of an evaluation, 6 regions"
+    assert int8 == "cost of an evaluation, 6 regions, in int8"
+    assert "bare" in cases[int8]["peers"]
+    assert whole == "the default audit of an image, longest"
+    assert "at most" in cases[whole]["note"]
+    assert 0 < cases[whole]["ours"] < cases[whole]["peers"]["goal"]
 
 
 def test_what_was_measured_is_appended_to_a_log(tmp_path: Path) -> None:

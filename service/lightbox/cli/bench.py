@@ -60,6 +60,11 @@ def fast(invocation: Invocation, model: str, rounds: int, json_file: Path | None
 @bench.command()
 @_model
 @_rounds(10, "Paired rounds of the cost of an evaluation.")
+@click.option(
+    "--only",
+    type=click.Choice(["cost", "counts"]),
+    help="cost: minutes on a quiet machine; counts: hours, whatever else the machine does.",
+)
 @click.option("--images", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--seeds", type=click.IntRange(1), default=10, show_default=True)
 @click.option(
@@ -86,7 +91,7 @@ def fast(invocation: Invocation, model: str, rounds: int, json_file: Path | None
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the evaluations of images in this folder, and take them from there.",
+    help="Keep evaluations and traces in this folder, and go on from what is there.",
 )
 @_answer
 @click.pass_obj
@@ -94,6 +99,7 @@ def audit(
     invocation: Invocation,
     model: str,
     rounds: int,
+    only: str | None,
     images: int,
     seeds: int,
     grids: tuple[tuple[int, int], ...],
@@ -108,11 +114,12 @@ def audit(
     regions have a long estimate as their reference. captum, shap and shapiq take part where they
     are installed: make bench-peers, then .venv-bench/bin/lightbox bench audit.
     """
-    from lightbox.tools.bench.audit import AuditBenchPlan, bench_audit
+    from lightbox.tools.bench.audit import PARTS, AuditBenchPlan, bench_audit
     from lightbox.tools.explain import loaded
 
     settings = invocation.settings()
     plan = AuditBenchPlan(
+        parts=(only,) if only else PARTS,
         rounds=rounds,
         images=images,
         seeds=seeds,

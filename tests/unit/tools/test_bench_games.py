@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from contracts.explainer import TableGame as PlainGame
 from contracts.explainer import shapley_by_definition
+from lightbox.domain.arrays import PlayerValues
 from lightbox.explain.methods.shapley import METHOD
 from lightbox.explain.plugin import Budget
 from lightbox.explain.shapley_values.enumeration import coalitions
-from lightbox.tools.bench.audit import evaluations_to, our_estimate, paired_estimate
-from lightbox.tools.bench.games import TableGame, estimated, random_table
+from lightbox.tools.bench.counts import evaluations_to, our_estimate, paired_estimate
+from lightbox.tools.bench.games import KnownGame, TableGame, estimated, random_table
 from lightbox.tools.bench.peers.shapley_estimators import budgets, trace_of
+from lightbox.tools.bench.traces import FILE, Traces
 
 
 def test_a_known_game_knows_its_values_and_counts_what_is_asked_once() -> None:
@@ -51,6 +55,29 @@ def test_budgets_grow_to_all_that_can_be_asked() -> None:
     assert found[0] == 66
     assert found[-1] == 1_000
     assert found == sorted(found)
+
+
+def test_a_trace_is_made_once_and_read_again_also_where_the_last_line_was_cut_off(
+    tmp_path: Path,
+) -> None:
+    game, sizes, made = random_table(6, 0).known(), [26, 40], []
+
+    def estimate(game: KnownGame, budget: int, seed: int) -> PlayerValues:
+        made.append(budget)
+        return our_estimate(game, budget, seed)
+
+    first = Traces(tmp_path).trace("ours", estimate, game, sizes, 0)
+    kept = tmp_path / FILE
+    kept.write_text(kept.read_text() + '{"key": "cut')
+    assert Traces(tmp_path).trace("ours", estimate, game, sizes, 0) == first
+    assert made == sizes
+
+    again = Traces(tmp_path)
+    again.trace("ours", estimate, game, sizes, 1)
+    again.trace("ours", estimate, random_table(6, 1).known(), sizes, 0)
+    assert made == 3 * sizes
+    Traces(tmp_path).trace("ours", estimate, game, sizes, 1)
+    assert made == 3 * sizes
 
 
 def test_odd_parities_are_worth_their_trouble_on_random_games() -> None:

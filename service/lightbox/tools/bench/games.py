@@ -22,6 +22,7 @@ from lightbox.explain.shapley_values.enumeration import (
 )
 from lightbox.explain.shapley_values.odd_regression import Answer, Pairs, fits
 from lightbox.explain.shapley_values.pair_plan import pair_plan
+from lightbox.infer.packages import LoadedPackage
 from lightbox.ports import Game
 from lightbox.tools.doors import Doors
 
@@ -113,12 +114,12 @@ def random_table(n_players: int, seed: int) -> TableGame:
     return TableGame(1.0 / (1.0 + np.exp(-score - draw.uniform(-1.0, 1.0))))
 
 
-def masking_of(doors: Doors, frame: Frame, grid: tuple[int, int]) -> Masking:
-    """Return the package's image and baseline over a grid of regions."""
-    regions = grid_regions(frame.geometry, grid)
+def masking_of(loaded: LoadedPackage, frame: Frame, grid: tuple[int, int]) -> Masking:
+    """Return the image and the package's baseline over a grid of regions."""
+    spec, regions = loaded.package.explanation, grid_regions(frame.geometry, grid)
     return Masking(
         image=frame.tensor[0],
-        baseline=baseline_of(doors.package.explanation, frame.tensor, regions),
+        baseline=baseline_of(spec, frame.tensor, regions, loaded.background),
         regions=regions,
     )
 
