@@ -16,7 +16,7 @@ from lightbox.console.sources import ConsoleSources, Show, StudyQuery
 from lightbox.console.story import story_of
 from lightbox.domain.identity import is_uid
 from lightbox.domain.urgency import Urgency
-from lightbox.explain.measures import METRICS
+from lightbox.explain.measures import in_blocks
 
 _LONGEST_SEARCH = 64
 _MOST_ROWS = 100
@@ -116,7 +116,7 @@ def _add_studies(router: APIRouter, sources: ConsoleSources, shown: Shown) -> No
             "study",
             study=found,
             story=story_of(found, sources.now()),
-            metrics={metric.name: metric for metric in METRICS},
+            in_blocks=in_blocks,
         )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from lightbox.domain.attribution import Attribution
 from lightbox.domain.audit import contradicts
 from lightbox.explain.judge import Played
 
 BORDER_LIMIT = 0.5
 """Border mass from which the picture says so; an even map has 0.36."""
+
+EVEN_LIMIT = 0.1
+"""Sparseness under which a map points nowhere: that of cells which differ by a third at most."""
 
 SENSITIVITY_LIMIT = 0.3
 """Sensitivity-n under which the values say little about taking several regions away."""
@@ -21,17 +26,22 @@ BASELINE_AGREEMENT_LIMIT = 0.2
 STABILITY_LIMIT = 0.2
 """Rank correlation of the fast map with itself under small changes under which it is unstable."""
 
+INSISTED = "The site has it shown all the same."
+
 BASELINE_SHARE = 0.8
 """Share of v(N) that is there without any region, from which the picture says so."""
 
 
 def sentences_of_map(quality: Mapping[str, float]) -> list[str]:
-    """Say where a map lies that should lie elsewhere."""
+    """Say where a map lies that should lie elsewhere, and that it lies nowhere."""
     if "border_mass" not in quality:
         return ["The map lies outside of the picture, in the padding around it."]
+    found = []
     if quality["border_mass"] > BORDER_LIMIT:
-        return [f"{quality['border_mass']:.0%} of the map lies at the border of the picture."]
-    return []
+        found.append(f"{quality['border_mass']:.0%} of the map lies at the border of the picture.")
+    if quality["sparseness"] < EVEN_LIMIT and quality["entropy"] > 0.0:  # 0: one cell is all
+        found.append("The map is nearly even: it points at no place of the picture.")
+    return found
 
 
 def sentences_of_values(played: Played, quality: Mapping[str, float]) -> list[str]:
@@ -92,3 +102,30 @@ def _disagreement(played: Played, agreement: float) -> str:
 def _probability(value: float, link: str) -> float:
     """Turn v into what people read."""
     return value if link == "probability" else float(1.0 / (1.0 + np.exp(-value)))
+
+
+def as_shown(attribution: Attribution, not_shown: str, *, insists: bool) -> Attribution:
+    """Return an explanation as the results may show it, with a sentence that says so.
+
+    Numbers stay, in report and ledger; taken away is what would lie over the image.
+
+    Parameters
+    ----------
+    attribution : Attribution
+        As it was found.
+    not_shown : str
+        ``explanation.not_shown`` of the package; "" where its maps are fit to be shown.
+    insists : bool
+        Whether the site wants them nevertheless.
+    """
+    if not not_shown:
+        return attribution
+    if insists:
+        sentence = f"The map is not fit to be shown, {not_shown}. {INSISTED}"
+        return replace(attribution, warnings=(sentence, *attribution.warnings))
+    return replace(
+        attribution,
+        source_map=np.zeros_like(attribution.source_map),
+        players=None,
+        warnings=(f"No map is shown: {not_shown}.", *attribution.warnings),
+    )

@@ -217,7 +217,13 @@ def _tracking(explained: Explained, which: str) -> hd.sr.TrackingIdentifier:
 
 
 def _algorithm(explained: Explained) -> hd.sr.AlgorithmIdentification:
+    """Return what made the map, with what, and how good it was measured to be.
+
+    Seconds are not among it: made again, the report has the same bytes.
+    """
     parameters = provenance.algorithm_parameters(explained)
+    for name, value in sorted(explained.attribution.quality.items()):
+        parameters[f"quality_{name}"] = f"{value:.4g}"
     return hd.sr.AlgorithmIdentification(
         name=ascii_text(explained.package.name),
         version=ascii_text(explained.package.version),

@@ -266,3 +266,35 @@ def trust_line(attribution: Attribution) -> str:
     if agreement is not None:
         parts.append(f"agreement with the fast map {agreement:.2f}")
     return ", ".join(parts)
+
+
+_SHORT = {
+    "faithfulness": {
+        "deletion": "deletion {0:+.2f}",
+        "insertion": "insertion {0:+.2f} against random orders",
+        "sensitivity_n": "sensitivity-n {0:.2f}",
+    },
+    "plausibility": {
+        "border_mass": "{1:.0f} % at the border",
+        "sparseness": "sparseness {0:.2f}",
+    },
+    "robustness": {
+        "agreement_baseline": "another baseline {0:.2f}",
+        "stability_adversarial": "changes of 5 % {0:.2f}",
+    },
+}
+"""Of the four blocks of quality what fits into a line; cost and agreement stand above it."""
+
+
+def quality_line(attribution: Attribution) -> str:
+    """Return the measured quality in short, block by block; "" where nothing was measured."""
+    parts = []
+    for block, metrics in _SHORT.items():
+        said = [
+            text.format(attribution.quality[name], 100 * attribution.quality[name])
+            for name, text in metrics.items()
+            if name in attribution.quality
+        ]
+        if said:
+            parts.append(f"{block}: {', '.join(said)}")
+    return "; ".join(parts).replace("-0", "\u22120")

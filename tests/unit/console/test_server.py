@@ -177,6 +177,26 @@ def test_the_study_page_tells_the_story_and_escapes_what_strangers_sent() -> Non
     assert "<script>alert" not in text
 
 
+def test_the_quality_of_an_explanation_is_shown_in_its_four_blocks() -> None:
+    record = {
+        "method": "shapley",
+        "quality": {"deletion": -0.31, "border_mass": 0.02, "agreement": 0.65},
+        "evaluations": 4218,
+        "seconds": 3.5,
+        "exact": True,
+        "standard_error_max": 0.0,
+        "warnings": ["The map is nearly even."],
+    }
+    event = {"at": NOON, "step": "explain", "kind": "attributed", "chain": "worker", "sequence": 2}
+    events = [*STUDY["events"], {**event, "values": {"record": record}}]  # type: ignore[misc]  # a list
+    client = a_client(replace(SOURCES, study=lambda _uid: {**STUDY, "events": events}))
+    text = client.get(f"/studies/{a_uid('study')}").text
+    for block in ("Faithfulness", "Plausibility", "Robustness", "Cost"):
+        assert f'<th scope="rowgroup" colspan="3">{block}</th>' in text
+    assert "Different coalitions of regions that the network was asked about" in text
+    assert "Exact. The map is nearly even." in text
+
+
 def test_a_study_whose_files_went_says_so_and_shows_no_broken_picture() -> None:
     went = {"at": NOON, "step": "app", "kind": "files_removed", "chain": "control", "sequence": 9}
     results = [{**result, "preview": None} for result in STUDY["results"]]  # type: ignore[attr-defined]  # a list

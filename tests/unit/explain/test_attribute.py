@@ -19,10 +19,11 @@ from lightbox.domain.frame import Frame
 from lightbox.domain.geometry import FrameGeometry
 from lightbox.domain.model_package import Explanation, Preprocessing
 from lightbox.domain.prediction import FrameRef, Prediction
+from lightbox.domain.quality import Block
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, finished
 from lightbox.explain.further import rival_of
-from lightbox.explain.measures import METRICS
+from lightbox.explain.measures import METRICS, in_blocks
 from lightbox.explain.methods import grad_cam, occlusion, shapley, shapley_exact
 from lightbox.explain.subject import Subject
 from lightbox.ports import Output
@@ -357,7 +358,22 @@ def test_no_metric_is_reported_that_is_not_declared() -> None:
     fast = a_door().fast(subject, runtime.predict(subject.frame.tensor))
     _, found = audited(subject, runtime, fast)
     declared = {metric.name for metric in METRICS}
-    assert declared == {*fast.quality, *found.quality, "pointing_game", "iou", "mass"}
+    beside = {"pointing_game", "iou", "mass", "evaluations", "seconds"}
+    assert declared == {*fast.quality, *found.quality, *beside}
+
+
+def test_what_is_known_of_an_audit_falls_into_four_blocks_of_which_cost_is_one() -> None:
+    subject = a_subject(grid=(3, 2))
+    runtime = ArithmeticRuntime(quarters(9, -3, 0, 5))
+    fast = a_door().fast(subject, runtime.predict(subject.frame.tensor))
+    _, found = audited(subject, runtime, fast)
+    blocks = in_blocks(found.quality, found.estimate.evaluations, found.seconds)
+    assert list(blocks) == list(Block)
+    measured = {metric.name: value for each in blocks.values() for metric, value in each}
+    assert measured.keys() == {*found.quality, "evaluations", "seconds"}
+    assert dict(found.quality).items() <= measured.items()
+    cost = {metric.name: value for metric, value in blocks[Block.COST]}
+    assert cost == {"evaluations": found.estimate.evaluations, "seconds": found.seconds}
 
 
 def test_the_picture_says_when_fast_map_and_audit_disagree() -> None:
@@ -440,6 +456,15 @@ def test_a_map_in_the_padding_says_that_it_lies_outside_of_the_picture() -> None
     output = Output(np.array([[0.0, 1.0]], np.float32), cells)
     found = a_door().fast(a_subject(source=(24, 8)), output)
     assert found.warnings == ("The map lies outside of the picture, in the padding around it.",)
+
+
+def test_a_map_that_is_nearly_even_says_that_it_points_nowhere() -> None:
+    cells = np.random.default_rng(0).uniform(0.9, 1.0, (1, 12, 12)).astype(np.float32)
+    found = a_door().fast(a_subject(), Output(np.array([[0.0, 1.0]], np.float32), cells))
+    assert found.warnings == ("The map is nearly even: it points at no place of the picture.",)
+    cells[0, 5, 5] = 90.0
+    found = a_door().fast(a_subject(), Output(np.array([[0.0, 1.0]], np.float32), cells))
+    assert found.warnings == ()
 
 
 def test_an_audit_of_one_region_gives_it_everything() -> None:

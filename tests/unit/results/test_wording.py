@@ -134,6 +134,19 @@ def test_the_values_of_an_audit_add_up_and_the_picture_says_so() -> None:
     assert line.endswith("agreement with the fast map 0.82")
 
 
+def test_the_picture_says_the_measured_quality_in_short_block_by_block() -> None:
+    attribution = an_explained(method="shapley").attribution
+    quality = {
+        "deletion": -0.301, "insertion": 0.25, "sensitivity_n": 0.93, "border_mass": 0.02,
+        "stability_adversarial": 0.5, "entropy": 0.4,
+    }  # fmt: skip
+    assert wording.quality_line(replace(attribution, quality=quality)) == (
+        "faithfulness: deletion \u22120.30, insertion +0.25 against random orders, "
+        "sensitivity-n 0.93; plausibility: 2 % at the border; robustness: changes of 5 % 0.50"
+    )
+    assert wording.quality_line(replace(attribution, quality={})) == ""
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(0.314, "+0.31"), (-0.14, "\u22120.14"), (-0.001, "0.00")]
 )

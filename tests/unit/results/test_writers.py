@@ -174,6 +174,15 @@ class TestStructuredReport(ResultWriterContract):
         assert "52101004" not in text
         assert "site_threshold_glioma=0.75" in text
 
+    def test_the_measured_quality_of_the_map_stands_among_the_parameters(self) -> None:
+        explained = an_explained(method="shapley")
+        quality = {"deletion": -0.30123, "agreement": 0.82}
+        measured = replace(explained.attribution, quality=quality)
+        text = text_of(written(StructuredReport(), replace(explained, attribution=measured)))
+        assert "quality_deletion=-0.3012" in text
+        assert "quality_agreement=0.82" in text
+        assert "evaluations=" in text
+
     def test_another_threshold_is_another_object(self) -> None:
         explained = an_explained(confidence=0.7)
         own = replace(explained.prediction, thresholds={"glioma": 0.75})

@@ -126,6 +126,7 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
         ("Reason", wording.reason_line(explained), colour.TEXT),
         (cell, wording.cell_line(attribution, explained.frame.pixel_spacing), colour.TEXT),
         ("Check", wording.trust_line(attribution), colour.TEXT),
+        ("Quality", wording.quality_line(attribution), colour.TEXT),
     ]
     return [row for row in rows if row[1]]
 
