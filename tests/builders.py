@@ -243,3 +243,36 @@ def a_result_file(
     data = path.read_bytes()
     digest = sha256(data).hexdigest()
     return Result(kind, header.SOPClassUID, uid, f"results/{uid}.dcm", digest, len(data))
+
+
+def a_key_object(
+    rejected: dict[str, list[str]], title: str = "113001", *, study: str = "", scheme: str = "DCM"
+) -> Dataset:
+    """Return a Key Object Selection that names images (study → SOP Instance UIDs), by its title."""
+    note = Dataset()
+    note.file_meta = FileMetaDataset()
+    note.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    note.SOPClassUID = _RESULT_CLASSES[ResultKind.KEY_OBJECT]
+    note.SOPInstanceUID = a_uid("note", title, *(uid for of in rejected.values() for uid in of))
+    note.file_meta.MediaStorageSOPClassUID = note.SOPClassUID
+    note.file_meta.MediaStorageSOPInstanceUID = note.SOPInstanceUID
+    note.StudyInstanceUID = study or next(iter(rejected), a_uid("study"))
+    note.SeriesInstanceUID = a_uid("notes", note.StudyInstanceUID)
+    note.Modality, note.PatientID, note.PatientName = "KO", "", ""
+    note.SeriesNumber, note.InstanceNumber, note.ValueType = 99, 1, "CONTAINER"
+    name = Dataset()
+    name.CodeValue, name.CodingSchemeDesignator, name.CodeMeaning = title, scheme, "a title"
+    note.ConceptNameCodeSequence = [name]
+    note.CurrentRequestedProcedureEvidenceSequence = []
+    for of_study, uids in rejected.items():
+        evidence, series = Dataset(), Dataset()
+        evidence.StudyInstanceUID = of_study
+        series.SeriesInstanceUID = a_uid("series", of_study)
+        series.ReferencedSOPSequence = []
+        for uid in uids:
+            item = Dataset()
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = MR_IMAGE, uid
+            series.ReferencedSOPSequence.append(item)
+        evidence.ReferencedSeriesSequence = [series]
+        note.CurrentRequestedProcedureEvidenceSequence.append(evidence)
+    return note

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from lightbox.app.changes.newest_patient import newest_patient
 from lightbox.app.questions.predecessor import replaced_by
 from lightbox.app.turns import Turn, keeping
 from lightbox.domain.attribution import Attribution, AttributionRecord
@@ -40,6 +41,7 @@ from lightbox.explain.subject import Subject
 from lightbox.infer.looked import Looked
 from lightbox.infer.predict import Predict
 from lightbox.ports import Ledger, Runtime, Step
+from lightbox.results.header.patient import sources_of
 from lightbox.results.write import Write
 
 
@@ -142,7 +144,7 @@ class Analysis:
     def _note(self, job: Job, package: ModelPackage, error: LightboxError) -> None:
         """Write, in place of results, why there are none; where that fails, the error stands."""
         try:
-            header = self._headers(job.instances[0].path)
+            header, *_ = sources_of(job, newest_patient(self._ledger, job), self._headers)
             results = self._write.refuse(Refusal(job, package, error.reason, error.mend, header))
         except (LightboxError, OSError):
             raise error from None
@@ -233,7 +235,7 @@ class Analysis:
             prediction=looked.prediction,
             attribution=attribution,
             frame=looked.frame,
-            sources=tuple(self._headers(instance.path) for instance in job.instances),
+            sources=sources_of(job, newest_patient(self._ledger, job), self._headers),
             fast=fast,
             replaces=replaced_by(self._ledger.find, job),
         )

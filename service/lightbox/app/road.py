@@ -3,7 +3,8 @@
 ======================  ================  ==================================================
 event in the ledger     written by        next door
 ======================  ================  ==================================================
-InstanceStored          receive.store     studies.assemble
+InstanceStored          receive.store     studies.assemble, app.changes
+ImagesRejected          a rejection note  app.changes: the end of what is open of them
 InstanceTorn            receive           the end, unless its sender sends it again
 AssociationReleased     receive.listener  studies.assemble
 StudyReady              studies.assemble  schedule.place
@@ -32,6 +33,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from lightbox.app.changes.changes import Changes
 from lightbox.app.commitments import Commitments
 from lightbox.app.questions.own_results import is_ours
 from lightbox.app.questions.predecessor import is_before
@@ -58,7 +60,8 @@ from lightbox.domain.events import (
 )
 from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.model_package import ModelPackage
-from lightbox.domain.result import ListedReason, Result
+from lightbox.domain.rejection import ImagesRejected
+from lightbox.domain.result import CHOSEN, ListedReason, Result
 from lightbox.domain.standing import JobState
 from lightbox.domain.study import Attributes, Described, Instance
 from lightbox.domain.study_account import Expectations, StudyAccount
@@ -93,6 +96,7 @@ class Road:
         audits: AuditPolicy,
         commitments: Commitments,
         unfinished: Unfinished,
+        changes: Changes,
     ) -> None:
         self._ledger = ledger
         self._describe = describe
@@ -104,6 +108,7 @@ class Road:
         self._audits = audits
         self._commitments = commitments
         self._unfinished = unfinished
+        self._changes = changes
         self._successors: dict[str, str] = {}
 
     def configure(
@@ -116,6 +121,7 @@ class Road:
     def follow(self, recorded: Recorded, job: Job | None) -> None:
         """Lead one event to its next door; ``job`` is the one that the event belongs to."""
         self._commitments.follow(recorded)
+        self._changes.follow(recorded)
         match recorded.event:
             case InstanceStored() as event:
                 self._record(self._take(event))
@@ -166,7 +172,7 @@ class Road:
         for waiting in account.waiting_instances(arrived_since):
             self._record(self._take(waiting))
         for recorded in history:
-            if isinstance(recorded.event, ServiceMarked | AssociationReleased):
+            if isinstance(recorded.event, ServiceMarked | AssociationReleased | ImagesRejected):
                 self.follow(recorded, None)
         for unit in account.unplaced_units():
             self._place.place(unit)
@@ -184,7 +190,8 @@ class Road:
             return (_listed(instance, ListedReason.OWN_RESULT, known),)
         try:
             described = Described(instance, event.arrival, self._describe(instance.path))
-            return self._assemble.take(described)
+            taken = self._assemble.take(described)
+            return self._changes.with_changes(described, taken, self._describe)
         except UnreadableError as error:
             why = str(error)
         except Exception as error:  # noqa: BLE001  # a stranger's header must not stop everybody
@@ -197,7 +204,7 @@ class Road:
         for row in self._ledger.timeline(event.study):
             account.apply(row)
         for standing in tuple(account.jobs_of(event.instance.sop_instance_uid)):
-            if standing.state is JobState.FAILED and standing.reason != ListedReason.CANCELLED:
+            if standing.state is JobState.FAILED and standing.reason not in CHOSEN:
                 job = replace(standing.job, attempt=standing.job.attempt + 1)
                 by = f"{event.arrival.calling_ae}, which sent an instance again"
                 self._record((JobRetried(event.study, job.job_id, job.attempt, by),))
@@ -217,17 +224,21 @@ class Road:
 
     def recall(self, history: Sequence[Recorded]) -> None:
         """Remember what the doors knew in the last run."""
+        self._changes.recall(history)
         for recorded in history:
             if isinstance(recorded.event, StudyReady):
                 self._assemble.recall(recorded.event)
             elif isinstance(recorded.event, StudyUrged):
                 self._assemble.urge(recorded.event)
+            elif isinstance(recorded.event, ImagesRejected):
+                self._assemble.reject(recorded.event)
             elif isinstance(recorded.event, JobPlaced):
                 self._know(recorded.event.job)
 
     def forget(self, studies: Collection[str]) -> None:
         """Let the doors forget what is settled; :meth:`recall` brings it back."""
         self._assemble.forget(studies)
+        self._changes.forget(studies)
 
     def _know(self, newer: Job) -> None:
         if newer.supersedes:

@@ -170,11 +170,22 @@ class Send:
                 if parcel is not None and self._is_held(parcel):
                     self._held.append(parcel)  # the later ones of its study wait behind it
                     continue
+                if parcel is not None and self._is_withdrawn(parcel):
+                    self._outbox.done(parcel)  # somebody has settled it meanwhile
+                    continue
             if parcel is None:
                 break
             if not self._put_off(parcel):
                 self._deliver(parcel)
         return self._next_at()
+
+    def _is_withdrawn(self, parcel: Parcel) -> bool:
+        """Say whether the ledger has it that this result is not to go there any more."""
+        settled = NotTaken(*self._of(parcel), reason="")
+        try:
+            return self._ledger.find(settled.key) is not None
+        except LedgerError:
+            return False  # the attempt will say so
 
     def _put_off(self, parcel: Parcel) -> bool:
         """Keep a result for the destination's hours, the later ones of its study behind it."""

@@ -25,7 +25,9 @@ from lightbox.domain.commitment import (
 from lightbox.domain.identity import derived_id
 from lightbox.domain.jobs import Job
 from lightbox.domain.operations import Request
+from lightbox.domain.patient import PatientChanged
 from lightbox.domain.prediction import Prediction
+from lightbox.domain.rejection import ImagesRejected
 from lightbox.domain.result import ListedReason, Result
 from lightbox.domain.study import Arrival, Instance
 from lightbox.domain.urgency import Urged, Urgency
@@ -672,6 +674,8 @@ Event: TypeAlias = (
     | FilesRemoved
     | AssociationReleased
     | InstanceListed
+    | ImagesRejected
+    | PatientChanged
     | StudyReady
     | JobPlaced
     | JobStarted

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from lightbox.domain.events import FilesRemoved, InstanceListed, InstanceStored, StudyReady
 from lightbox.domain.job_facts import nothing
+from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Instance
 
 InstanceKey: TypeAlias = tuple[str, str]
@@ -42,6 +43,12 @@ class InstanceFacts:
     def is_torn(self) -> bool:
         """Whether its file was lost before its sender was answered, and has not come again."""
         return self.stored is not None and self.stored.again in self.torn
+
+    @property
+    def rejected(self) -> InstanceListed | None:
+        """Who rejected it, None where nobody did."""
+        found = self.listed.get(ListedReason.REJECTED)
+        return found[1] if found else None
 
     def knows(self, event: StudyReady, content: Content) -> bool:
         """Say whether this unit is among those that are ready, whichever writer said it."""

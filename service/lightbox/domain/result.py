@@ -62,4 +62,9 @@ class ListedReason(StrEnum):
     DEAD_LETTER = "dead_letter"
     SUPERSEDED = "superseded"
     CANCELLED = "cancelled"
+    REJECTED = "rejected"
     TORN = "torn_not_acknowledged"
+
+
+CHOSEN = frozenset({ListedReason.CANCELLED, ListedReason.REJECTED})
+"""Ends that a person chose: only a person undoes them."""

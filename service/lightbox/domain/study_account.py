@@ -47,6 +47,8 @@ from lightbox.domain.instance_facts import (
 )
 from lightbox.domain.job_facts import Attempt, JobFacts, Progress
 from lightbox.domain.jobs import Job, JobPath
+from lightbox.domain.patient import PatientChanged
+from lightbox.domain.rejection import ImagesRejected
 from lightbox.domain.result import Disposition, ListedReason
 from lightbox.domain.standing import (
     DeliveryStanding,
@@ -139,6 +141,8 @@ class StudyAccount:
                 | ConfigurationTaken()
                 | OperatorActed()
                 | StudyUrged()
+                | ImagesRejected()
+                | PatientChanged()
                 | WebhookKnown()
                 | FilesRemoved()
             ):
@@ -346,6 +350,8 @@ class StudyAccount:
         verdict = self._unplaced(facts)
         if verdict is None:
             verdict = verdict_of(jobs) if jobs else self._unclaimed(facts.stored, facts)
+        if facts.rejected is not None and verdict.disposition is not Disposition.DELIVERED:
+            verdict = Verdict(Disposition.LISTED, ListedReason.REJECTED, facts.rejected.detail)
         return InstanceStanding(facts.stored.instance, facts.stored.arrival, verdict, made)
 
     def _unplaced(self, facts: InstanceFacts) -> Verdict | None:
@@ -360,8 +366,10 @@ class StudyAccount:
         return Verdict(Disposition.IN_PROGRESS, owner="schedule", deadline=due)
 
     def _is_placed(self, unit: ReadyUnit, facts: InstanceFacts) -> bool:
-        """Say whether a unit of an instance has its job."""
-        return any(self._jobs[name].content == unit.content for name in facts.jobs)
+        """Say whether a unit of an instance has its job, or needs none: an image was rejected."""
+        return any(self._jobs[name].content == unit.content for name in facts.jobs) or any(
+            self._instances[key].rejected is not None for key in unit.content[1]
+        )
 
     def _unclaimed(self, stored: InstanceStored, facts: InstanceFacts) -> Verdict:
         newest = facts.newest_listing()

@@ -37,7 +37,14 @@ _NOT_ANALYSED = frozenset(
     {ListedReason.UNREADABLE, ListedReason.CONFLICT, ListedReason.NOT_APPLICABLE}
 )
 """Reasons why an accepted instance gets no job, of which somebody should hear."""
-_UNTOLD = frozenset({ListedReason.CANCELLED, ListedReason.SUPERSEDED, ListedReason.DUPLICATE})
+_UNTOLD = frozenset(
+    {
+        ListedReason.CANCELLED,
+        ListedReason.REJECTED,
+        ListedReason.SUPERSEDED,
+        ListedReason.DUPLICATE,
+    }
+)
 """Ends that a person chose or that another result stands for."""
 
 

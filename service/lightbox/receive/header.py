@@ -5,9 +5,11 @@ Not on the path of receiving: nothing is decoded before the sender has its answe
 
 from __future__ import annotations
 
+import hashlib
 import mmap
+import secrets
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pydicom import Dataset
@@ -18,6 +20,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from lightbox.domain.errors import UnreadableError
+from lightbox.domain.patient import PATIENT
 from lightbox.domain.study import Attributes
 from lightbox.receive.elements import (
     EXPLICIT_LITTLE,
@@ -57,6 +60,9 @@ _PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _PATIENT_GROUP = 0x0010
 _PERSON_NAME = "PN"
 _MEND = "ask the sender to export it again"
+_DIGESTS = "PatientDigests"
+_DIGEST_KEY = secrets.token_bytes(32)
+"""Drawn at each start and written nowhere: a digest tells only this process that two differ."""
 
 
 def describe(path: Path, keywords: Iterable[str], nesting: int) -> Attributes:
@@ -76,8 +82,8 @@ def describe(path: Path, keywords: Iterable[str], nesting: int) -> Attributes:
     -------
     mapping of str to str
         Keyword → text, several values joined by a backslash; absent attributes are absent. Also
-        ``ContributingDeviceUID`` (Device UIDs of the contributing equipment) and ``HasPixelData``
-        ("YES" or "NO").
+        ``ContributingDeviceUID`` (Device UIDs of the contributing equipment), ``HasPixelData``
+        ("YES" or "NO") and what :func:`patient_digests` reads.
 
     Raises
     ------
@@ -88,7 +94,8 @@ def describe(path: Path, keywords: Iterable[str], nesting: int) -> Attributes:
     wanted = {k: tag for k, tag in wanted.items() if tag.group != _PATIENT_GROUP}
     try:
         has_pixel_data = _walk(path, nesting)
-        header = _read(path, [*wanted.values(), BaseTag(_EQUIPMENT)])
+        patient = [BaseTag(tag) for keyword in PATIENT if (tag := tag_for_keyword(keyword))]
+        header = _read(path, [*wanted.values(), *patient, BaseTag(_EQUIPMENT)])
     except BrokenError as error:
         raise _unreadable(path, str(error)) from error
     except CutOffError as error:
@@ -100,8 +107,37 @@ def describe(path: Path, keywords: Iterable[str], nesting: int) -> Attributes:
         found = {keyword: text for keyword, tag in wanted.items() if (text := _text(header, tag))}
         if devices := _devices(header):
             found["ContributingDeviceUID"] = devices
+        found[_DIGESTS] = _patient(header)
     found["HasPixelData"] = "YES" if has_pixel_data else "NO"
     return found
+
+
+def patient_digests(attributes: Attributes) -> Mapping[str, str]:
+    """Return what an image calls its patient, unreadable: keyword → digest.
+
+    Letter case, padding and trailing delimiters make no difference (PS3.5 6.2.1); an attribute
+    without a value is absent.
+    """
+    pairs = (pair.partition("=") for pair in attributes.get(_DIGESTS, "").split() if pair)
+    return {keyword: digest for keyword, _, digest in pairs}
+
+
+def _patient(header: Dataset) -> str:
+    """Return the digests of what the header calls the patient, as text."""
+    found = []
+    for keyword in PATIENT:
+        text = " ".join(_stated(header, keyword).strip(" \0^=").upper().split())
+        if text:
+            digest = hashlib.blake2b(text.encode(), key=_DIGEST_KEY, digest_size=16).hexdigest()
+            found.append(f"{keyword}={digest}")
+    return " ".join(found)
+
+
+def _stated(header: Dataset, keyword: str) -> str:
+    try:
+        return str(header.get(keyword) or "")
+    except Exception:  # noqa: BLE001  # a value that cannot be read names nobody
+        return ""
 
 
 def _walk(path: Path, nesting: int) -> bool:

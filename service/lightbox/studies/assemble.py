@@ -21,6 +21,7 @@ from lightbox.domain.events import (
 )
 from lightbox.domain.identity import STANDARD_ROOT
 from lightbox.domain.model_package import ModelPackage
+from lightbox.domain.rejection import ImagesRejected
 from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Described, Instance
 from lightbox.domain.urgency import Decision, Rule, Urged, decide
@@ -68,6 +69,7 @@ class Assemble:
         self._open: dict[UnitKey, Unit] = {}
         self._closed: dict[str, float] = {}
         self._urged: dict[str, Urged] = {}
+        self._rejected: dict[str, dict[str, ImagesRejected]] = {}
         self._tidied_at = clock.now()
 
     def take(self, described: Described) -> tuple[Event, ...]:
@@ -76,6 +78,9 @@ class Assemble:
         if self._own_device_uid and self._own_device_uid in ours:
             detail = "made by this service: its contributing equipment is our device"
             return (_listed(described.instance, ListedReason.OWN_RESULT, detail),)
+        rejection = self._rejection(described)
+        if rejection is not None:
+            return (_listed(described.instance, ListedReason.REJECTED, rejection.words),)
         decision = decide(self._rules, described.arrival, described.attributes)
         urged = self._urged.get(described.instance.study_instance_uid)
         if urged is not None and urged.changes(decision.urgency):
@@ -112,6 +117,17 @@ class Assemble:
             for key, unit in self._units.items():
                 if key.study_instance_uid == event.study:
                     unit.urge(event.urged)
+
+    def reject(self, event: ImagesRejected) -> None:
+        """Let go of images that a note rejects, and of those that are still to come."""
+        held = self._rejected.setdefault(event.study, {})
+        held.update((uid, event) for uid in event.sop_instance_uids)
+        for key in [key for key in self._units if key.study_instance_uid == event.study]:
+            unit = self._units[key]
+            if unit.take_out(event.sop_instance_uids):
+                self._note(unit)
+                if unit.is_empty:
+                    del self._units[key]
 
     def urged(self, study: str) -> Urged | None:
         """Return the urgency that a study was given after it arrived, if it was given one."""
@@ -181,6 +197,11 @@ class Assemble:
             events.append(self._open.pop(unit.key).ready())
         return events
 
+    def _rejection(self, described: Described) -> ImagesRejected | None:
+        of_study = self._rejected.get(described.instance.study_instance_uid, {})
+        found = of_study.get(described.instance.sop_instance_uid)
+        return found if found and found.holds_for(described.arrival.received_at) else None
+
     def _unit(self, instance: Instance, package: ModelPackage) -> Unit:
         key = UnitKey(
             instance.study_instance_uid,
@@ -205,6 +226,9 @@ class Assemble:
             del self._units[key]
         for study in [uid for uid, urged in self._urged.items() if urged.at < before]:
             del self._urged[study]
+        for study, held in tuple(self._rejected.items()):
+            if all(event.at < before for event in held.values()):
+                del self._rejected[study]
         for association in [a for a, at in self._closed.items() if at < before]:
             del self._closed[association]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -60,11 +60,17 @@ class Unit:
     _associations: set[str] = field(default_factory=set)
     _last_received: float = 0.0
     _urgency: Urgency = Urgency.AUDIT
+    _has_lost: bool = False
 
     @property
     def is_open(self) -> bool:
-        """Whether it holds an instance that no revision has covered yet."""
-        return bool(self._unseen)
+        """Whether its newest revision does not hold what it holds now."""
+        return bool(self._unseen) or (self._has_lost and bool(self._members))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds no instance at all."""
+        return not self._members
 
     def add(self, member: Member) -> Instance | None:
         """Take an instance in; return the one with the same UID and other bytes that loses.
@@ -85,6 +91,20 @@ class Unit:
             # Recalled without its header: now it is known where it belongs.
             self._members[uid] = member
         return None
+
+    def take_out(self, uids: Collection[str]) -> bool:
+        """Let go of rejected instances; return whether it held one.
+
+        Where a revision held one of them, another without it is due.
+        """
+        gone = [uid for uid in uids if uid in self._members]
+        for uid in gone:
+            del self._members[uid]
+            self._unseen.pop(uid, None)
+            self._has_lost |= self._seen.pop(uid, None) is not None
+        urgencies = (member.decision.urgency for member in self._members.values())
+        self._urgency = min(urgencies, key=lambda u: u.rank, default=self._urgency)
+        return bool(gone)
 
     def urge(self, urged: Urged) -> None:
         """Give every member the urgency of its study, where that changes it."""
@@ -108,6 +128,7 @@ class Unit:
         self._urgency = min(self._urgency, decision.urgency, key=lambda u: u.rank)
         self.revision = max(self.revision, ready.revision)
         self.touched_at = max(self.touched_at, ready.received_at)
+        self._has_lost = False
         for number, instance in enumerate(ready.instances, start=1):
             self._seen[instance.sop_instance_uid] = instance.sha256
             self._unseen.pop(instance.sop_instance_uid, None)
@@ -143,6 +164,7 @@ class Unit:
         self.revision += 1
         self._seen = {uid: member.instance.sha256 for uid, member in self._members.items()}
         self._unseen = {}
+        self._has_lost = False
         self._associations = set()
         return StudyReady(
             study_instance_uid=self.key.study_instance_uid,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from lightbox.app.changes.newest_patient import newest_patient
 from lightbox.app.questions.predecessor import replaced_by
 from lightbox.domain.attribution import AttributionRecord
 from lightbox.domain.errors import LedgerError, ModelPackageError, NotApplicableError
@@ -28,6 +29,7 @@ from lightbox.domain.model_package import FAST_METHODS
 from lightbox.domain.prediction import Prediction
 from lightbox.domain.replaced import Replaced
 from lightbox.domain.result import Result
+from lightbox.domain.study import Instance
 from lightbox.domain.study_account import Expectations, StudyAccount
 from lightbox.infer.packages import LoadedPackage, find
 from lightbox.ledger.timeline import LedgerReader, recorded
@@ -49,6 +51,8 @@ class PastResult:
         Of the service that made it, or "".
     replaces : Replaced or None
         The earlier result that it supersedes.
+    patient : Instance or None
+        The image whose patient it carries; None: that of its source.
     """
 
     result: Result
@@ -58,6 +62,7 @@ class PastResult:
     written_at: float
     version: str
     replaces: Replaced | None = None
+    patient: Instance | None = None
 
 
 def past_result(reader: LedgerReader, sop_instance_uid: str) -> PastResult:
@@ -89,6 +94,7 @@ def past_result(reader: LedgerReader, sop_instance_uid: str) -> PastResult:
         replaces=replaced_by(reader.find, job),
         written_at=written.at,
         version=_version(reader, written),
+        patient=newest_patient(reader, job),
     )
 
 

@@ -27,6 +27,7 @@ from lightbox.infer.confidence import probabilities
 from lightbox.infer.looked import Looked
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.results.header.header_bytes import header_of
+from lightbox.results.header.patient import sources_of
 from lightbox.settings import Settings
 from lightbox.tools.doors import Doors, write_one
 from lightbox.tools.past_result import (
@@ -254,7 +255,9 @@ class _Again:
                 prediction=looked.prediction,
                 attribution=attribution,
                 frame=looked.frame,
-                sources=tuple(header_of(self._root / i.path) for i in past.job.instances),
+                sources=sources_of(
+                    past.job, past.patient, lambda path: header_of(self._root / path)
+                ),
                 fast=fast,
                 replaces=past.replaces,
             )

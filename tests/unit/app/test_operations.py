@@ -227,6 +227,17 @@ def test_a_cancelled_job_is_retried_only_by_its_name(tmp_path: Path) -> None:
     assert bench.queue.placed == [(JOB.job_id, 2)]
 
 
+def test_what_a_rejection_note_ended_is_not_tried_again_and_the_answer_says_so(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, JobPlaced(JOB), failed(JOB, ListedReason.REJECTED))
+    assert bench.ask("retry").lines == ("nothing has failed",)
+    done = bench.ask("retry", JOB.instances[0].sop_instance_uid)
+    assert not done.is_done
+    assert "send the right images" in done.lines[0]
+    assert bench.queue.placed == []
+
+
 def test_cancelling_ends_what_waits_or_runs_and_nothing_else(tmp_path: Path) -> None:
     bench = Bench(tmp_path, a_stored(JOB.instances[0]), JobPlaced(JOB), JobPlaced(OTHER))
     assert bench.ask("cancel", JOB.study_instance_uid).is_done

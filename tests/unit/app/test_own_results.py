@@ -62,7 +62,7 @@ def test_it_is_listed_and_its_header_is_not_even_read() -> None:
     road = Road(
         ledger=ledger, describe=describe, assemble=silent, place=silent, sends={},
         wants=lambda *_: True, packages={}, audits=AuditPolicy(), commitments=silent,
-        unfinished=lambda _: (),
+        unfinished=lambda _: (), changes=silent,
     )  # fmt: skip
     road.follow(Recorded("receive", 1, 0.0, "", a_stored(come_back())), None)
     (listed,) = [event for event in ledger.events if isinstance(event, InstanceListed)]

@@ -90,7 +90,7 @@ def test_an_instance_that_cannot_be_described_is_listed_and_the_road_goes_on(
     road = Road(
         ledger=ledger, describe=describe, assemble=silent, place=silent, sends={},
         wants=lambda *_: True, packages={}, audits=AuditPolicy(), commitments=silent,
-        unfinished=lambda _: (),
+        unfinished=lambda _: (), changes=silent,
     )  # fmt: skip
     stored = a_stored(an_instance())
     road.follow(Recorded("receive", 1, 0.0, "", stored), None)
@@ -115,6 +115,7 @@ def a_road(ledger: FakeLedger, placed: list[tuple[str, str]]) -> Road:
         ledger=ledger, describe=lambda _: {}, assemble=silent, place=cast("Any", Line()), sends={},
         wants=lambda *_: True, packages={"sure": SURE}, audits=AuditPolicy(), commitments=silent,
         unfinished=lambda study: (WAITING,) if study == WAITING.study_instance_uid else (),
+        changes=silent,
     )  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def test_a_job_that_was_placed_while_its_study_was_raised_is_raised_too() -> Non
         ledger=ledger, describe=lambda _: {}, place=cast("Any", Line()), sends={},
         assemble=Assemble(StudySettings(), (), (SURE,), "", FakeClock()),
         wants=lambda *_: True, packages={"sure": SURE}, audits=AuditPolicy(), commitments=silent,
-        unfinished=lambda _: known,
+        unfinished=lambda _: known, changes=silent,
     )  # fmt: skip
     road.follow(Recorded("control", 1, NOON, "", JobPlaced(a_job(an_instance("before")))), None)
     road.follow(Recorded("control", 2, NOON, "", StudyUrged(job.study_instance_uid, raised)), None)
@@ -185,7 +186,7 @@ def test_of_two_jobs_of_one_unit_the_older_is_not_sent_after_the_newer_was_expla
     road = Road(
         ledger=ledger, describe=silent, assemble=silent, place=silent,
         sends={"pacs": cast("Any", post)}, wants=lambda *_: True, packages={},
-        audits=AuditPolicy(), commitments=silent, unfinished=lambda _: (),
+        audits=AuditPolicy(), commitments=silent, unfinished=lambda _: (), changes=silent,
     )  # fmt: skip
     explained = Attributed(new.study_instance_uid, new.job_id, an_attribution_record())
     for row in ledger.record(JobPlaced(old), JobPlaced(new), explained, a_written(old)):
@@ -218,7 +219,7 @@ def test_jobs_that_failed_while_an_instance_was_torn_are_tried_again_when_it_com
     road = Road(
         ledger=ledger, describe=lambda _: {}, assemble=cast("Any", Empty()),
         place=cast("Any", Line()), sends={}, wants=lambda *_: True, packages={},
-        audits=AuditPolicy(), commitments=silent, unfinished=lambda _: (),
+        audits=AuditPolicy(), commitments=silent, unfinished=lambda _: (), changes=silent,
     )  # fmt: skip
     for row in ledger.rows:
         road.follow(row, None)

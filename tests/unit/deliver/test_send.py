@@ -378,3 +378,24 @@ def test_what_a_person_stopped_is_held_in_order_and_goes_out_when_released() -> 
     bench.send.release()
     bench.run_for(1.0)
     assert bench.stored() == uids("3", "1", "2")
+
+
+def test_what_the_ledger_settled_meanwhile_is_not_sent_and_the_next_of_its_study_is(
+    bench: Bench,
+) -> None:
+    bench.take("1", "2")
+    why = "a rejection note names its image"
+    bench.ledger.record(NotTaken("s1", "job", uids("1")[0], "pacs", why))
+    bench.send.deliver_due()
+    assert bench.stored() == uids("2")
+    assert bench.send.waiting() == 0
+
+
+def test_what_waits_for_its_next_try_is_withdrawn_too(bench: Bench) -> None:
+    bench.pacs.script(NOT_KNOWN)
+    bench.take("1")
+    bench.send.deliver_due()
+    bench.ledger.record(NotTaken("s1", "job", uids("1")[0], "pacs", "rejected"))
+    bench.run_for(3600.0)
+    assert bench.stored() == []
+    assert len(bench.of(DeliveryDelayed)) == 1

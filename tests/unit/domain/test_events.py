@@ -56,6 +56,8 @@ from lightbox.domain.events import (
     from_json,
     to_json,
 )
+from lightbox.domain.patient import PatientChanged
+from lightbox.domain.rejection import ImagesRejected
 from lightbox.domain.result import ListedReason
 from lightbox.domain.urgency import Urged, Urgency
 from lightbox.domain.webhooks import (
@@ -76,6 +78,8 @@ EVENTS: list[Event] = [
     FilesRemoved(STUDY, 0, "erased", NOON, (RemovedFile("a.dcm", "ab"),), "anna", "wish"),
     AssociationReleased("a1", 3, "lost"),
     InstanceListed("1.2", "1.2.3", "ab", ListedReason.NO_MODEL, "nobody"),
+    ImagesRejected("1.2", ("1.2.3",), "1.2.9", "ab", "113001", "PACS", NOON),
+    PatientChanged(0, an_instance("2"), "1.2.3", ("PatientName",)),
     a_ready_study(),
     JobPlaced(JOB),
     JobStarted(STUDY, NAME),

@@ -20,6 +20,7 @@ from lightbox.domain.events import (
     to_json,
 )
 from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
+from lightbox.domain.rejection import ImagesRejected
 from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Described
 from lightbox.domain.urgency import Rule, Urged, Urgency
@@ -514,3 +515,76 @@ def test_a_finding_makes_nothing_less_urgent_and_a_person_may() -> None:
     assert isinstance(first, StudyReady)
     assert isinstance(second, StudyReady)
     assert (first.urgency, second.urgency) == (Urgency.STAT, Urgency.ROUTINE)
+
+
+def rejection(*numbers: int, title: str = "113001") -> ImagesRejected:
+    study = an_instance("1").study_instance_uid
+    return ImagesRejected(study, tuple(sop(*numbers)), "1.2.9", "ab", title, "PACS", NOON + 30)
+
+
+def test_a_series_that_waits_goes_on_without_a_rejected_image() -> None:
+    bench = Bench(VOLUME)
+    for number in (1, 2, 3):
+        bench.take(number)
+    bench.assemble.reject(rejection(2))
+    (ready,) = bench.pass_time(60)
+    assert names(ready) == sop(1, 3)
+    assert ready.revision == 1
+
+
+def test_a_series_that_was_ready_gets_a_revision_without_a_rejected_image() -> None:
+    bench = Bench(VOLUME)
+    for number in (1, 2, 3):
+        bench.take(number)
+    assert len(bench.pass_time(60)) == 1
+    bench.assemble.reject(rejection(1))
+    (ready,) = bench.pass_time(1)
+    assert names(ready) == sop(2, 3)
+    assert ready.revision == 2
+    assert bench.pass_time(60) == ()
+
+
+def test_a_series_of_which_all_is_rejected_is_forgotten() -> None:
+    bench = Bench(VOLUME)
+    bench.take(1)
+    bench.assemble.reject(rejection(1))
+    assert bench.pass_time(60) == ()
+    assert bench.assemble.remembered == 0
+
+
+def test_an_image_that_was_rejected_before_it_came_is_listed() -> None:
+    bench = Bench(SLICES)
+    bench.assemble.reject(rejection(1))
+    (listed,) = bench.take(1)
+    assert isinstance(listed, InstanceListed)
+    assert listed.reason is ListedReason.REJECTED
+    (ready,) = bench.take(2)
+    assert isinstance(ready, StudyReady)
+
+
+def test_what_was_rejected_for_its_age_alone_is_taken_when_it_is_sent_again() -> None:
+    bench = Bench(SLICES)
+    bench.assemble.reject(rejection(1, title="113039"))
+    bench.clock.advance(60)
+    (ready,) = bench.take(1)
+    assert isinstance(ready, StudyReady)
+
+
+def test_after_a_restart_a_rejection_is_neither_forgotten_nor_followed_twice() -> None:
+    bench = Bench(VOLUME)
+    for number in (1, 2):
+        bench.take(number)
+    (first,) = bench.pass_time(60)
+    bench.assemble.reject(rejection(2))
+    (second,) = bench.pass_time(1)
+    again = Bench(VOLUME)
+    for step in (first, rejection(2), second):
+        if isinstance(step, StudyReady):
+            again.assemble.recall(step)
+        else:
+            again.assemble.reject(step)
+    assert again.pass_time(120) == ()
+    again.take(3)
+    (third,) = again.pass_time(120)
+    assert names(third) == sop(1, 3)
+    assert third.revision == 3

@@ -10,9 +10,9 @@ from typing import TypeAlias
 from lightbox.app.operate.removed import Accounts, removed_of, why_gone
 from lightbox.deliver.outbox import Parcel, dead_letters
 from lightbox.deliver.send import Send
-from lightbox.domain.events import DeliveryRevived, JobRetried, acted_on
+from lightbox.domain.events import DeliveryRevived, FilesRemoved, JobRetried, acted_on
 from lightbox.domain.operations import Outcome, Request, job_words
-from lightbox.domain.result import ListedReason
+from lightbox.domain.result import CHOSEN, ListedReason
 from lightbox.domain.standing import DeliveryState, JobStanding, JobState
 from lightbox.ports import Ledger
 from lightbox.schedule.place import Place
@@ -20,6 +20,13 @@ from lightbox.settings import DestinationSettings
 
 Destinations: TypeAlias = Mapping[str, tuple[DestinationSettings, Send]]
 """By name."""
+
+
+def _why_not(job: JobStanding, removed: Mapping[str, FilesRemoved]) -> str:
+    """Say why a job cannot be done again, "" where it can."""
+    if job.reason == ListedReason.REJECTED:
+        return f"{job.detail}; send the right images"
+    return why_gone(job.job, removed)
 
 
 class Retrying:
@@ -53,12 +60,10 @@ class Retrying:
         failed = [
             job
             for job in jobs
-            if job.state is JobState.FAILED and (uid or job.reason != ListedReason.CANCELLED)
+            if job.state is JobState.FAILED and (uid or job.reason not in CHOSEN)
         ]
-        gone = [
-            f"{job_words(job.job)}: {why}" for job in failed if (why := why_gone(job.job, removed))
-        ]
-        failed = [job for job in failed if not why_gone(job.job, removed)]
+        gone = [f"{job_words(job.job)}: {why}" for job in failed if (why := _why_not(job, removed))]
+        failed = [job for job in failed if not _why_not(job, removed)]
         dead = []
         for name, parcel in self._dead(jobs, uid):
             if row := removed.get(parcel.result.path):

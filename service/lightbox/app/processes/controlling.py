@@ -7,6 +7,9 @@ from functools import partial
 
 from lightbox.app import build
 from lightbox.app.build import Packages
+from lightbox.app.changes.changes import Changes
+from lightbox.app.changes.patients import Patients
+from lightbox.app.changes.rejections import Rejections
 from lightbox.app.clock import SystemClock
 from lightbox.app.commitments import Commitments, asks
 from lightbox.app.doorbell import ring
@@ -46,6 +49,7 @@ from lightbox.settings import DestinationSettings, Loaded, Settings, WebhookSett
 from lightbox.storage.files import Files
 from lightbox.storage.reserve import Reserve
 from lightbox.studies.assemble import Assemble
+from lightbox.studies.rejection_note import read_rejection_note
 from lightbox.version import __version__
 
 _DRAIN_DELIVERY = 4.0
@@ -70,8 +74,9 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
     place = Place(ledger, queue, build.deadlines(settings), served.by_name, clock)
     assemble = _assemble(settings, served, clock)
     road = _road(
-        settings, ledger, place, sends, served, assemble, commitments=commitments, account=account
-    )
+        settings, ledger, place, sends, served, assemble,
+        commitments=commitments, account=account, queue=queue,
+    )  # fmt: skip
     control = Control(
         settings=settings,
         root=at.root,
@@ -235,11 +240,16 @@ def _road(
     *,
     commitments: Commitments,
     account: Account,
+    queue: Queue,
 ) -> Road:
     """Return the road, with the rules and models of this configuration."""
+    root = layout(settings).root
+    rejections = Rejections(
+        ledger, queue, account.of, lambda path: read_rejection_note(root / path)
+    )
     return Road(
         ledger=ledger,
-        describe=describing(settings, layout(settings).root),
+        describe=describing(settings, root),
         assemble=assemble,
         place=place,
         sends=sends,
@@ -248,6 +258,7 @@ def _road(
         audits=build.audit_policy(settings),
         commitments=commitments,
         unfinished=lambda study: tuple(account.of(study).unplaced_jobs()),
+        changes=Changes(rejections, Patients(ledger), assemble),
     )
 
 
