@@ -42,14 +42,36 @@ class Doorbell:
         self._socket.close()
 
 
+class Bell:
+    """Wakes one process again and again, from any thread: once for each instance that is stored.
+
+    Parameters
+    ----------
+    folder : Path
+        The data directory.
+    role : str
+        Who is woken.
+    """
+
+    def __init__(self, folder: Path, role: str) -> None:
+        self._address = _address(folder, role)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+
+    def ring(self, message: bytes = b"") -> None:
+        """Wake it. Where none listens, or it is behind, nothing happens."""
+        with contextlib.suppress(OSError):
+            self._socket.sendto(message, self._address)
+
+    def close(self) -> None:
+        """Ring no more."""
+        self._socket.close()
+
+
 def ring(folder: Path, role: str, message: bytes = b"") -> None:
-    """Wake a process. Where none listens, or it is behind, nothing happens."""
-    with (
-        contextlib.suppress(OSError),
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
-    ):
-        sender.setblocking(False)
-        sender.sendto(message, _address(folder, role))
+    """Wake a process once. Where none listens, or it is behind, nothing happens."""
+    with contextlib.suppress(OSError), contextlib.closing(Bell(folder, role)) as bell:
+        bell.ring(message)
 
 
 def answers(folder: Path, role: str) -> bool:

@@ -8,30 +8,28 @@ might not be on disk, and a second sync that succeeds proves nothing about the f
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, bindparam, insert, select, update
+from sqlalchemy import Engine
+from sqlalchemy.pool import PoolProxiedConnection
 
 from lightbox import ports
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import Event, Recorded, from_json, to_json
 from lightbox.ledger.chain import Row, digest
-from lightbox.ledger.tables import HEAD, ROWS, row_of
+from lightbox.ledger.tables import row_of
 
 _MOST_ROWS = 2000
-_MOST_KEYS = 500  # well under SQLite's limit of variables in one statement
 
-# Made once: building a statement costs as much as running it.
-_APPEND = insert(ROWS)
-_FIND = select(ROWS).where(ROWS.c.key.in_(bindparam("keys", expanding=True)))
-_MOVE_HEAD = (
-    update(HEAD)
-    .where(HEAD.c.chain == bindparam("of"))
-    .values(sequence=bindparam("to"), digest=bindparam("seen"))
-)
+# By hand: every acknowledged instance waits for these, and SQLAlchemy takes longer than SQLite.
+_FIND = "SELECT sequence, at, key, study, body, digest FROM ledger WHERE key = ?"
+_APPEND = "INSERT INTO ledger (sequence, at, key, study, body, digest) VALUES (?, ?, ?, ?, ?, ?)"
+_MOVE_HEAD = "UPDATE head SET sequence = ?, digest = ? WHERE chain = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,7 @@ class Writer:
         self._waiting: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._closed: LedgerError | None = None
         self._door = threading.Lock()
+        self._connection: PoolProxiedConnection | None = None
         self._thread = threading.Thread(target=self._serve, name=f"ledger-{chain}", daemon=True)
         self._thread.start()
 
@@ -111,6 +110,9 @@ class Writer:
                 self._closed = self._refusal("is closed", "start the service again")
                 self._waiting.put(None)
         self._thread.join()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _entry(self, event: Event) -> _Entry:
         try:
@@ -174,17 +176,32 @@ class Writer:
 
     def _write(self, batch: list[_Request]) -> list[tuple[Row, ...]]:
         entries = [entry for request in batch for entry in request.entries]
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             rows = _known(connection, entries)
             fresh = self._append(entries, rows)
             if fresh:
                 last = fresh[-1]
-                connection.execute(_APPEND, [_values(row) for row in fresh])
-                head = {"of": self._chain, "to": last.sequence, "seen": last.digest}
-                connection.execute(_MOVE_HEAD, head)
+                connection.executemany(_APPEND, map(_values, fresh))
+                connection.execute(_MOVE_HEAD, (last.sequence, last.digest, self._chain))
         if fresh:  # only now is it on disk
             self._sequence, self._digest = fresh[-1].sequence, fresh[-1].digest
         return [tuple(rows[entry.key] for entry in request.entries) for request in batch]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit at the end of the block; whatever goes wrong, nothing of it is written."""
+        if self._connection is None:
+            self._connection = self._engine.raw_connection()
+        connection = self._connection.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # the first error is the one that tells
+                connection.execute("ROLLBACK")
+            raise
 
     def _append(self, entries: list[_Entry], rows: dict[str, Row]) -> list[Row]:
         fresh: list[Row] = []
@@ -204,16 +221,14 @@ class Writer:
         return LedgerError(f"ledger chain {self._chain}", reason, mend)
 
 
-def _known(connection: Connection, entries: list[_Entry]) -> dict[str, Row]:
-    keys = list({entry.key for entry in entries})
+def _known(connection: sqlite3.Connection, entries: list[_Entry]) -> dict[str, Row]:
     rows: dict[str, Row] = {}
-    for start in range(0, len(keys), _MOST_KEYS):
-        wanted = {"keys": keys[start : start + _MOST_KEYS]}
-        for found in connection.execute(_FIND, wanted):
-            row = row_of(found)
-            rows[row.key] = row
+    for key in {entry.key for entry in entries}:
+        found = connection.execute(_FIND, (key,)).fetchone()
+        if found is not None:
+            rows[key] = row_of(found)
     return rows
 
 
-def _values(row: Row) -> dict[str, object]:
-    return {name: getattr(row, name) for name in Row.__slots__}
+def _values(row: Row) -> tuple[object, ...]:
+    return row.sequence, row.at, row.key, row.study, row.body, row.digest

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 
 from builders import a_stored, an_attribution_record, an_instance
 from fakes.clock import FakeClock
@@ -56,6 +57,18 @@ def await_queue(ledger: SqliteLedger, length: int) -> None:
     raise AssertionError(f"{waiting.qsize()} requests wait, expected {length}")
 
 
+def commits_of(ledger: SqliteLedger) -> list[str]:
+    """Return a list that grows with each commit; call it before the first record."""
+    found: list[str] = []
+    with closing(ledger._engine.raw_connection()) as pooled:  # the one that the writer will get
+        connection = pooled.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        connection.set_trace_callback(
+            lambda statement: found.append(statement) if statement == "COMMIT" else None
+        )
+    return found
+
+
 def start_waiters(
     ledger: SqliteLedger, clock: GatedClock, pool: ThreadPoolExecutor, count: int
 ) -> list[Callable[[], object]]:
@@ -73,8 +86,7 @@ def start_waiters(
 def test_all_that_waits_goes_into_one_transaction(tmp_path: Path) -> None:
     clock = GatedClock()
     ledger = SqliteLedger(tmp_path, "receive", clock)
-    commits: list[object] = []
-    event.listen(ledger._engine, "commit", commits.append)
+    commits = commits_of(ledger)
     with ThreadPoolExecutor(16) as pool:
         answers = start_waiters(ledger, clock, pool, 16)
         clock.gate.set()
@@ -219,8 +231,7 @@ def test_closing_writes_what_waits(tmp_path: Path) -> None:
 def test_a_batch_is_bounded_and_the_rest_waits_for_the_next(tmp_path: Path) -> None:
     clock = GatedClock()
     ledger = SqliteLedger(tmp_path, "receive", clock)
-    commits: list[object] = []
-    event.listen(ledger._engine, "commit", commits.append)
+    commits = commits_of(ledger)
     many = [a_stored(an_instance(f"many-{n}")) for n in range(2000)]
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(ledger.record, a_stored(an_instance("first")))

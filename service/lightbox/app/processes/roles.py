@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Literal
 
 from lightbox.app.clock import SystemClock
-from lightbox.app.doorbell import ring
+from lightbox.app.doorbell import Bell
 from lightbox.app.layout import layout
 from lightbox.app.processes.process import Process
 from lightbox.domain.events import ServiceMarked
@@ -21,6 +21,7 @@ from lightbox.settings import Settings
 from lightbox.version import __version__
 
 _DRAIN_LISTENER = 8.0
+_STORED = "0x0000"
 _LOOK_AT_CONFIGURATION = 0.25
 
 
@@ -46,8 +47,12 @@ def receive(settings: Settings) -> None:
     process = Process(at.root, "receive")
     ledger = SqliteLedger(at.ledger, "receive", clock)
 
+    control = Bell(at.root, "control")
+
     def observe(seen: Observation) -> None:
-        ring(at.root, "control", json.dumps(asdict(seen)).encode())
+        # Of a stored instance all is in the ledger: to look there is all that is to be said.
+        is_told = seen.status == _STORED
+        control.ring(b"" if is_told else json.dumps(asdict(seen)).encode())
 
     reserve = Reserve(at.root, settings.storage.reserve)
     order = settings.storage.sync
@@ -69,3 +74,4 @@ def receive(settings: Settings) -> None:
     store.close()
     mark(ledger, "receive", "stopped", clock)
     ledger.close()
+    control.close()
