@@ -171,7 +171,7 @@ def by_baseline(
     loaded: LoadedPackage, samples: Sequence[Sample], settings: AuditSettings
 ) -> dict[str, Audited]:
     """Audit these images with each baseline that the package can have."""
-    found = {}
+    found: dict[str, Audited] = {}
     for kind in BASELINES:
         if kind in NEEDS_BACKGROUND and loaded.background is None:
             continue

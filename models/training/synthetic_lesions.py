@@ -124,6 +124,8 @@ def picture_of(seed: int) -> tuple[Array, int]:
         case "pair":
             image += spot(rng.uniform(0.6, 1.0), rng.uniform(0.03, 0.07))
             image += spot(-rng.uniform(0.6, 1.0), rng.uniform(0.03, 0.07))
+        case _:
+            pass
     if rng.random() < 0.5:  # something weak that means nothing
         image += spot(rng.choice([-1, 1]) * rng.uniform(0.1, 0.25), rng.uniform(0.03, 0.08))
     return np.rint(255 * np.clip((image + 1.0) / 3.0, 0, 1)).astype(np.uint8), label
