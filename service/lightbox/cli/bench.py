@@ -236,14 +236,16 @@ def observe(invocation: Invocation, rounds: int, instances: int, json_file: Path
     help="Keep the ledger here, and use the one that is here.",
 )
 @_answer
-def ledger(rows: int, folder: Path | None, json_file: Path | None) -> None:
-    """Measure start, questions and proof on a ledger of ROWS rows.
+@click.pass_obj
+def ledger(invocation: Invocation, rows: int, folder: Path | None, json_file: Path | None) -> None:
+    """Measure start, pages of the console and proof on a ledger of ROWS rows.
 
     Writes such a ledger first, which takes a minute and a gigabyte for a million rows.
     """
     from lightbox.tools.bench.ledger import LedgerPlan, bench_ledger
 
-    finish(bench_ledger(LedgerPlan(rows), folder), json_file)
+    models = Path(invocation.settings().models.path).expanduser().resolve()
+    finish(bench_ledger(LedgerPlan(rows), models, folder), json_file)
 
 
 def finish(cases: Sequence[Case], json_file: Path | None) -> None:

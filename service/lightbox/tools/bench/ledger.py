@@ -1,4 +1,4 @@
-"""How the ledger answers when it is long: start, one study, a page of the console, the proof.
+"""How the service answers when its ledger is long: start, one study, each page, the proof.
 
 The start is measured in a process of its own, so that its memory is its own too. Every figure has
 the bar that it is held against.
@@ -11,7 +11,6 @@ import random
 import resource
 import tempfile
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +21,11 @@ from lightbox.app.processes.live import Live
 from lightbox.domain.account import Account
 from lightbox.domain.study_account import Expectations, StudyAccount
 from lightbox.ledger.prove import prove
-from lightbox.ledger.read_model.answers import Search
 from lightbox.ledger.read_model.read import ReadModel
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.bench.long_ledger import DESTINATION, study_uid, write_ledger
+from lightbox.tools.bench.pages import page_cases
 from lightbox.tools.bench.report import Case, percentile, seconds_of
 
 _ARRIVED_WITHIN = 70.0
@@ -45,23 +44,26 @@ class LedgerPlan:
     open_studies : int
         Studies that wait for their results.
     questions : int
-        How often each question is asked.
+        How many studies are asked for.
+    pages : int
+        How often each page of the console is.
     """
 
     rows: int = 1_000_000
     open_studies: int = 200
     questions: int = 200
+    pages: int = 100
 
 
-def bench_ledger(plan: LedgerPlan, folder: Path | None = None) -> list[Case]:
+def bench_ledger(plan: LedgerPlan, models: Path, folder: Path | None = None) -> list[Case]:
     """Write a ledger and ask it everything; in ``folder``, which is kept, or a temporary one."""
     if folder is not None:
-        return _measured(plan, folder)
+        return _measured(plan, models, folder)
     with tempfile.TemporaryDirectory(prefix="lightbox-bench-") as temporary:
-        return _measured(plan, Path(temporary))
+        return _measured(plan, models, Path(temporary))
 
 
-def _measured(plan: LedgerPlan, root: Path) -> list[Case]:
+def _measured(plan: LedgerPlan, models: Path, root: Path) -> list[Case]:
     clock, ledger = SystemClock(), root / "ledger"
     if not ledger.exists():
         write_ledger(ledger, plan.rows, plan.open_studies, clock.now())
@@ -75,7 +77,9 @@ def _measured(plan: LedgerPlan, root: Path) -> list[Case]:
         Case("start of control", start, "s", {_BAR: 5.0}, note=f"{note}, {held} studies open"),
         Case("memory of control", memory, "MB", note="once it has started"),
     ]
-    cases += _questions(plan, ledger, _studies(ledger), clock)
+    studies = _studies(ledger)
+    cases.append(_one_by_uid(plan, ledger, studies, clock))
+    cases += page_cases(ledger, models, studies, plan.pages, clock)
     cases.append(_proof(ledger, note, clock))
     return cases
 
@@ -104,28 +108,12 @@ def _studies(ledger: Path) -> int:
         return model.counts().studies
 
 
-def _questions(plan: LedgerPlan, ledger: Path, studies: int, clock: SystemClock) -> list[Case]:
+def _one_by_uid(plan: LedgerPlan, ledger: Path, studies: int, clock: SystemClock) -> Case:
     draw = random.Random(7)  # noqa: S311  # which studies are asked for, not a secret
-    cases = []
     with closing(LedgerReader(ledger)) as reader:
-        one = partial(_one_study, reader, draw, studies)
-        cases.append(_case("lightbox studies UID, p99", one, plan, clock, (0.99, 50.0)))
-    with closing(ReadModel(ledger, _EXPECTED)) as model:
-        pages = {
-            "first page": Search(),
-            "page 50": Search(page=50),
-            "text that one study has": Search(text=study_uid(studies // 2)),
-            "text that none has": Search(text="no such words"),
-            "state": Search(state="dead_letter"),
-            "urgency": Search(urgency="STAT"),
-            "missed deadlines": Search(missed_at=clock.now()),
-        }
-        for name, search in pages.items():
-            ask = partial(model.search, search)
-            cases.append(_case(f"console, {name}, p95", ask, plan, clock, (0.95, 100.0)))
-        cases.append(_case("counts, p95", model.counts, plan, clock, (0.95, 20.0)))
-        cases.append(_case("dead letters, p95", model.dead_letters, plan, clock, (0.95, 100.0)))
-    return cases
+        ask = seconds_of(partial(_one_study, reader, draw, studies), clock)
+        took = percentile([ask() for _ in range(plan.questions)], 0.99)
+    return Case("lightbox studies UID, p99", 1000.0 * took, "ms", {_BAR: 50.0})
 
 
 def _one_study(reader: LedgerReader, draw: random.Random, studies: int) -> object:
@@ -134,19 +122,6 @@ def _one_study(reader: LedgerReader, draw: random.Random, studies: int) -> objec
     for row in reader.timeline(uid):
         account.apply(row)
     return account.standing()
-
-
-def _case(
-    name: str,
-    ask: Callable[[], object],
-    plan: LedgerPlan,
-    clock: SystemClock,
-    bar: tuple[float, float],
-) -> Case:
-    """Ask many times; ``bar`` is the share of all that must be under so many milliseconds."""
-    took = [1000.0 * seconds_of(ask, clock)() for _ in range(plan.questions)]
-    share, most = bar
-    return Case(name, percentile(took, share), "ms", {_BAR: most})
 
 
 def _proof(ledger: Path, note: str, clock: SystemClock) -> Case:
