@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.table import Table
 from lightbox.cli.invocation import Invocation
 from lightbox.cli.outputs import folder, writable
 from lightbox.domain.errors import UsageError
-from lightbox.tools.explain import Offline, Wish, files_of, loaded, read_mask
+from lightbox.tools.explain import Offline, Wish, files_of, loaded, mask_for
 
 
 @click.command(epilog="Example: lightbox explain slice.dcm --model brain_tumour_mri --out pictures")
@@ -30,7 +31,11 @@ from lightbox.tools.explain import Offline, Wish, files_of, loaded, read_mask
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the answers here."
 )
 @click.option("--evaluate", is_flag=True, help="Measure the map with an audit's evaluations too.")
-@click.option("--mask", type=click.Path(exists=True, path_type=Path), help="Where the finding is.")
+@click.option(
+    "--mask",
+    type=click.Path(exists=True, path_type=Path),
+    help="Where the finding is: a PNG, or a folder with NAME.mask.png for NAME.dcm.",
+)
 @click.option("--deidentify", is_flag=True, help="Write results that name nobody (needs --out).")
 @click.pass_obj
 def explain(
@@ -53,13 +58,12 @@ def explain(
         folder(out)
     elif deidentify:
         raise UsageError("--deidentify", "writes nothing without --out", "name a folder by --out")
-    where = None if mask is None else read_mask(mask)
-    wish = Wish(method, target, out, evaluate, where, deidentify)
+    wish = Wish(method, target, out, evaluate, deidentify=deidentify)
     names = list(files_of(files))
     screen = Console(stderr=True)
     with Offline(settings, loaded(settings, model)) as offline:
         answers = [
-            offline.explain(name, wish)
+            offline.explain(name, replace(wish, mask=mask_for(name, mask)))
             for name in track(names, "explaining", console=screen, disable=not sys.stderr.isatty())
         ]
     if json_file is not None:

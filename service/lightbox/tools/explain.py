@@ -83,6 +83,17 @@ def read_mask(path: Path) -> Mask:
     return mask
 
 
+def mask_for(file: Path, masks: Path | None) -> Mask | None:
+    """Return the mask of one file: ``masks`` itself, or ``NAME.mask.png`` where it is a folder.
+
+    A folder need not have one of every file.
+    """
+    if masks is None or not masks.is_dir():
+        return None if masks is None else read_mask(masks)
+    drawn = masks / f"{file.stem}.mask.png"
+    return read_mask(drawn) if drawn.is_file() else None
+
+
 class Offline:
     """A model with everything around it, for many files.
 
