@@ -27,13 +27,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from rich.progress import Progress, TextColumn
 from torch import Tensor
 from torch.nn import functional
 
+from augmentation import augment, cover
 from lightbox.domain.model_package import Preprocessing
 from lightbox.infer.preprocess import geometry_for, model_input
 from network import GatedResNet
+from run import Plan, Run, Weights
 
 CLASSES = ("glioma", "meningioma", "pituitary")
 PREPROCESSING = Preprocessing(size=(192, 192), mean=(0.2,), std=(0.2,))
@@ -82,50 +83,6 @@ def read(data: Path, rows: Sequence[dict[str, str]]) -> Images:
     )
 
 
-def augment(images: Tensor, masks: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rotate, scale, mirror, shift, and change contrast; image and mask move together."""
-    n = len(images)
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(n, *shape, generator=draw)
-
-    angle, scale = uniform(-0.35, 0.35), uniform(0.825, 1.175)
-    mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
-    matrix = torch.zeros(n, 2, 3)
-    matrix[:, 0, 0] = torch.cos(angle) * scale * mirror
-    matrix[:, 0, 1] = -torch.sin(angle) * scale
-    matrix[:, 1, 0] = torch.sin(angle) * scale * mirror
-    matrix[:, 1, 1] = torch.cos(angle) * scale
-    matrix[:, :, 2] = uniform(-0.1, 0.1, 2)
-    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
-    unit = images * PREPROCESSING.std[0] + PREPROCESSING.mean[0]
-    unit = functional.grid_sample(unit, grid, align_corners=False)
-    masks = functional.grid_sample(masks, grid, align_corners=False)
-    unit = unit * uniform(0.75, 1.25, 1, 1, 1) + uniform(-0.075, 0.075, 1, 1, 1)
-    unit = unit.clamp(1e-4, 1.0) ** uniform(0.7, 1.3, 1, 1, 1)
-    unit = unit + 0.02 * torch.randn(unit.shape, generator=draw)
-    return (unit - PREPROCESSING.mean[0]) / PREPROCESSING.std[0], masks
-
-
-def baseline(images: Tensor, kind: int) -> Tensor:
-    """Return what stands where a region is absent: a blur (6 or 12 cells a side) or the mean."""
-    if kind == 0:
-        return images.mean((2, 3), keepdim=True).expand_as(images)
-    cells = functional.adaptive_avg_pool2d(images, 6 if kind == 1 else 12)
-    return functional.interpolate(cells, images.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def cover(images: Tensor, masks: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Replace random grid regions by a baseline; return the images and the masks still visible."""
-    n = len(images)
-    rows, columns = [(4, 3), (4, 4), (7, 7)][rng.integers(3)]
-    chance = torch.from_numpy(rng.uniform(0.0, 1.0, (n, 1, 1, 1)))
-    keep = (torch.from_numpy(rng.random((n, 1, rows, columns))) < chance).float()
-    keep = functional.interpolate(keep, list(images.shape[-2:]), mode="nearest")
-    covered = images * keep + baseline(images, int(rng.integers(3))) * (1 - keep)
-    return covered, masks * keep
-
-
 def loss_of(
     net: GatedResNet, images: Tensor, masks: Tensor, target: Tensor, weight: Tensor
 ) -> Tensor:
@@ -169,9 +126,8 @@ def permuted(images: Images, seed: int) -> Images:
 def train(
     data: Path, out: Path, epochs: int, seed: int, *, resume: bool, permute: bool = False
 ) -> None:
-    """Run the whole training; one line per epoch goes to ``log.csv``."""
+    """Run the whole training."""
     torch.manual_seed(seed)
-    out.mkdir(parents=True, exist_ok=True)
     learn, check = load(data, "train"), load(data, "val")
     if permute:
         learn = permuted(learn, seed)
@@ -179,50 +135,18 @@ def train(
     weight = (1 / share) / (1 / share).mean()
     net = GatedResNet(len(CLASSES))
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
-    average = {key: value.clone() for key, value in net.state_dict().items()}
-    per_epoch = len(learn.labels) // BATCH
     optimiser = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, 4e-3, total_steps=epochs * per_epoch, pct_start=0.2
-    )
-    first = 0
-    checkpoint = out / "checkpoint.pt"
-    if resume and checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        net.load_state_dict(saved["net"])
-        optimiser.load_state_dict(saved["optimiser"])
-        schedule.load_state_dict(saved["schedule"])
-        average, first = saved["average"], saved["epoch"]
-    columns = (*Progress.get_default_columns(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns) as progress:
-        bar = progress.add_task("epochs", total=epochs, completed=first, note="")
-        for epoch in range(first, epochs):
-            # A generator per epoch: a resumed run draws what an unbroken one would have drawn.
-            rng = np.random.default_rng((seed, epoch))
-            draw = torch.Generator().manual_seed(seed * 100_003 + epoch)
-            net.train()
-            loss = torch.zeros(())
-            order = torch.randperm(len(learn.labels), generator=draw)
-            for batch in order[: per_epoch * BATCH].split(BATCH):
-                loss = _step(net, learn, batch, weight, rng, draw)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-                _average(average, net)
-            note = _checked(average, check, epoch, float(loss.detach()), out)
-            progress.update(bar, advance=1, note=note)
-            torch.save(
-                {
-                    "net": net.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "average": average,
-                    "epoch": epoch + 1,
-                },
-                checkpoint,
-            )
-    torch.save(average, out / "weights.pt")
+
+    def loss(batch: Tensor, rng: np.random.Generator, draw: torch.Generator) -> Tensor:
+        return _step(net, learn, batch, weight, rng, draw)
+
+    def score(average: Weights) -> str:
+        smooth = GatedResNet(len(CLASSES))
+        smooth.load_state_dict(average)
+        return f"{balanced_accuracy(probabilities(smooth, check.images), check.labels):.4f}"
+
+    plan = Plan(out, epochs, seed, len(learn.labels), BATCH)
+    Run(plan, net, optimiser, peak=4e-3).go(loss, score, resume=resume)
 
 
 def _step(
@@ -233,7 +157,7 @@ def _step(
     rng: np.random.Generator,
     draw: torch.Generator,
 ) -> Tensor:
-    images, masks = augment(learn.images[batch], learn.masks[batch], draw)
+    images, masks = augment(PREPROCESSING, learn.images[batch], learn.masks[batch], draw)
     target = functional.one_hot(learn.labels[batch], len(CLASSES)).float()
     if rng.random() < 0.5:
         before = masks.sum((1, 2, 3)).clamp(min=1.0)
@@ -247,33 +171,6 @@ def _step(
         masks = part * masks + (1 - part) * masks[other]
         target = part * target + (1 - part) * target[other]
     return loss_of(net, images, masks, target, weight)
-
-
-def _average(average: dict[str, Tensor], net: GatedResNet) -> None:
-    with torch.no_grad():
-        for key, value in net.state_dict().items():
-            if value.dtype.is_floating_point:
-                average[key].lerp_(value, 0.01)
-            else:
-                average[key] = value.clone()
-
-
-def _checked(
-    average: dict[str, Tensor],
-    check: Images,
-    epoch: int,
-    loss: float,
-    out: Path,
-) -> str:
-    """Balanced accuracy of the averaged weights, every third epoch (it costs seconds)."""
-    accuracy = ""
-    if epoch % 3 == 2:
-        smooth = GatedResNet(len(CLASSES))
-        smooth.load_state_dict(average)
-        accuracy = f"{balanced_accuracy(probabilities(smooth, check.images), check.labels):.4f}"
-    with (out / "log.csv").open("a") as stream:
-        stream.write(f"{epoch + 1},{loss:.4f},{accuracy}\n")
-    return f"loss {loss:.3f} balanced accuracy {accuracy or '…'}"
 
 
 if __name__ == "__main__":

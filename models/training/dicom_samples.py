@@ -8,6 +8,7 @@ same picture must give the same scores.
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -140,8 +141,15 @@ def write_samples(data: Path, folder: Path) -> list[tuple[str, dict[str, str]]]:
     """Write the samples; return (file name, its row of ``labels.csv``)."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ATTRIBUTION.md").write_text(_ATTRIBUTION)
+    return write_rows(data, choose(data), folder)
+
+
+def write_rows(
+    data: Path, rows: Sequence[dict[str, str]], folder: Path
+) -> list[tuple[str, dict[str, str]]]:
+    """Write images as DICOM files with their masks; return (file name, its row)."""
     written = []
-    for number, row in enumerate(choose(data)):
+    for number, row in enumerate(rows):
         ds = as_dicom(data, row, number)
         ds.file_meta = FileMetaDataset()
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

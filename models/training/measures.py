@@ -75,6 +75,36 @@ def f2(table: Array) -> float:
     return float(np.mean(5 * precision * recall / np.maximum(4 * precision + recall, 1e-9)))
 
 
+def dice(drawn: npt.NDArray[np.bool_], masks: npt.NDArray[np.bool_]) -> Array:
+    """Return the Dice coefficient of each image, shape (N,): 1 where both are empty."""
+    pixels = tuple(range(1, drawn.ndim))
+    both = (drawn & masks).sum(pixels)
+    either = drawn.sum(pixels) + masks.sum(pixels)
+    out: Array = np.where(either > 0, 2 * both / np.maximum(either, 1), 1.0)
+    return out
+
+
+def boundary_distance(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
+    """Return the 95 % Hausdorff distance of two outlines, pixels; NaN where either is empty.
+
+    Of both ways: the larger of the two 95th percentiles of the distance from a pixel of one
+    boundary to the nearest of the other's.
+    """
+    edges = [np.argwhere(_boundary(mask)).astype(np.float64) for mask in (one, other)]
+    if not all(len(edge) for edge in edges):
+        return float("nan")
+    apart = np.sqrt(((edges[0][:, None] - edges[1][None]) ** 2).sum(2))
+    return float(max(np.percentile(apart.min(1), 95), np.percentile(apart.min(0), 95)))
+
+
+def _boundary(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Pixels of a mask with a neighbour, up, down, left or right, that is outside of it."""
+    around = np.pad(mask, 1)
+    inner = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
+    out: npt.NDArray[np.bool_] = mask & ~inner
+    return out
+
+
 @dataclass(frozen=True)
 class Localisation:
     """Where maps point, against masks.

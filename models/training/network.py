@@ -65,13 +65,18 @@ class GatedResNet(nn.Module):
         self.dropout = nn.Dropout(0.3)
         self.classifier = nn.Linear(4 * w, classes)
 
-    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return gated features (B, 4 w, h, w) and the gate's logits (B, 1, h, w)."""
+    def mixed(self, images: Tensor) -> Tensor:
+        """Return features (B, 4 w, h, w) at stride 8: deep ones joined with shallower ones."""
         shallow = self.stem(images)
         deep = functional.interpolate(
             self.up(self.deep(shallow)), shallow.shape[-2:], mode="bilinear", align_corners=False
         )
-        mixed = self.mix(self.lateral(shallow) + deep)
+        mixed: Tensor = self.mix(self.lateral(shallow) + deep)
+        return mixed
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return gated features (B, 4 w, h, w) and the gate's logits (B, 1, h, w)."""
+        mixed = self.mixed(images)
         gate = self.gate(mixed)
         share = torch.softmax(gate.float().flatten(1), 1).view_as(gate)
         return share * mixed * (mixed.shape[-1] * mixed.shape[-2]), gate
@@ -84,3 +89,15 @@ class GatedResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, classes) of images (B, 1, H, W)."""
         return self.head(self.features(images)[0])
+
+
+class UngatedResNet(GatedResNet):
+    """The same without a gate, where there are no masks to teach one with."""
+
+    def __init__(self, classes: int, width: int = 32) -> None:
+        super().__init__(classes, width)
+        del self.gate
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, classes) of images (B, 1, H, W)."""
+        return self.head(self.mixed(images))

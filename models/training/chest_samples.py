@@ -1,0 +1,96 @@
+"""Validation images as honest CR DICOM: the ``samples/`` of ``chest_xray_pneumonia``.
+
+The pictures are 8-bit JPEG copies, squeezed to squares, without any geometry: the objects say
+DERIVED and lossy, and state no pixel spacing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
+
+from lightbox.domain.identity import derived_uid
+
+_ATTRIBUTION = """\
+# Where these samples are from
+`child_*`: Kermany D, Zhang K, Goldbaum M, "Labeled Optical Coherence Tomography (OCT) and Chest X-Ray
+Images for Classification", Mendeley Data, doi:10.17632/rscbjbr9sj, licence CC BY 4.0
+(https://creativecommons.org/licenses/by/4.0/). Cite also Kermany et al., Cell 2018, 172:1122-1131.
+
+`adult_*`: NIH Clinical Center, https://nihcc.app.box.com/v/ChestXray-NIHCC; the use of the data set
+is unrestricted. Cite Wang et al., ChestX-ray8, CVPR 2017, 3462-3471.
+
+Images of patients that the model did not learn from, one patient each. Changes made: reduced to 224 x
+224 (children, squeezed to squares) and 256 x 256 pixels (adults), stored as 8-bit JPEG and then as
+Computed Radiography Image Storage objects; names, identifiers, ages and dates are ours.
+"""
+
+
+def as_dicom(file: Path, group: str, label: str, *, adult: bool) -> Dataset:
+    """Wrap one image as a Computed Radiography instance (PS3.3 A.2)."""
+    pixels = np.asarray(Image.open(file).convert("L"))
+    key = ("sample", "chest_xray_pneumonia", file.stem)
+    ds = Dataset()
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.SOPClassUID = ComputedRadiographyImageStorage
+    ds.SOPInstanceUID = derived_uid(*key, "instance")
+    ds.StudyInstanceUID = derived_uid(*key, "study")
+    ds.SeriesInstanceUID = derived_uid(*key, "series")
+    ds.PatientName = f"Sample^{group}"
+    ds.PatientID = f"SAMPLE-{group}"
+    ds.PatientBirthDate = ""
+    ds.PatientSex = ""
+    ds.PatientAge = "045Y" if adult else "003Y"
+    ds.PatientIdentityRemoved = "YES"
+    ds.DeidentificationMethod = "published without identity"
+    ds.StudyID = "1"
+    ds.StudyDate = ds.SeriesDate = ds.ContentDate = "20170101"
+    ds.StudyTime = ds.SeriesTime = ds.ContentTime = "120000"
+    ds.AccessionNumber = ""
+    ds.ReferringPhysicianName = ""
+    ds.StudyDescription = f"Chest {'adult' if adult else 'child'} (sample, labelled {label})"
+    ds.SeriesDescription = "CHEST"
+    ds.Modality = "CR"
+    ds.Manufacturer = "Lightbox sample"
+    ds.ImageType = ["DERIVED", "PRIMARY"]
+    ds.BodyPartExamined = "CHEST"
+    ds.ViewPosition = ""
+    ds.PatientOrientation = ["L", "F"]
+    ds.SeriesNumber = ds.InstanceNumber = 1
+    _picture(ds, pixels)
+    return ds
+
+
+def _picture(ds: Dataset, pixels: np.ndarray) -> None:
+    """Put the pixels in, 8 bits of grey (PS3.3 C.7.6.3)."""
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel = 1
+    ds.PhotometricInterpretation = "MONOCHROME2"
+    ds.PixelRepresentation = 0
+    ds.BitsAllocated = ds.BitsStored = 8
+    ds.HighBit = 7
+    ds.BurnedInAnnotation = "NO"
+    ds.LossyImageCompression = "01"
+    ds.LossyImageCompressionRatio = "8"
+    ds.LossyImageCompressionMethod = "ISO_10918_1"
+    ds.PixelData = pixels.tobytes() + b"\0" * (pixels.size % 2)
+    ds["PixelData"].VR = "OB"
+
+
+def write_samples(chosen: list[tuple[Path, str, str, bool]], folder: Path) -> list[str]:
+    """Write (file, group, label, adult) as DICOM files; return their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ATTRIBUTION.md").write_text(_ATTRIBUTION)
+    names = []
+    for file, group, label, adult in chosen:
+        ds = as_dicom(file, group, label, adult=adult)
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        name = f"{'adult' if adult else 'child'}_{label}_{group}.dcm"
+        ds.save_as(folder / name, enforce_file_format=True)
+        names.append(name)
+    return names

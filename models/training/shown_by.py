@@ -1,0 +1,120 @@
+"""Get a card's figures again from the outside: ``lightbox explain`` over validation files.
+
+    python models/training/shown_by.py DATA [--images 40]
+
+Writes the validation images of DATA as DICOM files (half with 8, half with 12 bits, half with
+window values), asks ``lightbox explain`` about every one, and holds what it answers against what
+``models/brain_tumour_mri/CARD.md`` says. Exit 1 if a figure differs by more than half a point.
+``--images`` takes only so many, spread over all of them: a figure then differs, and none is judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from brain_tumour_mri import CLASSES, rows_of
+from dicom_samples import write_rows
+from lightbox.infer.packages import load as load_package
+from map_figures import NAMES
+from measures import calibration_error, confusion, cross_fitted, f2, kappa
+
+MODELS = Path(__file__).parents[1]
+MODEL = "brain_tumour_mri"
+TOLERANCE = 0.005
+
+
+def answers_of(folder: Path) -> list[dict[str, Any]]:
+    """Ask the product about every file of a folder."""
+    told = folder / "answers.json"
+    asked = ["explain", str(folder), "--model", MODEL, "--mask", str(folder), "--json", str(told)]
+    subprocess.run(  # noqa: S603  # our own command on files that we wrote
+        [sys.executable, "-m", "lightbox", *asked],
+        env={**os.environ, "LIGHTBOX__MODELS__PATH": str(MODELS)},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    found: list[dict[str, Any]] = json.loads(told.read_text())
+    return found
+
+
+def measured(
+    answers: Sequence[dict[str, Any]], rows: Sequence[dict[str, str]]
+) -> dict[str, list[float]]:
+    """Return what the answers come to, by the row of the card that says the same."""
+    package = load_package(MODELS / MODEL).package
+    names = [finding.name for finding in package.findings]
+    labels = np.array([CLASSES.index(row["label"]) for row in rows])
+    scores = np.array([[answer["scores"][name] for name in names] for answer in answers])
+    # Logits up to a constant of each image, which no figure depends on.
+    logits = np.log(np.maximum(scores, 1e-12)) * package.calibration.temperature
+    table = confusion(scores.argmax(1), labels)
+    balanced = cross_fitted(logits, labels, [row["group"] for row in rows])
+    where = [answer["plausibility"] for answer in answers]
+    return {
+        "balanced accuracy": [float((np.diag(table) / table.sum(1)).mean())],
+        "accuracy, Cohen's kappa, F2 (macro)": [
+            float(np.trace(table) / table.sum()),
+            kappa(table),
+            f2(table),
+        ],
+        "expected calibration error, temperature fitted on the other half of the patients": [
+            calibration_error(balanced, labels)
+        ],
+        f"{NAMES[package.explanation.method]}: hit": [mean_of(where, "pointing_game")],
+        f"{NAMES[package.explanation.method]}: mass": [mean_of(where, "mass")],
+    }
+
+
+def mean_of(found: Sequence[dict[str, float]], name: str) -> float:
+    """Return the mean of one measure of the maps."""
+    return float(np.mean([each[name] for each in found]))
+
+
+def stated(card: str, row: str) -> list[float]:
+    """Return the numbers of the card's row with this name; "NAME: COLUMN" is one cell of a table."""
+    name, _, column = row.partition(": ")
+    (line,) = [
+        line for line in card.splitlines() if line.replace("*", "").startswith(f"| {name} |")
+    ][:1]
+    numbers = [float(number) for number in re.findall(r"-?\d+\.\d+", line.removeprefix(name))]
+    if not column:
+        return numbers
+    return [numbers[("hit", "near", "mass").index(column)]]
+
+
+def main() -> int:
+    """Run all of it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--images", type=int, default=0, help="only so many; else all")
+    given = parser.parse_args()
+    rows = rows_of(given.data, "val")
+    chosen = np.linspace(0, len(rows) - 1, given.images or len(rows)).astype(int)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        of = dict(write_rows(given.data, [rows[i] for i in chosen], folder))
+        answers = answers_of(folder)
+    found = measured(answers, [of[Path(answer["file"]).name] for answer in answers])
+    card, wrong = (MODELS / MODEL / "CARD.md").read_text(), 0
+    print(f"{len(answers)} of {len(rows)} validation files; card | now")
+    for row, values in found.items():
+        says = stated(card, row)
+        wrong += any(abs(a - b) > TOLERANCE for a, b in zip(says, values, strict=True))
+        told = [" ".join(f"{value:.3f}" for value in each) for each in (says, values)]
+        print(f"{row}: {told[0]} | {told[1]}")
+    return int(wrong > 0 and not given.images)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
