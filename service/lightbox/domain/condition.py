@@ -11,7 +11,7 @@ _SHOWN_FOR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What the worker says of itself; each mapping is by name of the model.
+    """What the worker says of itself; each mapping but the last is by name of the model.
 
     Attributes
     ----------
@@ -27,6 +27,8 @@ class Condition:
         Why a model is not asked now.
     deferred : mapping
         Why its audits wait.
+    decoders : mapping
+        Manufacturer, syntax and bits → how two decoders differ about it since the worker started.
     lost : str
         Why the last worker was replaced, or "".
     lost_at : float
@@ -41,6 +43,7 @@ class Condition:
     eased: Mapping[str, str] = field(default_factory=dict)
     out_of_service: Mapping[str, str] = field(default_factory=dict)
     deferred: Mapping[str, str] = field(default_factory=dict)
+    decoders: Mapping[str, str] = field(default_factory=dict)
     lost: str = ""
     lost_at: float = 0.0
     replaced: int = 0
@@ -71,5 +74,7 @@ class Condition:
             yield f"audits of {model} wait: {why}"
         for model, what in self.slow.items():
             yield f"model {model}: {what}"
+        for images, how in self.decoders.items():
+            yield f"images of {images} are refused where {how}"
         if self.lost and now - self.lost_at < _SHOWN_FOR:
             yield f"the worker was replaced ({self.replaced} times so far): {self.lost}"

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Self
 
@@ -36,6 +36,14 @@ _PIPE_BYTES = 1 << 20
 """So that a child decodes a few frames ahead while the network runs."""
 
 
+_MOST_TOLD = 32
+"""Combinations that decoders differ about and of which is told: a sender may make them up."""
+
+
+def _nobody(_combination: str, _words: str) -> None:
+    """Tell nobody."""
+
+
 class ClosedError(RuntimeError):
     """The pool was closed while a file was being decoded; it says nothing about the file."""
 
@@ -51,13 +59,21 @@ class DecodePool:
         Memory, CPU time and samples of one instance.
     grace : float
         A child that is silent for twice its CPU time and so many seconds more is ended.
+    differ : callable (combination, words) → None
+        Is told of manufacturer, syntax and bits that two decoders make different pixels of.
     """
 
     def __init__(
-        self, processes: int = 2, limits: Limits | None = None, grace: float = 10.0
+        self,
+        processes: int = 2,
+        limits: Limits | None = None,
+        grace: float = 10.0,
+        differ: Callable[[str, str], None] = _nobody,
     ) -> None:
         self._limits = limits or Limits()
         self._grace = grace
+        self._differ = differ
+        self._told: set[str] = set()
         self._idle: queue.Queue[_Child | None] = queue.Queue()
         self._children: set[_Child] = set()
         self._closed = False
@@ -89,6 +105,12 @@ class DecodePool:
                 raise ClosedError from error
             name = Path(request.path).name
             raise UnreadableError(name, f"its pixel data cannot be decoded: {error}") from error
+        except _DifferError as error:
+            finished = True
+            if len(self._told) < _MOST_TOLD or error.combination in self._told:
+                self._told.add(error.combination)
+                self._differ(error.combination, error.reason)
+            raise
         except UnreadableError:
             finished = True
             raise
@@ -137,6 +159,12 @@ class DecodePool:
         self.close()
 
 
+class _DifferError(UnreadableError):
+    """Two decoders differ about it."""
+
+    combination = ""
+
+
 class _LostError(Exception):
     """The child ended, fell silent or said something that it must not say."""
 
@@ -183,7 +211,7 @@ class _Child:
                 case "frame":
                     yield self._frame(header, request)
                 case "unreadable":
-                    raise UnreadableError(Path(request.path).name, header.reason, header.mend)
+                    raise _unreadable(Path(request.path).name, header)
                 case "end":
                     return
                 case "ready":
@@ -259,6 +287,15 @@ class _Child:
         if code < 0:
             return f"the decoder crashed ({signal.Signals(-code).name})"
         return f"the decoder gave up (exit {code})"  # a panic of a decoder written in Rust
+
+
+def _unreadable(name: str, header: Header) -> UnreadableError:
+    """Return the error that a child's answer is."""
+    if not header.differ:
+        return UnreadableError(name, header.reason, header.mend)
+    error = _DifferError(name, header.reason, header.mend)
+    error.combination = header.differ
+    return error
 
 
 def _environment() -> dict[str, str]:

@@ -25,6 +25,7 @@ from pydicom.uid import JPEG2000Lossless
 from lightbox.domain.errors import UnreadableError
 from lightbox.domain.model_package import Preprocessing
 from lightbox.infer.decode_wire import LENGTH_BYTES, Header, Task
+from lightbox.infer.decoders.second_opinion import DecodersDifferError, SecondOpinion
 from lightbox.infer.pixels import Decoded, decoded
 from lightbox.infer.preprocess import model_input
 
@@ -42,10 +43,11 @@ def main(memory: int, seconds: float, samples: int) -> None:
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _warm()
+    opinions = SecondOpinion()
     _send(replies, Header(kind="ready"))
     for line in sys.stdin:
         _allow_cpu(seconds)
-        _answer(replies, Task.model_validate_json(line), samples)
+        _answer(replies, Task.model_validate_json(line), samples, opinions)
 
 
 def _private_stdout() -> BinaryIO:
@@ -82,10 +84,14 @@ def _allow_cpu(seconds: float) -> None:
     _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime + seconds))
 
 
-def _answer(replies: BinaryIO, task: Task, samples: int) -> None:
+def _answer(replies: BinaryIO, task: Task, samples: int, opinions: SecondOpinion) -> None:
     try:
-        for frame in decoded(Path(task.path), task.numbers or None, samples):
+        for frame in decoded(Path(task.path), task.numbers or None, samples, opinions):
             _send_frame(replies, frame, task)
+    except DecodersDifferError as error:
+        differ = error.combination.words
+        told = Header(kind="unreadable", reason=error.reason, mend=error.mend, differ=differ)
+        _send(replies, told)
     except UnreadableError as error:
         _send(replies, Header(kind="unreadable", reason=error.reason, mend=error.mend))
     except MemoryError:

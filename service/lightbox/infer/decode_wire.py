@@ -47,7 +47,10 @@ class Task(BaseModel):
 
 
 class Header(BaseModel):
-    """What comes back: ready once, then frames, then end; or why not."""
+    """What comes back: ready once, then frames, then end; or why not.
+
+    ``differ`` names the combination that two decoders differ about.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,3 +61,4 @@ class Header(BaseModel):
     spacing: tuple[float, float] | None = None
     reason: str = ""
     mend: str = ""
+    differ: str = ""

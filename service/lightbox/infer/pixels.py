@@ -21,6 +21,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from lightbox.domain.arrays import FloatMap, Picture
 from lightbox.domain.errors import UnreadableError
+from lightbox.infer.decoders.second_opinion import SecondOpinion
 
 _PERCENTILES = (0.5, 99.5)
 _WHITE = 255.0
@@ -47,7 +48,12 @@ class Decoded:
     spacing: tuple[float, float] | None
 
 
-def decoded(path: Path, numbers: Sequence[int] | None, most_samples: int) -> Iterator[Decoded]:
+def decoded(
+    path: Path,
+    numbers: Sequence[int] | None,
+    most_samples: int,
+    opinions: SecondOpinion | None = None,
+) -> Iterator[Decoded]:
     """Decode frames of a file, one at a time.
 
     Parameters
@@ -58,11 +64,13 @@ def decoded(path: Path, numbers: Sequence[int] | None, most_samples: int) -> Ite
         Frame numbers from 1; None: all.
     most_samples : int
         Rows x Columns x Samples per Pixel that are decoded at most.
+    opinions : SecondOpinion or None
+        Compares two decoders where it is time to; None: one is believed.
 
     Raises
     ------
     UnreadableError
-        If the file is no image, or asks for more than it may.
+        If the file is no image, asks for more than it may, or decoders differ about it.
     """
     header = _header(path)
     frames = _checked(header, path, numbers, most_samples)
@@ -71,6 +79,8 @@ def decoded(path: Path, numbers: Sequence[int] | None, most_samples: int) -> Ite
     source = dcmread(path) if syntax == DeflatedExplicitVRLittleEndian else path
     arrays = iter_pixels(source, indices=[number - 1 for number in frames])
     for number, stored in zip(frames, arrays, strict=True):
+        if opinions is not None:
+            opinions.check(path, header, number)
         groups = _functional_groups(header, number)
         yield _frame(header, groups, number, stored)
 
@@ -98,6 +108,8 @@ def _checked(
             "raise dicom.limits.pixels if such images are meant to be analysed",
         )
     there = max(1, int(header.get("NumberOfFrames") or 1))
+    if there > 8 * path.stat().st_size:  # each has one bit at least
+        raise UnreadableError(path.name, f"says that it has {there} frames, which it cannot hold")
     wanted = list(range(1, there + 1)) if numbers is None else list(numbers)
     if any(not 1 <= number <= there for number in wanted):
         raise UnreadableError(path.name, f"has {there} frames, frame {max(wanted)} was asked for")

@@ -264,3 +264,14 @@ def test_a_frame_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnreadableError, match="has 3 frames, frame 4 was asked for"):
         list(decoded(path, [4], MANY))
+
+
+def test_a_number_of_frames_that_no_file_can_hold_is_refused_before_it_is_counted(
+    tmp_path: Path,
+) -> None:
+    path = a_file(tmp_path / "many.dcm", an_image(np.zeros((2, 8, 8), np.uint8)))
+    lying = dcmread(path)
+    lying.NumberOfFrames = 2**31 - 1
+    lying.save_as(path)
+    with pytest.raises(UnreadableError, match="it has 2147483647 frames, which it cannot hold"):
+        next(decoded(path, None, 2**20))

@@ -19,7 +19,7 @@ from lightbox.ports import Clock, Storage
 _log = logging.getLogger(__name__)
 _FILE = "condition.json"
 _ADAPTER: TypeAdapter[Condition] = TypeAdapter(Condition)
-_Of = Literal["devices", "bounds", "slow", "eased", "out_of_service", "deferred"]
+_Of = Literal["devices", "bounds", "slow", "eased", "out_of_service", "deferred", "decoders"]
 
 
 def condition_of(root: Path) -> Condition:

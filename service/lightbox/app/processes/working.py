@@ -77,7 +77,7 @@ def work(settings: Settings) -> None:
     off_peak = OffPeak(settings.audit.window, clock)
     brake = Brake(ledger, at.root, clock, partial(notices.say, "deferred"), off_peak)
     gate = Gate(settings.audit.min_share, clock, partial(_tell_wait, tell), _Use(tell, clock).add)
-    decode = DecodePool(2, settings.dicom.limits)
+    decode = DecodePool(2, settings.dicom.limits, differ=partial(notices.say, "decoders"))
     known = KnownAudits(FolderStorage(at.values, Files()), at.values, clock)
     backgrounds = {
         each.package.name: each.background for each in place.served.loaded if each.background
