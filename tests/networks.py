@@ -59,6 +59,26 @@ def a_pooled_classifier(*, classes: int = 3, size: int = 16, seed: int = 0) -> b
     return a_graph(nodes, constants, image=("batch", 1, size, size), logits=("batch", classes))
 
 
+def an_outliner(*, size: int = 16, seed: int = 0, bias: float = 0.0) -> bytes:
+    """Return a segmentation network: down, up, and one logit per pixel."""
+    draw = np.random.default_rng(seed)
+    constants: dict[str, FloatMap] = {
+        "kernel": draw.standard_normal((4, 1, 3, 3)).astype(np.float32),
+        "upwards": draw.standard_normal((4, 3, 2, 2)).astype(np.float32),
+        "one": draw.standard_normal((1, 3, 1, 1)).astype(np.float32),
+        "bias": np.array([bias], dtype=np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["image", "kernel"], ["conv"], pads=[1] * 4, strides=[2, 2]),
+        helper.make_node("Relu", ["conv"], ["features"]),
+        helper.make_node("ConvTranspose", ["features", "upwards"], ["up"], strides=[2, 2]),
+        helper.make_node("Relu", ["up"], ["fine"]),
+        helper.make_node("Conv", ["fine", "one", "bias"], ["logits"]),
+    ]
+    shape = ("batch", 1, size, size)
+    return a_graph(nodes, constants, image=shape, logits=shape)
+
+
 def exported(module: nn.Module, image: tuple[int, int, int]) -> bytes:
     """Export a torch module with a free batch, as ``models/training`` does."""
     batch = torch.export.Dim("batch", min=1, max=4096)
@@ -227,3 +247,28 @@ class VisionTransformer(nn.Module):
         tokens = torch.cat([self.token.expand(tokens.shape[0], -1, -1), tokens], 1) + self.place
         logits: Tensor = self.head(self.blocks(tokens)[:, 0])
         return logits
+
+
+class UNet(nn.Module):
+    """Down twice, up twice, each step beside what was seen on the way down; one logit per pixel."""
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(channels, 6, 3, 1, 1), nn.BatchNorm2d(6), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(6, 8, 3, 2, 1), nn.ReLU())
+        self.bottom = nn.Sequential(nn.Conv2d(8, 10, 3, 2, 1), nn.ReLU())
+        self.up = nn.ConvTranspose2d(10, 8, 2, 2)
+        self.join = nn.Sequential(nn.Conv2d(16, 6, 3, 1, 1), nn.ReLU())
+        self.last = nn.Conv2d(12, 1, 1)
+
+    def above(self, bottom: Tensor, second: Tensor, first: Tensor) -> Tensor:
+        """Return the logits, shape (B, 1, H, W), from the coarsest features on."""
+        joined = self.join(torch.cat([self.up(bottom), second], 1))
+        wide = nn.functional.interpolate(joined, scale_factor=2, mode="bilinear")
+        logits: Tensor = self.last(torch.cat([wide, first], 1))
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        first = self.first(images)
+        second = self.second(first)
+        return self.above(self.bottom(second), second, first)

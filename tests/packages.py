@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from lightbox.infer.packages import CARD, EXPECTED, MANIFEST, WEIGHTS, LoadedPackage, digest, load
-from networks import a_pooled_classifier
+from networks import a_pooled_classifier, an_outliner
 
 FINDINGS = ("normal", "pneumonia", "tumour")
 
@@ -59,6 +59,21 @@ def a_package_folder(root: Path, *, name: str = "small", seed: int = 0) -> Path:
     (folder / MANIFEST).write_text(a_manifest(weights, name=name))
     (folder / CARD).write_text("# A small network\n\nFor tests only.\n")
     (folder / EXPECTED).write_text(json.dumps({"tolerance": 1e-3, "samples": {}}))
+    return folder
+
+
+def a_segmentation_folder(root: Path, *, name: str = "outlines", bias: float = 0.0) -> Path:
+    """Write a package of a network that outlines something; return its folder."""
+    folder = a_package_folder(root, name=name)
+    weights = an_outliner(bias=bias)
+    (folder / WEIGHTS).write_bytes(weights)
+    head = _HEAD.format(name=name, sha256=digest(weights), size=16)
+    findings = [
+        _FINDING.format(name=each, label=each.capitalize(), negative=negative)
+        for each, negative in (("lesion", "false"), ("nothing", "true"))
+    ]
+    text = head.replace("\n[accepts]", 'task = "segmentation"\n\n[accepts]', 1)
+    (folder / MANIFEST).write_text(text + "".join(findings))
     return folder
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from lightbox.domain.arrays import CoalitionMatrix, FloatMap, ImageTensor, LabelMap, PlayerValues
 from lightbox.domain.attribution import Estimate
 from lightbox.domain.events import Event, Recorded
@@ -143,6 +145,10 @@ class Output:
         The target layer, and d logit / d layer of one class; only from :meth:`Runtime.layers`.
     targets : tuple of int
         Class of each sample's gradient; empty: the winning one.
+    outline : array, shape (B, h, w), float32, or None
+        Of a segmentation network: the logit of each cell of the model frame, above 0 inside.
+    distance : array, shape (B,), float32, or None
+        How far each image is from those that the network knows, where its package says so.
     """
 
     logits: FloatMap
@@ -150,6 +156,30 @@ class Output:
     activation: FloatMap | None = None
     gradient: FloatMap | None = None
     targets: tuple[int, ...] = ()
+    outline: FloatMap | None = None
+    distance: FloatMap | None = None
+
+    def row(self, number: int) -> Output:
+        """Return what :meth:`Runtime.predict` gave for one image."""
+        one = slice(number, number + 1)
+        parts = (self.cam, self.outline, self.distance)
+        cam, outline, distance = (None if part is None else part[one] for part in parts)
+        return Output(self.logits[one], cam, outline=outline, distance=distance)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Output]) -> Output:
+        """Put parts of one batch together, each as :meth:`Runtime.predict` gave it."""
+        return cls(
+            np.concatenate([part.logits for part in parts]),
+            _joined([part.cam for part in parts]),
+            outline=_joined([part.outline for part in parts]),
+            distance=_joined([part.distance for part in parts]),
+        )
+
+
+def _joined(parts: Sequence[FloatMap | None]) -> FloatMap | None:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if there else None
 
 
 class Runtime(Protocol):

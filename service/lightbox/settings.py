@@ -241,8 +241,16 @@ class DestinationSettings(Section):
     """"sender": it gets the results of what it sent itself, as ``ae_title`` or ``sends_as``."""
     sends_as: tuple[str, ...] = ()
     """AE titles that it calls us with, where they are not ``ae_title``."""
-    kinds: tuple[Literal["sc", "seg", "sr", "pm", "ko"], ...] = ("sc", "seg", "sr", "pm")
-    """What it gets; "ko": also a rejection note (IHE IOCM) of each result that is replaced."""
+    kinds: tuple[Literal["sc", "seg", "lesion", "sr", "pm", "pr", "key", "ko"], ...] = (
+        "sc",
+        "seg",
+        "lesion",
+        "sr",
+        "pm",
+    )
+    """What it gets: pictures; regions where a model looked; lesions that one outlined; reports;
+    maps. On request also "pr": outline and words over the source image (presentation state);
+    "key": a note of the key images; "ko": one that rejects what is replaced (IHE IOCM)."""
     syntaxes: tuple[Literal["explicit", "implicit", "rle", "jpeg_ls"], ...] = (
         "explicit",
         "implicit",
@@ -364,6 +372,8 @@ class ModelOverride(Section):
     """In place of ``[audit] below_confidence``."""
     destinations: tuple[str, ...] = ()
     """Names of destinations; empty: all."""
+    maps: Literal["fit", "always"] = "fit"
+    """always: send the maps of a model that ``models check`` found not fit to be shown, too."""
 
 
 class ModelSettings(BaseModel):
@@ -397,7 +407,8 @@ class ResultSettings(Section):
     secondary_capture: bool = True
     """The picture that a person sees."""
     segmentation: bool = True
-    """The region that a viewer overlays."""
+    """The regions that a viewer overlays: where the model looked, and what a segmentation model
+    outlined."""
     structured_report: bool = True
     """The findings that a system reads."""
     parametric_map: bool = True

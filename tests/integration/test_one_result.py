@@ -55,7 +55,7 @@ class Bench:
         root.mkdir(exist_ok=True)
         self.root = root
         self.doors = doors
-        name = doors.package.name
+        digest = doors.package.sha256
         self.ledger = SqliteLedger(root / "ledger", "work", SystemClock())
         self.analysis = Analysis(
             ledger=self.ledger,
@@ -64,15 +64,15 @@ class Bench:
             predict=self.doors.predict,
             attribute=self.doors.attribute,
             write=Write(
-                build.writers(Settings().results, rejects=True), FolderStorage(root, Files())
+                build.writers(Settings().results, {ResultKind.KEY_OBJECT}), FolderStorage(root, Files())
             ),
-            packages={name: doors.package},
-            runtimes={name: doors.runtime},
+            packages={digest: doors.package},
+            runtimes={digest: doors.runtime},
             intact=partial(check_intact, root),
             headers=lambda path: header_of(root / path),
             values=root / "jobs",
             known=KnownAudits(FolderStorage(root / "jobs", Files()), root / "jobs", SystemClock()),
-            chunks={name: 32},
+            chunks={digest: 32},
             destinations=("pacs",),
             notes=notes,
             woke=lambda: None,

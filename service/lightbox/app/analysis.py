@@ -37,6 +37,7 @@ from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, finished
 from lightbox.explain.known.audits import KnownAudits
+from lightbox.explain.sentences import as_shown
 from lightbox.explain.subject import Subject
 from lightbox.infer.looked import Looked
 from lightbox.infer.predict import Predict
@@ -110,8 +111,8 @@ class Analysis:
 
     def run(self, job: Job, _step: Step) -> None:
         """Do one job to its end; errors are the worker's to record."""
-        package = self._packages.get(job.model)
-        if package is None or package.sha256 != job.model_sha256:
+        package = self._packages.get(job.model_sha256)
+        if package is None:
             raise NotApplicableError(
                 f"model {job.model}",
                 "is not served any more with the weights that this job names",
@@ -166,7 +167,7 @@ class Analysis:
         then = row.event.prediction.thresholds
         looked = replace(looked, prediction=replace(looked.prediction, thresholds=then))
         subject = Subject(package, looked.frame, looked.prediction)
-        attribution = self._attribute.fast(subject, looked.output, job.method)
+        attribution = _shown(package, self._attribute.fast(subject, looked.output, job.method))
         self._ledger.record(Attributed(study, job_id, AttributionRecord.of(attribution)))
         self._finish(job, package, looked, attribution, None, turn)
 
@@ -178,14 +179,16 @@ class Analysis:
             looked = self._predict.again(job, prediction, partial(self._device, job))
         subject = Subject(package, looked.frame, prediction)
         fast = self._fast_map(subject, looked)
-        attribution = self._attribution_of(job, subject, fast)
+        attribution = _shown(package, self._attribution_of(job, subject, fast))
         record = AttributionRecord.of(attribution)
         self._ledger.record(Attributed(job.study_instance_uid, job.job_id, record))
-        self._finish(job, package, looked, attribution, fast, partial(self._device, job))
+        # What was withheld then is not shown beside its audit either.
+        shown = fast if package.shows_maps else None
+        self._finish(job, package, looked, attribution, shown, partial(self._device, job))
 
     def _attribution_of(self, job: Job, subject: Subject, fast: Attribution | None) -> Attribution:
         """Audit, or take what an audit of the same image gave."""
-        runtime, chunk = self._runtimes[job.model], self._chunks[job.model]
+        runtime, chunk = self._runtimes[job.model_sha256], self._chunks[job.model_sha256]
         identity = self._attribute.identity(subject, runtime, job.method, chunk)
         known = self._known.take(identity, job.job_id)
         if known is not None:
@@ -238,6 +241,7 @@ class Analysis:
             sources=sources_of(job, newest_patient(self._ledger, job), self._headers),
             fast=fast,
             replaces=replaced_by(self._ledger.find, job),
+            lesions=looked.lesions if job.path is JobPath.FAST else (),
         )
         self._chances.check(job)
         results = self._write.write(explained, turn)
@@ -248,3 +252,8 @@ class Analysis:
             )
         )
         self._woke()
+
+
+def _shown(package: ModelPackage, attribution: Attribution) -> Attribution:
+    not_shown = package.explanation.not_shown
+    return as_shown(attribution, not_shown, insists=package.site_shows_all_maps)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightbox.app.catalogue import writer
+from lightbox.app.models_in_force import in_force
 from lightbox.app.questions.senders import titles
 from lightbox.deliver.cstore import CStore
 from lightbox.domain.audit import AuditPolicy
@@ -65,10 +66,17 @@ def audit_policy(settings: Settings) -> AuditPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Packages:
-    """The models that are served, and why others are not."""
+    """The models that are served, and why others are not.
+
+    Attributes
+    ----------
+    replaced : tuple of LoadedPackage
+        What stood in place of some of them before: jobs and audits of it are still to be done.
+    """
 
     loaded: tuple[LoadedPackage, ...]
     problems: tuple[ModelPackageError, ...]
+    replaced: tuple[LoadedPackage, ...] = ()
 
     @property
     def by_name(self) -> Mapping[str, ModelPackage]:
@@ -85,24 +93,25 @@ def packages(settings: Settings) -> Packages:
         If none can be served, or a site's threshold is of no finding.
     """
     root = Path(settings.models.path).expanduser().resolve()
-    found = find(root, settings.models.enabled)
+    chosen = in_force(Path(settings.data_dir), find(root, settings.models.enabled))
+    found = chosen.found
     if not found.packages:
         why = "; ".join(str(problem) for problem in found.problems) or "no package was found"
         raise ConfigurationError(f"models.path {root}", why, "see lightbox models check")
     own = settings.models.__pydantic_extra__
     at_site = (at_site_of(each, own.get(each.package.name)) for each in found.packages)
-    return Packages(tuple(at_site), found.problems)
+    return Packages(tuple(at_site), found.problems, chosen.replaced)
 
 
 def at_site_of(loaded: LoadedPackage, own: ModelOverride | None) -> LoadedPackage:
-    """Return a package with the site's own thresholds.
+    """Return a package with the site's own thresholds, and its wish for maps.
 
     Raises
     ------
     ConfigurationError
         If one is of a finding that the model does not know.
     """
-    if own is None or not own.thresholds:
+    if own is None:
         return loaded
     package = loaded.package
     known = [finding.name for finding in package.findings]
@@ -113,7 +122,7 @@ def at_site_of(loaded: LoadedPackage, own: ModelOverride | None) -> LoadedPackag
                 f"{name!r} is no finding of {package.name}",
                 nearest(name, known),
             )
-    return replace(loaded, package=package.at_site(own.thresholds))
+    return replace(loaded, package=package.at_site(own.thresholds, all_maps=own.maps == "always"))
 
 
 def destination(given: DestinationSettings, settings: Settings, root: Path) -> Destination:
@@ -135,27 +144,36 @@ def destination(given: DestinationSettings, settings: Settings, root: Path) -> D
     return CStore(given, settings.dicom.ae_title, root)
 
 
-def rejects(settings: Settings) -> bool:
-    """Say whether any destination is to be told which of our results are replaced."""
-    return any("ko" in each.kinds for each in settings.destinations)
+def asked_for(settings: Settings) -> frozenset[ResultKind]:
+    """Return the kinds that any destination asks for."""
+    return frozenset(ResultKind(kind) for each in settings.destinations for kind in each.kinds)
 
 
-def writers(results: ResultSettings, *, rejects: bool = False) -> tuple[ResultWriter, ...]:
+def writers(
+    results: ResultSettings, asked: Collection[ResultKind] = ()
+) -> tuple[ResultWriter, ...]:
     """Return the writers of the kinds that the site wants, the picture first.
 
     Parameters
     ----------
-    rejects : bool
-        Whether what is replaced gets a rejection note.
+    asked : collection of ResultKind
+        What destinations ask for: rejection notes, key images and presentation states are only
+        made where one does.
     """
     wanted = {
         "secondary_capture": results.secondary_capture,
         "segmentation": results.segmentation,
+        "lesion": results.segmentation,
         "structured_report": results.structured_report,
         "parametric_map": results.parametric_map,
-        "key_object": rejects,
+        "key_object": ResultKind.KEY_OBJECT in asked,
+        "key_images": ResultKind.KEY_IMAGES in asked,
+        "presentation_state": ResultKind.PRESENTATION_STATE in asked,
     }
-    options = {"structured_report": {"sr_class": results.sr_class}}
+    options: dict[str, dict[str, object]] = {
+        "structured_report": {"sr_class": results.sr_class},
+        "key_images": {"picture": results.secondary_capture},
+    }
     return tuple(writer(name)(**options.get(name, {})) for name, on in wanted.items() if on)
 
 

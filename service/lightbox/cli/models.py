@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
+from lightbox.app.models_in_force import in_force
+from lightbox.cli.asking import have_done, request
 from lightbox.cli.display import show_json, show_table
 from lightbox.cli.invocation import Invocation
 from lightbox.domain.errors import UsageError
@@ -28,12 +30,17 @@ def models() -> None:
     type=click.Path(path_type=Path),
     help="The network, with a dynamic batch axis and its logits as the only output.",
 )
+@click.option(
+    "--preprocess",
+    type=click.Path(path_type=Path),
+    help="A graph that is to run before it: what the manifest cannot express.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def new(folder: Path, onnx: Path, *, as_json: bool) -> None:
+def new(folder: Path, onnx: Path, preprocess: Path | None, *, as_json: bool) -> None:
     """Begin a package from an ONNX file: write what it says, and what a person must fill in."""
     from lightbox.tools.model_skeleton import begin
 
-    begun = begin(folder, onnx)
+    begun = begin(folder, onnx, preprocess)
     if as_json:
         show_json(
             {
@@ -71,8 +78,9 @@ def bench_(invocation: Invocation, folder: str, rounds: int, json_file: Path | N
 @click.pass_obj
 def list_(invocation: Invocation, *, as_json: bool) -> int:
     """List the packages under ``[models] path``; exit 1 if one cannot be served."""
-    chosen = invocation.settings().models
-    found = find(Path(chosen.path), chosen.enabled)
+    settings = invocation.settings()
+    chosen = settings.models
+    found = in_force(Path(settings.data_dir), find(Path(chosen.path), chosen.enabled)).found
     if as_json:
         served = [_described(each) for each in found.packages]
         problems = [str(problem) for problem in found.problems]
@@ -140,6 +148,56 @@ def check(
     if as_json:
         show_json(answer)
     return 0 if passed else 1
+
+
+@models.command("range")
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--images",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="DICOM files of images that the network learned from.",
+)
+@click.option(
+    "--validation",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="DICOM files of other images that it should know: the limit is set on them.",
+)
+@click.option("--layer", default="", help="Tensor whose features are taken; else the last one.")
+@click.pass_obj
+def range_(invocation: Invocation, folder: str, images: Path, validation: Path, layer: str) -> None:
+    """Learn which images the network knows: others get no answer from it."""
+    from lightbox.tools.model_check import learn_range
+    from lightbox.tools.model_range import write_range
+
+    settings = invocation.settings()
+    where = _folder(folder, Path(settings.models.path))
+    found = learn_range(where, images, validation, settings, layer)
+    write_range(where, found, f"{validation.name}, 99.5 % of {found.images} images are inside")
+    click.echo(f"{where}: images farther than {found.threshold:g} get no answer", err=True)
+
+
+@models.command("use")
+@click.argument("name")
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+@click.pass_obj
+def use_(invocation: Invocation, name: str, folder: Path) -> int:
+    """Replace a served model by another version of it, in the running service.
+
+    DIR is checked and copied into data_dir. No study is lost: images are accepted meanwhile, jobs
+    of the old version end with it. Who asked for it is in the ledger.
+    """
+    asked = replace(request("use", name), detail=str(folder.resolve()))
+    return have_done(invocation, asked)
+
+
+@models.command()
+@click.argument("name")
+@click.pass_obj
+def rollback(invocation: Invocation, name: str) -> int:
+    """Serve the version of a model again that ``models use`` replaced."""
+    return have_done(invocation, request("rollback", name))
 
 
 def _show_measured(found: Onboarding) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lightbox.app.models_in_force import in_force
 from lightbox.app.operate.rules_trial import PRIORITIES, RulesTrial, arrival_of
 from lightbox.cli.display import show_json, show_table
 from lightbox.cli.invocation import Invocation
@@ -44,7 +45,8 @@ def test(
     Nothing is sent or stored. Exit 1 if a file cannot be read.
     """
     settings = invocation.settings()
-    found = find(Path(settings.models.path), settings.models.enabled)
+    installed = find(Path(settings.models.path), settings.models.enabled)
+    found = in_force(Path(settings.data_dir), installed).found
     trial = RulesTrial(settings, [each.package for each in found.packages])
     arrival = arrival_of(called, calling, priority)
     answers = [trial.answer(path, arrival) for path in files]

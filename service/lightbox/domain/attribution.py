@@ -131,6 +131,11 @@ class Attribution:
     arithmetic: Mapping[str, str] = field(default_factory=dict)
     taken_from: str = ""
 
+    @property
+    def lies_nowhere(self) -> bool:
+        """True where there is nothing to lay over the picture: withheld, or nothing was found."""
+        return self.players is None and not self.source_map.any()
+
 
 @dataclass(frozen=True, slots=True)
 class AttributionRecord:

@@ -570,7 +570,7 @@ class ChainRebuilt:
         where = f"; the damaged file is kept in {self.kept_in}" if self.kept_in else ""
         return (
             f"the chain was rebuilt by {self.by} on {day} because its file {self.reason}: "
-            f"{self.lost} rows lost, {self.taken_over} read behind the damage, "
+            f"at least {self.lost} rows lost, {self.taken_over} read behind the damage, "
             f"{self.taken_in} instances taken in again{where}"
         )
 
@@ -627,11 +627,21 @@ class OperatorActed:
         When it was asked for, seconds since 1970.
     detail : str
         What else was asked for: the urgency; of a drill, the SHA-256 of its report; of an erasure,
-        the reason.
+        the reason; of use and rollback, from which version of the model to which.
     """
 
     action: Literal[
-        "retry", "cancel", "audit", "urgency", "stop", "resume", "reload", "drill", "erase"
+        "retry",
+        "cancel",
+        "audit",
+        "urgency",
+        "stop",
+        "resume",
+        "reload",
+        "drill",
+        "erase",
+        "use",
+        "rollback",
     ]
     subject: str
     by: str

@@ -57,6 +57,8 @@ class Preprocessing(Table):
     """Subtracted, per channel."""
     std: tuple[float, ...] = (1.0,)
     """Divided by, per channel."""
+    graph_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """SHA-256 of ``preprocess.onnx``, which then stands between all this and the network."""
 
 
 class Code(Table):
@@ -65,6 +67,10 @@ class Code(Table):
     scheme: str
     value: str
     meaning: str
+
+
+_BEYOND_LATIN = "\u0180"
+"""First letter after Latin Extended-A."""
 
 
 class Finding(Table):
@@ -85,6 +91,12 @@ class Finding(Table):
     segment: Code | None = None
     """Segmentation models: what its outline is coded as in the SEG (CID 7159), such as Neoplasm;
     without it the finding's own code."""
+
+    @property
+    def words(self) -> str:
+        """The label where pictures have its letters, which are Latin, else its code's meaning."""
+        is_latin = all(letter < _BEYOND_LATIN or not letter.isalpha() for letter in self.label)
+        return self.label if is_latin else self.code.meaning
 
 
 class Calibration(Table):
@@ -110,6 +122,36 @@ RANDOMISATION_LIMIT = 0.5
 """Rank correlation above which a map is said not to depend on what the network learned."""
 
 
+FEWEST_MASKS = 4
+"""Images with masks under which nothing is said about where a model's maps lie."""
+
+_HITS = 0.5
+_TIMES_CHANCE = 2.0
+
+
+def misses(images: int, pointing_game: float, mass: float, chance: float) -> str:
+    """Say why maps miss the lesion; "" where they do not.
+
+    A map whose maximum lies beside the lesion in most images, or that lies in it hardly more than
+    an even one would, does not show where the finding is.
+
+    Parameters
+    ----------
+    images : int
+        With masks.
+    pointing_game, mass : float
+        Share of maxima inside the mask; mean share of the positive map inside.
+    chance : float
+        Mean share of the image that the masks cover: what ``mass`` is of an even map.
+    """
+    if pointing_game >= _HITS and mass >= min(_TIMES_CHANCE * chance, _HITS):
+        return ""
+    return (
+        f"its maps miss the lesion: their maximum lies in it in {pointing_game:.0%} of {images} "
+        f"images, {mass:.0%} of them inside, {chance:.0%} by chance"
+    )
+
+
 class Measured(Table):
     """What ``models check --measure`` found of one map; the card says on which images."""
 
@@ -121,6 +163,8 @@ class Measured(Table):
     """Share of maxima inside the mask; absent where there are no masks."""
     mass: float | None = None
     """Mean share of the positive map inside the mask; absent where there are no masks."""
+    chance: float | None = None
+    """Mean share of the images that the masks cover; absent where there are no masks."""
     insertion: float
     """Mean of v while the highest regions come first, minus the same for random orders."""
     deletion: float
@@ -140,6 +184,14 @@ class Measured(Table):
         if self.insertion <= self.deletion:
             return "its order of the regions is no more faithful than chance"
         return ""
+
+    @property
+    def misses(self) -> str:
+        """Why its maps are not fit to be shown; "" where they are, or where nobody knows."""
+        overlap = self.pointing_game, self.mass, self.chance
+        if self.images < FEWEST_MASKS or None in overlap:
+            return ""
+        return misses(self.images, *(value or 0.0 for value in overlap))
 
     @property
     def merit(self) -> float:
@@ -177,8 +229,29 @@ class Explanation(Table):
     """Rows and columns of the grid; the product is the number of players."""
     link: Literal["probability", "log_odds"] = "probability"
     """Scale of v(S)."""
+    not_shown: str = ""
+    """Why no map is sent unless the site insists; written by ``models check`` where the maps miss
+    the lesions of the samples."""
+    failure_modes: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """How explanations of this model are known to mislead: method, or "any" → sentences, which
+    every picture by that method carries."""
     measured: tuple[Measured, ...] = ()
     """What the choice of ``method`` rests on; written by ``models check --measure --write``."""
+
+
+class KnownRange(Table):
+    """Which images the network knows: those whose features lie near those of its training."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of ``range.npz``, in which the features' means and spread are."""
+    layer: str = ""
+    """Tensor whose mean and spread over the picture are the features; empty: the target layer."""
+    threshold: float = Field(gt=0.0)
+    """Distance beyond which an image is outside."""
+    images: int = Field(ge=1)
+    """Validation images that the threshold was set on."""
+    data: str
+    """Which images those were, and what share of them lies outside."""
 
 
 class Metric(Table):
@@ -197,6 +270,8 @@ class ModelPackage(Table):
     version: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 of ``weights.onnx``."""
+    task: Literal["classification", "segmentation"] = "classification"
+    """What the network answers: a logit per finding, or the outline of one."""
     unit: Literal["instance", "series"] = "instance"
     """What one job looks at."""
     intended_use: str
@@ -206,17 +281,26 @@ class ModelPackage(Table):
     accepts: Accepts
     preprocessing: Preprocessing
     findings: tuple[Finding, ...] = Field(min_length=1)
-    """In the order of the network's outputs."""
+    """In the order of the network's outputs; of a segmentation model what it outlines, then the
+    negative one that says that there is none."""
     calibration: Calibration = Calibration()
     explanation: Explanation = Explanation()
+    range: KnownRange | None = None
+    """Absent: the network answers every image that its other rules let through."""
     metrics: tuple[Metric, ...] = ()
     _site_thresholds: dict[str, float] = PrivateAttr(default_factory=dict)
+    _site_shows_all_maps: bool = PrivateAttr(default=False)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [finding.name for finding in self.findings]
         if len(set(names)) != len(names):
             raise ValueError(f"findings: names must differ, found {names}")
+        if self.task == "segmentation" and [f.negative for f in self.findings] != [False, True]:
+            raise ValueError(
+                "findings: expected two of a segmentation model, what it outlines and then a "
+                f"negative one, found {names}"
+            )
         channels = self.preprocessing.channels
         for key in ("mean", "std"):
             found = len(getattr(self.preprocessing, key))
@@ -242,10 +326,21 @@ class ModelPackage(Table):
         """The site's own thresholds by finding: never of the file, every prediction states them."""
         return self._site_thresholds
 
-    def at_site(self, thresholds: Mapping[str, float]) -> Self:
+    @property
+    def site_shows_all_maps(self) -> bool:
+        """Whether the site wants maps that are not fit to be shown."""
+        return self._site_shows_all_maps
+
+    @property
+    def shows_maps(self) -> bool:
+        """Whether its maps are sent: they are fit to be shown, or the site wants them anyway."""
+        return not self.explanation.not_shown or self._site_shows_all_maps
+
+    def at_site(self, thresholds: Mapping[str, float], *, all_maps: bool = False) -> Self:
         """Return the package as a site runs it, with its own thresholds beside the stated ones."""
         made = self.model_copy()
         made._site_thresholds = dict(thresholds)  # noqa: SLF001  # of its own class
+        made._site_shows_all_maps = all_maps  # noqa: SLF001
         return made
 
     def finding(self, index: int) -> Finding:

@@ -10,7 +10,17 @@ from pydantic import TypeAdapter
 from lightbox.domain.jobs import Job
 
 Action: TypeAlias = Literal[
-    "retry", "cancel", "audit", "urgency", "stop", "resume", "reload", "drill", "erase"
+    "retry",
+    "cancel",
+    "audit",
+    "urgency",
+    "stop",
+    "resume",
+    "reload",
+    "drill",
+    "erase",
+    "use",
+    "rollback",
 ]
 
 ALL = "all"
@@ -25,7 +35,7 @@ class Request:
     ----------
     subject : str
         For retry, cancel, audit and urgency the UID of a study, an instance or a result; for stop
-        and resume the name of a model; ``all`` where it is everything (not for cancel, audit and
+        resume, use and rollback the name of a model; ``all`` where it is everything (not for cancel, audit and
         urgency, always for reload).
     by : str
         Who asks: the name at the operating system, or the console with an address.
@@ -36,7 +46,8 @@ class Request:
     urgency : str
         For urgency: STAT, HIGH or ROUTINE.
     detail : str
-        For drill: the SHA-256 of its report; ``subject`` is the verdict. For erase: the reason.
+        For drill: the SHA-256 of its report; ``subject`` is the verdict. For erase: the reason. For
+        use: the folder of the package.
     is_cancelling : bool
         For erase: whether what is in progress is cancelled.
     """

@@ -42,7 +42,7 @@ class Attribute:
     clock : Clock
         For ``Attribution.seconds``.
     backgrounds : mapping of str to Background
-        Background images of the models that have some, by name.
+        Background images of the models that have some, by the digest of their weights.
     """
 
     def __init__(
@@ -90,6 +90,8 @@ class Attribute:
         if not isinstance(chosen, MapMethod):
             raise self._unknown(method, MapMethod)
         _check_source(subject, output, method)
+        if subject.is_no_outline:
+            return _nothing(subject, method)
         estimate = chosen.cells(output)
         cells = estimate.cells
         if cells is None:
@@ -154,7 +156,7 @@ class Attribute:
         chosen = self._methods.get(plan.method)
         if not isinstance(chosen, GameMethod):
             raise self._unknown(plan.method, GameMethod)
-        subject = replace(subject, background=self._backgrounds.get(subject.package.name))
+        subject = replace(subject, background=self._backgrounds.get(subject.package.sha256))
         work = Audit(subject, runtime, fast, plan, self._budget(subject, plan), chosen)
         for estimate in work.steps():
             spent += self._clock.monotonic() - resumed
@@ -175,6 +177,20 @@ class Attribute:
     def _unknown(self, method: str, kind: type[Method]) -> ExplanationError:
         names = sorted(name for name, found in self._methods.items() if isinstance(found, kind))
         return ExplanationError(f"method {method}", "not one of this path", f"use {names}")
+
+
+def _nothing(subject: Subject, method: str) -> Attribution:
+    """Return the map of an outline that is not there: there are no cells to ask why of."""
+    rows, columns = subject.frame.geometry.source_shape
+    return Attribution(
+        method=method,
+        target=subject.prediction.target,
+        source_map=np.zeros((rows, columns), dtype=np.float32),
+        cell_pixels=(0.0, 0.0),
+        estimate=Estimate(evaluations=1, total=1),
+        temperature=subject.package.calibration.temperature,
+        warnings=("Nothing was outlined: there is no map of why.",),
+    )
 
 
 def _check_source(subject: Subject, output: Output, method: str) -> None:

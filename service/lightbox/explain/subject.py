@@ -28,4 +28,10 @@ class Subject:
     @property
     def finding(self) -> str:
         """Words for the target on the picture."""
-        return self.package.finding(self.prediction.target).label
+        return self.package.finding(self.prediction.target).words
+
+    @property
+    def is_no_outline(self) -> bool:
+        """True where a segmentation network found nothing to outline."""
+        negative = self.package.finding(self.prediction.target).negative
+        return negative and self.package.task == "segmentation"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lightbox.domain.frame import Frame
+from lightbox.domain.lesion import Lesion
 from lightbox.domain.prediction import Prediction
 from lightbox.ports import Output
 
@@ -19,8 +20,11 @@ class Looked:
         The key frame, with its picture.
     output : Output
         Of the key frame alone: logits (1, classes), cam (1, h, w).
+    lesions : tuple of Lesion
+        What a segmentation network outlined in the frames that were looked at.
     """
 
     prediction: Prediction
     frame: Frame
     output: Output
+    lesions: tuple[Lesion, ...] = ()

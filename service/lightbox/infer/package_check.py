@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lightbox.domain.errors import ExplanationError, ModelPackageError, UnreadableError
+from lightbox.domain.frame import Frame
 from lightbox.domain.keys import Location, spelled
 from lightbox.domain.model_package import ModelPackage
 from lightbox.infer.confidence import probabilities
@@ -23,11 +24,13 @@ from lightbox.infer.packages import (
     EXPECTED,
     FILL_IN,
     MANIFEST,
+    PREPROCESS,
     SAMPLES,
     WEIGHTS,
     LoadedPackage,
     load,
 )
+from lightbox.infer.predict import outlined_in
 from lightbox.ports import Output, Runtime
 
 _PAPERS = ("licence", "citation", "intended_use")
@@ -62,6 +65,8 @@ class ExpectedSample(BaseModel):
 
     finding: str
     scores: dict[str, float]
+    outlined: float | None = None
+    """Of a segmentation model: share of the sample's pixels that it outlines."""
 
 
 class Expected(BaseModel):
@@ -99,7 +104,10 @@ def check(
 
 def _papers(loaded: LoadedPackage) -> Iterator[CheckLine]:
     package, size = loaded.package, len(loaded.weights)
-    yield CheckLine("digest", passed=True, answer=f"{WEIGHTS} is {package.sha256}, as stated")
+    said = f"{WEIGHTS} is {package.sha256}, as stated"
+    if package.preprocessing.graph_sha256:
+        said = f"{PREPROCESS} and {WEIGHTS} are as stated; results name both as {package.sha256}"
+    yield CheckLine("digest", passed=True, answer=said)
     yield CheckLine("size", size <= _LARGE, f"{size / 2**20:.1f} MiB of at most {_LARGE >> 20} MiB")
     for key in _PAPERS:
         stated = str(getattr(package, key)).strip()
@@ -140,7 +148,11 @@ def _graph(loaded: LoadedPackage) -> Iterator[CheckLine]:
     network = Network.read(loaded.weights, thing)
     shape = " x ".join(str(length) for length in network.input_shape)
     names = ", ".join(finding.name for finding in package.findings)
-    yield CheckLine("shapes", passed=True, answer=f"image {shape}; {network.classes}: {names}")
+    gives = f"{network.classes}: {names}"
+    if network.outline:
+        cells = " x ".join(str(length) for length in network.shapes[network.outline][2:])
+        gives = f"outline of {package.findings[0].name}, {cells}"
+    yield CheckLine("shapes", passed=True, answer=f"image {shape}; {gives}")
     try:
         spec = package.explanation
         cam = cam_graph(loaded.weights, thing, spec.target_layer, spec.layer_layout, spec.method)
@@ -209,22 +221,36 @@ def _reproduced(
         )
     except (UnreadableError, ExplanationError) as error:
         return CheckLine(f"sample {name}", passed=False, answer=str(error))
-    return CheckLine(f"sample {name}", *_compared(sample, scores, tolerance, output))
+    said = ExpectedSample(
+        finding=max(scores, key=lambda name: scores[name]),
+        scores=scores,
+        outlined=share_outlined(frame, output),
+    )
+    return CheckLine(f"sample {name}", *_compared(sample, said, tolerance, output))
+
+
+def share_outlined(frame: Frame, output: Output) -> float | None:
+    """Return the share of the source's pixels that are outlined; None of a classifier."""
+    if output.outline is None:
+        return None
+    plane = outlined_in(frame, output.outline[0])
+    return 0.0 if plane is None else float(plane.mask.mean())
 
 
 def _compared(
-    sample: ExpectedSample,
-    scores: dict[str, float],
-    tolerance: float,
-    output: Output,
+    sample: ExpectedSample, said: ExpectedSample, tolerance: float, output: Output
 ) -> tuple[bool, str]:
+    scores, finding = said.scores, said.finding
     if set(sample.scores) != set(scores):
         return False, f"expected scores of {sorted(sample.scores)}, found {sorted(scores)}"
     worst = max(abs(scores[name] - value) for name, value in sample.scores.items())
-    finding = max(scores, key=lambda name: scores[name])
     if finding != sample.finding or worst > tolerance:
-        said = f"{finding} {scores[finding]:.4f}"
-        return False, f"{said}, expected {sample.finding}; off by {worst:.2g} of {tolerance:g}"
-    if output.cam is not None and not (np.isfinite(output.cam).all() and output.cam.any()):
+        now = f"{finding} {scores[finding]:.4f}"
+        return False, f"{now}, expected {sample.finding}; off by {worst:.2g} of {tolerance:g}"
+    outlined = "" if said.outlined is None else f", {said.outlined:.1%} of it outlined"
+    if abs((said.outlined or 0.0) - (sample.outlined or 0.0)) > tolerance:
+        return False, f"{finding}{outlined}, expected {sample.outlined or 0.0:.1%}"
+    is_empty = output.cam is not None and not (np.isfinite(output.cam).all() and output.cam.any())
+    if is_empty and said.outlined != 0.0:
         return False, f"{finding} {scores[finding]:.4f}, but its map is empty or not finite"
-    return True, f"{finding} {scores[finding]:.4f}, off by {worst:.1g}"
+    return True, f"{finding} {scores[finding]:.4f}{outlined}, off by {worst:.1g}"

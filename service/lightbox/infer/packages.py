@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tomllib
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from pydantic import ValidationError
 
 from lightbox.domain.background import Background
 from lightbox.domain.errors import ModelPackageError
+from lightbox.domain.feature_range import FeatureRange
 from lightbox.domain.keys import complaint, nearest
 from lightbox.domain.model_package import ModelPackage
 from lightbox.infer.graphs.network import Network
+from lightbox.infer.graphs.preceding import preceded
 from lightbox.infer.preprocess import read_background
 
 MANIFEST = "model.toml"
@@ -24,6 +29,8 @@ CARD = "CARD.md"
 EXPECTED = "expected.json"
 SAMPLES = "samples"
 BACKGROUND = "background.npz"
+RANGE = "range.npz"
+PREPROCESS = "preprocess.onnx"
 
 FILL_IN = "FILL IN"
 """What ``models new`` writes where only people know what belongs there."""
@@ -35,12 +42,18 @@ class LoadedPackage:
 
     Attributes
     ----------
+    package : ModelPackage
+        Its ``sha256`` names what is run: of ``weights.onnx``, or where there is one of
+        ``preprocess.onnx`` and it, in a row.
     weights : bytes
-        ``weights.onnx``, read once: what was hashed is what is run.
+        ``weights.onnx``, with ``preprocess.onnx`` before it; read once: what was hashed is what is
+        run.
     card : str
         Text of ``CARD.md``, or "".
     background : Background or None
         Images of ``background.npz``, where the manifest states its digest.
+    range : FeatureRange or None
+        Of ``range.npz``, where the manifest has a table ``[range]``.
     """
 
     package: ModelPackage
@@ -48,6 +61,13 @@ class LoadedPackage:
     weights: bytes
     card: str = ""
     background: Background | None = None
+    range: FeatureRange | None = None
+
+    @property
+    def known(self) -> tuple[FeatureRange, str] | None:
+        """What the network knows, and the layer of its features."""
+        stated = self.package.range
+        return None if self.range is None or stated is None else (self.range, stated.layer)
 
 
 class Found(NamedTuple):
@@ -79,6 +99,8 @@ def load(folder: Path) -> LoadedPackage:
             f"was changed: its SHA-256 is {found}, expected {package.sha256}",
             f"restore the file, or state sha256 in {MANIFEST} anew after checking where it is from",
         )
+    if package.preprocessing.graph_sha256:
+        package, weights = _preceded(package, weights, folder)
     network = Network.read(weights, str(folder / WEIGHTS))
     _agree(package, network, str(folder / MANIFEST))
     card = folder / CARD
@@ -88,7 +110,17 @@ def load(folder: Path) -> LoadedPackage:
         weights,
         card.read_text(encoding="utf-8") if card.is_file() else "",
         _background(package, folder / BACKGROUND),
+        _range(package, folder / RANGE),
     )
+
+
+def _preceded(package: ModelPackage, weights: bytes, folder: Path) -> tuple[ModelPackage, bytes]:
+    """Put the package's own preprocessing before its network; both name what is run."""
+    stated, path = package.preprocessing.graph_sha256, folder / PREPROCESS
+    first = _verified(path, stated, "preprocessing.graph_sha256")
+    both = digest(f"{stated}{package.sha256}".encode())
+    made = preceded(first, weights, str(path), str(folder / WEIGHTS))
+    return package.model_copy(update={"sha256": both}), made
 
 
 def find(root: Path, enabled: Sequence[str] = ()) -> Found:
@@ -108,7 +140,7 @@ def find(root: Path, enabled: Sequence[str] = ()) -> Found:
         if enabled and folder.name not in enabled and _stated_name(folder) not in enabled:
             continue
         try:
-            candidate = _said(load(folder))
+            candidate = said(load(folder))
         except ModelPackageError as error:
             problems.append(error)
             continue
@@ -161,6 +193,11 @@ def _agree(package: ModelPackage, network: Network, thing: str) -> None:
             f"channels and size are {said}, the network's input is {network.input_shape}",
             "state the network's own",
         )
+    task = "segmentation" if network.outline else "classification"
+    if package.task != task:
+        raise ModelPackageError(
+            f"{thing}: task", f"found {package.task!r}, the network does {task}", f'task = "{task}"'
+        )
     if len(package.findings) != network.classes:
         raise ModelPackageError(
             f"{thing}: findings",
@@ -173,18 +210,45 @@ def _background(package: ModelPackage, path: Path) -> Background | None:
     stated = package.explanation.background_sha256
     if not stated:
         return None
+    data = _verified(path, stated, "explanation.background_sha256")
+    return read_background(data, package.preprocessing, str(path))
+
+
+def _range(package: ModelPackage, path: Path) -> FeatureRange | None:
+    if package.range is None:
+        return None
+    data = _verified(path, package.range.sha256, "range.sha256")
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return FeatureRange(arrays["means"], arrays["whitening"])
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise ModelPackageError(
+            str(path),
+            "is no file of a feature range",
+            "make it anew: lightbox models range DIR --images FOLDER",
+        ) from error
+
+
+def _verified(path: Path, stated: str, key: str) -> bytes:
+    """Return the bytes of a file whose digest the manifest states."""
     data = _read(path)
     if digest(data) != stated:
         raise ModelPackageError(
             str(path),
             f"was changed: its SHA-256 is {digest(data)}, expected {stated}",
-            f"restore the file, or state explanation.background_sha256 in {MANIFEST} anew",
+            f"restore the file, or state {key} in {MANIFEST} anew",
         )
-    return read_background(data, package.preprocessing, str(path))
+    return data
 
 
-def _said(loaded: LoadedPackage) -> LoadedPackage:
-    """Refuse a package that is only begun: its words would stand on pictures."""
+def said(loaded: LoadedPackage) -> LoadedPackage:
+    """Refuse a package that is only begun: its words would stand on pictures.
+
+    Raises
+    ------
+    ModelPackageError
+        If anything waits for a person to say it.
+    """
     if FILL_IN in loaded.package.model_dump_json():
         raise ModelPackageError(
             str(loaded.folder / MANIFEST),

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lightbox.domain.arrays import FloatMap
+from lightbox.domain.arrays import FloatMap, Mask
 from lightbox.domain.errors import ModelPackageError, NotApplicableError, UnreadableError
 from lightbox.domain.frame import Frame
 from lightbox.domain.jobs import Job
+from lightbox.domain.lesion import Lesion, LesionPlane
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.prediction import FrameRef, Prediction
 from lightbox.infer.confidence import Repeats, probabilities, suspicion
@@ -33,7 +34,7 @@ class Predict:
     Parameters
     ----------
     passes, packages : mapping
-        By model name: forward passes of its runtime, and its manifest.
+        By the digest of its weights: forward passes of a model's runtime, and its manifest.
     decode : DecodePool
         Where pixel data is decoded.
     root : Path
@@ -73,7 +74,8 @@ class Predict:
         UnreadableError
             If an instance cannot be decoded: a unit with a hole is not judged.
         NotApplicableError
-            If every frame is blank; blank frames among others are passed over.
+            If every frame is blank, or unlike what the model knows; such frames among others are
+            passed over.
         UnsoundError
             If the logits are no prediction.
         OutOfMemoryError, DeviceLostError
@@ -83,6 +85,14 @@ class Predict:
         with closing(self._frames(job, look.package)) as frames:
             while batch := look.decoding(lambda: list(islice(frames, self._max_batch))):
                 look.at([frame for frame in batch if np.ptp(frame.tensor) > 0])
+        if look.key is None and look.nearest < np.inf:
+            assert look.package.range is not None
+            raise NotApplicableError(
+                f"{job.instances[0].sop_instance_uid}",
+                f"is outside of the model's range: its features are {look.nearest:.1f} from those "
+                f"that {job.model} knows, at most {look.package.range.threshold:.1f} are in it",
+                "use a model made for such images",
+            )
         if look.key is None:
             raise NotApplicableError(
                 f"{job.instances[0].sop_instance_uid}",
@@ -101,21 +111,22 @@ class Predict:
         """
         look = self._look(job, turn)
         with closing(self._frames(job, look.package, prediction.key_frame)) as frames:
-            look.at(look.decoding(lambda: list(frames)))
+            look.at(look.decoding(lambda: list(frames)), anywhere=True)
         return replace(look.finished(), prediction=prediction)
 
     def _look(self, job: Job, turn: Turn) -> _Look:
-        package, passes = self._packages.get(job.model), self._passes.get(job.model)
+        asked = job.model_sha256
+        package, passes = self._packages.get(asked), self._passes.get(asked)
         if package is None or passes is None:
             raise ModelPackageError(
                 f"model {job.model!r}",
                 "is not served here",
-                f"served: {', '.join(sorted(self._passes)) or 'none'}",
+                f"served: {', '.join(sorted(p.name for p in self._packages.values())) or 'none'}",
             )
         return _Look(
             package,
             lambda images: passes.predict(images, job.urgency, turn),
-            self._repeats[job.model],
+            self._repeats[asked],
             self._clock,
         )
 
@@ -140,7 +151,7 @@ class Predict:
 
 @dataclass(slots=True)
 class _Look:
-    """One unit's frames as they pass; only the most suspicious is kept."""
+    """One unit's frames as they pass; kept are the most suspicious and what was outlined."""
 
     package: ModelPackage
     run: Callable[[FloatMap], tuple[Output, float]]
@@ -150,6 +161,8 @@ class _Look:
     key: Frame | None = None
     most: float = -1.0
     output: Output | None = None
+    planes: list[LesionPlane] = field(default_factory=list)
+    nearest: float = np.inf
     seconds: dict[str, float] = field(default_factory=lambda: {"decode": 0.0, "infer": 0.0})
 
     def decoding(self, take: Callable[[], list[Frame]]) -> list[Frame]:
@@ -159,27 +172,57 @@ class _Look:
         self.seconds["decode"] += self.clock.monotonic() - began
         return taken
 
-    def at(self, batch: list[Frame]) -> None:
-        """Run a batch; remember the first of the most suspicious frames."""
+    def at(self, batch: list[Frame], *, anywhere: bool = False) -> None:
+        """Run a batch; remember the first of the most suspicious frames.
+
+        Parameters
+        ----------
+        batch : list of Frame
+        anywhere : bool
+            Look at frames outside of the model's range, too: what was said of them is explained.
+        """
         if not batch:
             return
         tensors = np.concatenate([frame.tensor for frame in batch])
         output = self._forward(tensors)
         each = suspicion(self.package, probabilities(self.package, output.logits))
         self.repeats.check(tensors, output.logits)
+        self.frames += len(batch)
+        inside = np.full(len(batch), fill_value=True) if anywhere else self._inside(output)
+        if not inside.any():
+            return
+        each = np.where(inside, each, -1.0)
         first = int(each.argmax())
         if each[first] > self.most:
             self.key, self.most = batch[first], float(each[first])
             # A frame run alone, so that an audit which comes back to it finds the same bits.
             self.output = output if len(batch) == 1 else None
-        self.frames += len(batch)
+        if output.outline is not None:
+            rows = zip(batch, output.outline, inside, strict=True)
+            outlined = (outlined_in(frame, logits) for frame, logits, is_known in rows if is_known)
+            self.planes += [plane for plane in outlined if plane is not None]
+
+    def _inside(self, output: Output) -> Mask:
+        """Say of each frame whether it is like those that the network knows."""
+        known = self.package.range
+        if known is None or output.distance is None:
+            return np.full(len(output.logits), fill_value=True)
+        self.nearest = min(self.nearest, float(output.distance.min()))
+        inside: Mask = output.distance <= known.threshold
+        return inside
 
     def finished(self) -> Looked:
         """Return the prediction of the key frame."""
         assert self.key is not None
         output = self.output or self._forward(self.key.tensor)
         calibrated = probabilities(self.package, output.logits)[0]
-        return Looked(self._prediction(self.key, calibrated), self.key, output)
+        prediction = self._prediction(self.key, calibrated)
+        return Looked(prediction, self.key, output, self._lesions(prediction))
+
+    def _lesions(self, prediction: Prediction) -> tuple[Lesion, ...]:
+        if not self.planes or self.package.finding(prediction.target).negative:
+            return ()
+        return (Lesion(prediction.target, prediction.confidence, tuple(self.planes)),)
 
     def _forward(self, images: FloatMap) -> Output:
         output, seconds = self.run(images)
@@ -203,3 +246,17 @@ class _Look:
             infer_seconds=self.seconds["infer"],
             thresholds=self.package.site_thresholds,
         )
+
+
+def outlined_in(frame: Frame, logits: FloatMap) -> LesionPlane | None:
+    """Bring an outline into source pixels; None where nothing of it lies in the source.
+
+    Parameters
+    ----------
+    frame : Frame
+        What was looked at.
+    logits : array, shape (h, w)
+        On an even grid over the model frame; above 0 is inside.
+    """
+    mask = frame.geometry.attribution_to_source(logits) > 0
+    return LesionPlane(frame.ref, mask) if mask.any() else None

@@ -113,6 +113,5 @@ class Passes:
             party[0].output, party[0].seconds = output, seconds
             return
         for row, each in enumerate(party):
-            cam = None if output.cam is None else output.cam[row : row + 1]
             each.seconds = seconds
-            each.output = Output(output.logits[row : row + 1], cam)
+            each.output = output.row(row)

@@ -21,6 +21,8 @@ from lightbox.domain.errors import NotApplicableError
 from lightbox.domain.explained import Explained
 from lightbox.domain.identity import derived_uid
 from lightbox.domain.jobs import job_identity
+from lightbox.domain.lesion import Lesion
+from lightbox.domain.prediction import FrameRef
 from lightbox.domain.study import Instance
 from lightbox.results.header.cleaning import copy_clean
 from lightbox.results.header.header_bytes import header_of
@@ -107,6 +109,7 @@ class Deidentifier:
             prediction=replace(explained.prediction, key_frame=ref),
             frame=replace(explained.frame, ref=ref),
             sources=(header,),
+            lesions=tuple(_in_copy(lesion, ref) for lesion in explained.lesions),
         )
 
     def uid(self, original: str) -> str:
@@ -127,6 +130,15 @@ class Deidentifier:
         """Give each patient of a run the next number."""
         original = f"{source.get('PatientID', '')}\0{source.get('IssuerOfPatientID', '')}"
         return self._patients.setdefault(original, f"ANON{len(self._patients) + 1:04d}")
+
+
+def _in_copy(lesion: Lesion, ref: FrameRef) -> Lesion:
+    """Let an outline refer to the frames of the copy."""
+    planes = (
+        replace(plane, ref=replace(plane.ref, sop_instance_uid=ref.sop_instance_uid))
+        for plane in lesion.planes
+    )
+    return replace(lesion, planes=tuple(planes))
 
 
 def _refuse_text_in_pixels(file: Path, source: Dataset) -> None:

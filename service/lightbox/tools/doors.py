@@ -7,6 +7,7 @@ together here once for all three.
 from __future__ import annotations
 
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +23,7 @@ from lightbox.domain.frame import Frame
 from lightbox.domain.result import Result, ResultKind
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, finished
+from lightbox.explain.sentences import as_shown
 from lightbox.explain.subject import Subject
 from lightbox.infer.decode import DecodePool
 from lightbox.infer.decode_wire import FramesRequest
@@ -62,12 +64,12 @@ class Doors:
         self.clock = SystemClock()
         self.methods = methods()
         self.runtime = OnnxRuntime(loaded, given.device, given.threads, given.max_batch)
-        backgrounds = {package.name: loaded.background} if loaded.background else {}
+        backgrounds = {package.sha256: loaded.background} if loaded.background else {}
         self.attribute = Attribute(self.methods, settings.audit, self.clock, backgrounds)
         self._decode = DecodePool(1, settings.dicom.limits)
         self.predict = Predict(
-            {package.name: Passes(self.runtime, self.clock)},
-            {package.name: package},
+            {package.sha256: Passes(self.runtime, self.clock)},
+            {package.sha256: package},
             self._decode,
             root,
             self.clock,
@@ -154,15 +156,19 @@ class Doors:
 
 
 def write_into(folder: Path, explained: Explained, results: ResultSettings) -> tuple[Result, ...]:
-    """Write every kind of result that ``results`` wants into a folder of its own.
+    """Write every kind of result that ``results`` wants into a folder of its own, as it is sent.
 
     Raises
     ------
     ResultError
         If an object cannot be made or is not valid.
     """
-    storage = FolderStorage(folder, Files())
-    return Write(build.writers(results), storage).write(explained)
+    storage, package = FolderStorage(folder, Files()), explained.package
+    not_shown, insists = package.explanation.not_shown, package.site_shows_all_maps
+    shown = as_shown(explained.attribution, not_shown, insists=insists)
+    fast = explained.fast if package.shows_maps else None
+    made = replace(explained, attribution=shown, fast=fast)
+    return Write(build.writers(results), storage).write(made)
 
 
 def write_one(
@@ -180,7 +186,7 @@ def write_one(
     ResultError
         If the object cannot be made.
     """
-    every = build.writers(results.model_copy(update=ALL_KINDS), rejects=True)
+    every = build.writers(results.model_copy(update=ALL_KINDS), frozenset(ResultKind))
     only = tuple(writer for writer in every if writer.kind is kind)
     made = Write(only, FolderStorage(folder, Files()), validate=False).write(explained)
     return next(iter(made), None)

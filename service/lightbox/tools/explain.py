@@ -161,6 +161,7 @@ class Offline:
                     frame=looked.frame,
                     sources=(header,),
                     fast=fast,
+                    lesions=looked.lesions if job.path is JobPath.FAST else (),
                 )
                 if wish.deidentify:
                     explained = self._deidentifier.hide(explained, header)

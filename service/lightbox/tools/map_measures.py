@@ -236,7 +236,9 @@ def _overlap(samples: Sequence[Sample], cells: Sequence[FloatMap]) -> dict[str, 
     ]
     if not found:
         return {}
+    masks = [each.mask for each in samples if each.mask is not None and each.mask.any()]
     return {
         "pointing_game": round(float(np.mean([each.pointing_game for each in found])), 4),
         "mass": round(float(np.mean([each.mass for each in found])), 4),
+        "chance": round(float(np.mean([mask.mean() for mask in masks])), 4),
     }

@@ -16,11 +16,19 @@ from lightbox.explain.plugin import MapMethod
 from lightbox.infer.confidence import probabilities
 from lightbox.infer.decode import DecodePool
 from lightbox.infer.decode_wire import FramesRequest
-from lightbox.infer.package_check import CheckLine, Expected, ExpectedSample, check
+from lightbox.infer.package_check import (
+    CheckLine,
+    Expected,
+    ExpectedSample,
+    check,
+    share_outlined,
+)
 from lightbox.infer.packages import EXPECTED, MANIFEST, SAMPLES, LoadedPackage, load
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.settings import Settings
+from lightbox.tools.localisation import localisation_line, mark, overlap_of
 from lightbox.tools.map_measures import Measuring, Onboarding, Sample
+from lightbox.tools.model_range import Learned, learned, range_line
 
 _TABLES = re.compile(r"\n*^\[\[explanation\.measured\]\]\n(?:(?!\[).*\n?)*", re.MULTILINE)
 _METHOD = re.compile(r"^(\[explanation\]\n(?:(?!\[).*\n)*?)method = .*\n", re.MULTILINE)
@@ -30,7 +38,15 @@ _HEAD = re.compile(r"^\[explanation\]\n", re.MULTILINE)
 def check_package(folder: Path, settings: Settings) -> list[CheckLine]:
     """Ask everything that can be asked of the package in ``folder``."""
     with closing(DecodePool(1, settings.dicom.limits)) as decode:
-        return check(folder, _starter(settings), decode)
+        lines = check(folder, _starter(settings), decode)
+    if all(line.passed for line in lines):
+        loaded = load(folder)
+        runtime = _starter(settings)(loaded)
+        samples = samples_of(loaded, folder / SAMPLES, settings)
+        overlap = overlap_of(loaded, runtime, samples)
+        lines.append(localisation_line(loaded.package.explanation, overlap))
+        lines.append(range_line(loaded, runtime, samples))
+    return lines
 
 
 def map_methods() -> dict[str, MapMethod]:
@@ -98,6 +114,26 @@ def samples_of(loaded: LoadedPackage, images: Path, settings: Settings) -> list[
     return found
 
 
+def learn_range(
+    folder: Path, images: Path, validation: Path, settings: Settings, layer: str = ""
+) -> Learned:
+    """Learn from two folders of DICOM files, read as the service reads them, what a network knows.
+
+    Raises
+    ------
+    UsageError
+        If one holds none.
+    ModelPackageError, UnreadableError
+        If the package is not right, or a file cannot be decoded.
+    """
+    loaded = load(folder)
+    tensors = [
+        np.concatenate([each.frame.tensor for each in samples_of(loaded, where, settings)])
+        for where in (images, validation)
+    ]
+    return learned(loaded, *tensors, layer=layer)
+
+
 def write_measured(folder: Path, found: Onboarding) -> str:
     """Write the table into the manifest, and name the best fit map as the default.
 
@@ -129,11 +165,15 @@ def write_measured(folder: Path, found: Onboarding) -> str:
         )
         text += f"\n[[explanation.measured]]\n{keys}"
     path.write_text(text, encoding="utf-8")
+    if best.chance is not None:
+        mark(folder, best.misses)
     return best.method
 
 
 def write_expected(folder: Path, settings: Settings) -> int:
     """Write what the network says of each sample: what ``check`` compares with from then on.
+
+    Where its maps miss the lesions of the samples, the manifest says so from then on.
 
     Returns
     -------
@@ -150,13 +190,19 @@ def write_expected(folder: Path, settings: Settings) -> int:
     loaded = load(folder)
     package, root = loaded.package, folder / SAMPLES
     runtime = _starter(settings)(loaded)
-    said = {}
-    for each in samples_of(loaded, root, settings):
-        row = probabilities(package, runtime.predict(each.frame.tensor).logits)[0]
+    said, samples = {}, samples_of(loaded, root, settings)
+    for each in samples:
+        output = runtime.predict(each.frame.tensor)
+        row = probabilities(package, output.logits)[0]
         scores = {f.name: round(float(p), 5) for f, p in zip(package.findings, row, strict=True)}
-        finding = package.finding(int(row.argmax())).name
-        said[each.frame.ref.sop_instance_uid] = ExpectedSample(finding=finding, scores=scores)
-    text = Expected(samples=said).model_dump_json(indent=2)
+        share = share_outlined(each.frame, output)
+        said[each.frame.ref.sop_instance_uid] = ExpectedSample(
+            finding=package.finding(int(row.argmax())).name,
+            scores=scores,
+            outlined=None if share is None else round(share, 5),
+        )
+    mark(folder, overlap_of(loaded, runtime, samples).misses)
+    text = Expected(samples=said).model_dump_json(indent=2, exclude_none=True)
     (folder / EXPECTED).write_text(text + "\n", encoding="utf-8")
     return len(said)
 

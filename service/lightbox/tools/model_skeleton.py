@@ -14,13 +14,25 @@ from pathlib import Path
 from lightbox.domain.errors import ModelPackageError, UsageError
 from lightbox.infer.graphs.cam_graph import CamGraph, cam_graph
 from lightbox.infer.graphs.network import Network
+from lightbox.infer.graphs.preceding import preceded
 from lightbox.infer.graphs.target_layer import SHAPES, Layout
-from lightbox.infer.packages import CARD, EXPECTED, FILL_IN, MANIFEST, SAMPLES, WEIGHTS, digest
+from lightbox.infer.packages import (
+    CARD,
+    EXPECTED,
+    FILL_IN,
+    MANIFEST,
+    PREPROCESS,
+    SAMPLES,
+    WEIGHTS,
+    digest,
+)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,31}")
 _LAYOUTS: tuple[Layout, ...] = ("map", "tokens", "volume")
 _LEVELS = {1: ("[0.0]", "[1.0]"), 3: ("[0.485, 0.456, 0.406]", "[0.229, 0.224, 0.225]")}
 """Channels → mean and std: none, and those of ImageNet, which torchvision's weights expect."""
+
+_CHANNELS = "channels = "
 
 _TO_FILL_IN = (
     (MANIFEST, "intended_use, licence, citation: what for, under which terms, whose work"),
@@ -44,12 +56,22 @@ class Read:
         Channels, height and width of the input.
     cam : CamGraph
         The fast map: its layer, cells and way.
+    outline : tuple of int
+        Rows and columns of a segmentation network's answer; () of a classifier.
     """
 
     shape: tuple[int, int, int]
     classes: int
     layout: Layout
     cam: CamGraph
+    outline: tuple[int, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        """What the network gives, in words."""
+        if self.outline:
+            return " x ".join(map(str, self.outline)) + " (an outline: segmentation)"
+        return f"{self.classes} classes"
 
     @property
     def lines(self) -> tuple[tuple[str, str], ...]:
@@ -57,7 +79,7 @@ class Read:
         cells = f"{self.cam.cells[0]} x {self.cam.cells[1]} cells"
         return (
             ("input", " x ".join(map(str, self.shape)) + " (channels, height, width)"),
-            ("outputs", f"{self.classes} classes"),
+            ("outputs", self.answer),
             ("target layer", f"{self.cam.target_layer}, {self.layout}, {cells}, {self.cam.way}"),
         )
 
@@ -77,8 +99,8 @@ class Begun:
     to_fill_in: tuple[tuple[str, str], ...] = _TO_FILL_IN
 
 
-def begin(folder: Path, onnx: Path) -> Begun:
-    """Write a package folder from an ONNX file.
+def begin(folder: Path, onnx: Path, preprocess: Path | None = None) -> Begun:
+    """Write a package folder from an ONNX file, perhaps with a graph that is to run before it.
 
     Raises
     ------
@@ -97,18 +119,17 @@ def begin(folder: Path, onnx: Path) -> Begun:
         )
     if folder.exists():
         raise UsageError(f"folder {folder}", "is there already", "name a new one")
-    try:
-        weights = onnx.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise UsageError(
-            f"file {onnx}", f"cannot be read: {reason}", "name an ONNX file"
-        ) from error
-    found = read(weights, str(onnx))
+    weights, first = _bytes_of(onnx), b"" if preprocess is None else _bytes_of(preprocess)
+    whole = preceded(first, weights, str(preprocess), str(onnx)) if first else weights
+    found = read(whole, str(onnx))
     try:
         (folder / SAMPLES).mkdir(parents=True)
         (folder / WEIGHTS).write_bytes(weights)
-        (folder / MANIFEST).write_text(_manifest(name, weights, found), encoding="utf-8")
+        text = _manifest(name, weights, found)
+        if first:
+            (folder / PREPROCESS).write_bytes(first)
+            text = text.replace(_CHANNELS, f'graph_sha256 = "{digest(first)}"\n{_CHANNELS}', 1)
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
         (folder / CARD).write_text(_card(name, found), encoding="utf-8")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -116,6 +137,16 @@ def begin(folder: Path, onnx: Path) -> Begun:
             f"folder {folder}", f"cannot be written: {error}", "name another"
         ) from error
     return Begun(folder, found)
+
+
+def _bytes_of(onnx: Path) -> bytes:
+    try:
+        return onnx.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise UsageError(
+            f"file {onnx}", f"cannot be read: {reason}", "name an ONNX file"
+        ) from error
 
 
 def read(weights: bytes, thing: str) -> Read:
@@ -140,14 +171,15 @@ def read(weights: bytes, thing: str) -> Read:
             "export it with two: the finding and its absence, logits 0 and z",
         )
     last = network.producers.get(network.model.graph.output[0].name)
-    if last is not None and last.op_type == "Sigmoid":
+    if last is not None and last.op_type == "Sigmoid" and not network.outline:
         raise ModelPackageError(
             thing,
             "ends in a Sigmoid, so that several findings may hold at once; here one of them does",
             "serve one package per finding, each with two outputs",
         )
     layout, cam = _explained(weights, thing)
-    return Read(network.input_shape, network.classes, layout, cam)
+    outline = network.shapes[network.outline][2:] if network.outline else ()
+    return Read(network.input_shape, network.classes, layout, cam, tuple(n or 0 for n in outline))
 
 
 def _explained(weights: bytes, thing: str) -> tuple[Layout, CamGraph]:
@@ -175,6 +207,7 @@ def _manifest(name: str, weights: bytes, found: Read) -> str:
 name = "{name}"
 version = "0.1.0"
 sha256 = "{digest(weights)}"
+task = "{"segmentation" if found.outline else "classification"}"
 unit = "instance"  # or "series": the most suspicious slice speaks for it
 intended_use = "{FILL_IN}: what it is for, and that it is not for diagnosis"
 licence = "{FILL_IN}: of the weights, and of the data that they were trained on"
@@ -188,7 +221,7 @@ description_refuses = []  # words in a description that rule the model out
 
 [preprocessing]
 size = [{height}, {width}]  # as the graph says
-channels = {channels}  # as the graph says; 3 is grey, thrice
+{_CHANNELS}{channels}  # as the graph says; 3 is grey, thrice
 percentiles = [0.5, 99.5]  # of the frame, become 0 and 1
 fit = "pad"  # "crop" and "stretch" too; as in training
 mean = {mean}  # as in training{"; these are ImageNet's" if channels == 3 else ""}
@@ -203,7 +236,25 @@ target_layer = "{found.cam.target_layer}"  # found; {found.cam.cells[0]} x {foun
 {layout}baseline = "blur"
 grid = [4, 3]
 """
+    if found.outline:
+        return head + _OUTLINED
     return head + "".join(_finding(number) for number in range(found.classes))
+
+
+_OUTLINED = f"""
+[[findings]]  # what is outlined
+name = "lesion"
+label = "{FILL_IN}"
+code = {{ scheme = "SCT", value = "{FILL_IN}", meaning = "{FILL_IN}" }}
+threshold = 0.5  # of the score: the mean logit over the outline, made a probability
+critical = false  # true raises the urgency of a study in which it is found
+
+[[findings]]  # nothing is outlined
+name = "no_lesion"
+label = "{FILL_IN}"
+code = {{ scheme = "SCT", value = "{FILL_IN}", meaning = "{FILL_IN}" }}
+negative = true
+"""
 
 
 def _finding(number: int) -> str:
@@ -226,7 +277,7 @@ def _card(name: str, found: Read) -> str:
 | | |
 |---|---|
 | Input | {" x ".join(map(str, found.shape))} |
-| Outputs | {found.classes} |
+| Outputs | {found.answer} |
 | Intended use | {FILL_IN} |
 | Not to be used for | {FILL_IN} |
 | Training data, licence | {FILL_IN} |

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lightbox.app.changes.newest_patient import newest_patient
+from lightbox.app.models_in_force import copies_of
 from lightbox.app.questions.predecessor import replaced_by
 from lightbox.domain.attribution import AttributionRecord
 from lightbox.domain.errors import LedgerError, ModelPackageError, NotApplicableError
@@ -136,14 +137,20 @@ def removals(reader: LedgerReader, study: str) -> Mapping[str, FilesRemoved]:
     return removed_paths(account)
 
 
-def same_package(job: Job, models: Path) -> LoadedPackage:
+def same_package(job: Job, models: Path, data: Path) -> LoadedPackage:
     """Return the package that the job names, with the weights that it names.
+
+    ``models`` is where packages are installed, ``data`` the data directory with the versions that
+    were put in force while the service ran.
 
     Raises
     ------
     ModelPackageError
         If there is none, or its weights are others.
     """
+    for copy in copies_of(data, job.model):
+        if copy.package.sha256 == job.model_sha256:
+            return copy
     found = find(models, (job.model,))
     for loaded in found.packages:
         if loaded.package.name == job.model:

@@ -23,6 +23,7 @@ from lightbox.domain.attribution import Attribution, AttributionRecord
 from lightbox.domain.errors import NotApplicableError
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import JobPath
+from lightbox.explain.sentences import INSISTED, as_shown
 from lightbox.infer.confidence import probabilities
 from lightbox.infer.looked import Looked
 from lightbox.ledger.timeline import LedgerReader
@@ -187,7 +188,8 @@ def replay(settings: Settings, sop_instance_uid: str, *, fresh: bool = False) ->
         raise NotApplicableError(
             f"result {sop_instance_uid}", "; ".join(missing), "restore the file, or send it again"
         )
-    loaded = same_package(past.job, Path(settings.models.path).expanduser().resolve())
+    models = Path(settings.models.path).expanduser().resolve()
+    loaded = same_package(past.job, models, at.root)
     with Doors(_as_then(settings, past.record), loaded, at.root) as doors:
         again = _Again(doors, past, at, settings)
         runs = tuple(again.run(origin) for origin in again.origins(fresh=fresh))
@@ -248,7 +250,7 @@ class _Again:
             if origin is Origin.VALUES:
                 shutil.copyfile(self._kept, values)
                 known = values.read_bytes()
-            attribution, fast = self._explain(looked, values)
+            attribution, fast = self._shown(*self._explain(looked, values))
             explained = Explained(
                 job=past.job,
                 package=self._doors.package,
@@ -260,11 +262,12 @@ class _Again:
                 ),
                 fast=fast,
                 replaces=past.replaces,
+                lesions=looked.lesions if past.job.path is JobPath.FAST else (),
             )
             one = write_one(folder, explained, past.result.kind, self._settings.results)
             computed = values.is_file() and values.read_bytes() != known
-        found = AttributionRecord.of(attribution)
-        differences = tuple(_differences(past, looked.prediction.scores, found))
+        record = AttributionRecord.of(attribution)
+        differences = tuple(_differences(past, looked.prediction.scores, record))
         largest = max((d.size for d in differences if _is_bounded(d.name)), default=0.0)
         same = one is not None and (one.sop_instance_uid, one.sha256) == (
             past.result.sop_instance_uid,
@@ -277,8 +280,17 @@ class _Again:
             differences=differences,
             largest=largest,
             values_computed=computed,
-            arithmetic=_moved(past.record.arithmetic, found.arithmetic),
+            arithmetic=_moved(past.record.arithmetic, record.arithmetic),
         )
+
+    def _shown(
+        self, found: Attribution, fast: Attribution | None
+    ) -> tuple[Attribution, Attribution | None]:
+        """Show or withhold as then: the site may have changed its mind since."""
+        insisted = any(words.endswith(INSISTED) for words in self._past.record.warnings)
+        not_shown = self._doors.package.explanation.not_shown
+        is_shown = insisted or not not_shown
+        return as_shown(found, not_shown, insists=insisted), fast if is_shown else None
 
     def _look(self) -> Looked:
         """Predict again; an audit looks at the recorded key frame, as it did then."""

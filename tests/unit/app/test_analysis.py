@@ -61,7 +61,7 @@ def test_an_audit_asks_its_model_for_the_prediction_only_so_that_it_never_holds_
         seen.append(list(asked.now))
         return SimpleNamespace(frame=None, output=None)
 
-    anything = cast("Any", {audit.model: SimpleNamespace(sha256=audit.model_sha256)})
+    anything = cast("Any", {audit.model_sha256: SimpleNamespace()})
     analysis = Analysis(
         ledger=ledger,
         turn=lambda *_: nullcontext(),
@@ -75,7 +75,7 @@ def test_an_audit_asks_its_model_for_the_prediction_only_so_that_it_never_holds_
         headers=lambda _: b"",
         values=Path(),
         known=cast("Any", None),
-        chunks={audit.model: 8},
+        chunks={audit.model_sha256: 8},
         destinations=(),
         notes=False,
         woke=lambda: None,

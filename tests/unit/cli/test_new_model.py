@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from onnx import TensorProto, helper, load_from_string
+from pydicom import dcmread
 from pydicom.uid import ComputedRadiographyImageStorage
 from torch import nn
 
@@ -19,9 +20,11 @@ from networks import (
     DenseNet,
     EfficientNet,
     ResNet,
+    UNet,
     VisionTransformer,
     a_graph,
     a_pooled_classifier,
+    an_outliner,
     exported,
 )
 
@@ -127,6 +130,62 @@ def test_so_is_each_of_the_other_families(
 ) -> None:
     torch.manual_seed(1)
     assert found in walk(tmp_path, network(), capsys)["read"]["target layer"]
+
+
+def test_a_segmentation_network_goes_the_same_way_and_its_outline_is_a_segment(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    torch.manual_seed(1)
+    folder = tmp_path / "models" / "outlines"
+    onnx = the_file(tmp_path, exported(UNet(), (3, 64, 64)))
+    assert run(["models", "new", str(folder), "--onnx", onnx, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["read"]
+    assert told["outputs"] == "64 x 64 (an outline: segmentation)"
+    assert "map, 16 x 16 cells, vjp" in told["target layer"]
+    unsaid = checks(folder, capsys, code=1)
+    assert unsaid["findings"].startswith("model.toml: findings[0].label and 5 more still say")
+
+    fill_in(folder)
+    answers = checks(folder, capsys, "--write-expected")
+    assert "of it outlined" in answers["sample one.dcm"]
+    assert answers["shapes"] == "image 3 x 64 x 64; outline of lesion, 64 x 64"
+    expected = json.loads((folder / "expected.json").read_text())["samples"]["one.dcm"]
+    assert 0 < expected["outlined"] < 1
+    other = json.loads((folder / "expected.json").read_text())
+    other["samples"]["one.dcm"]["outlined"] += 0.1
+    (folder / "expected.json").write_text(json.dumps(other))
+    assert "of it outlined, expected" in checks(folder, capsys, code=1)["sample one.dcm"]
+
+    assert run(["models", "bench", str(folder), "--rounds", "2"]) == 0
+    answer = tmp_path / "answer.json"
+    arguments = ["--model", "outlines", "--out", str(tmp_path / "out"), "--json", str(answer)]
+    assert run(["explain", str(folder / "samples" / "one.dcm"), *arguments]) == 0
+    (explained,) = json.loads(answer.read_text())
+    assert explained["refused"] is None
+    assert explained["finding"] == "lesion"
+    segments = dcmread(explained["files"]["lesion"])
+    shown = segments.pixel_array
+    lesion = shown if shown.ndim == 2 else shown[0]
+    assert lesion.mean() == pytest.approx(expected["outlined"], abs=1e-3)
+
+
+def test_a_manifest_that_mistakes_the_networks_task_is_told(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    folder = tmp_path / "models" / "outlines"
+    onnx = the_file(tmp_path, an_outliner())
+    assert run(["models", "new", str(folder), "--onnx", onnx]) == 0
+    manifest = folder / "model.toml"
+    text = manifest.read_text()
+    manifest.write_text(text.replace('task = "segmentation"', 'task = "classification"'))
+    capsys.readouterr()
+    said = checks(folder, capsys, code=1)["package"]
+    assert "task: found 'classification', the network does segmentation" in said
+    manifest.write_text(text.replace("negative = true", "negative = false"))
+    assert (
+        "findings: expected two of a segmentation model"
+        in checks(folder, capsys, code=1)["package"]
+    )
 
 
 def several_inputs() -> bytes:

@@ -22,15 +22,16 @@ from lightbox.domain.errors import (
     UnsoundError,
 )
 from lightbox.domain.jobs import Job
+from lightbox.domain.model_package import KnownRange
 from lightbox.domain.prediction import FrameRef
 from lightbox.infer.confidence import probabilities
 from lightbox.infer.decode import DecodePool
-from lightbox.infer.packages import LoadedPackage
+from lightbox.infer.packages import LoadedPackage, load
 from lightbox.infer.predict import Predict
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.infer.sharing import Passes
 from lightbox.ports import Output, Runtime
-from packages import a_loaded_package
+from packages import a_loaded_package, a_segmentation_folder
 
 LEVELS = np.rint(a_picture() * 255).astype(np.uint8)
 
@@ -60,11 +61,11 @@ class Place:
         self.pool = pool
 
     def predict(self, runtime: Runtime, max_batch: int = 32) -> Predict:
-        name = self.loaded.package.name
-        packages = {name: self.loaded.package}
+        digest = self.loaded.package.sha256
+        packages = {digest: self.loaded.package}
         clock = FakeClock()
         return Predict(
-            {name: Passes(runtime, clock)}, packages, self.pool, self.root, clock, max_batch
+            {digest: Passes(runtime, clock)}, packages, self.pool, self.root, clock, max_batch
         )
 
     def a_job_on(self, *pictures: np.ndarray) -> Job:
@@ -72,7 +73,8 @@ class Place:
         for number, stored in enumerate(pictures, 1):
             a_file(self.root / f"{number}.dcm", an_image(stored))
             instances.append(an_instance(sop=a_uid("sop", str(number)), path=f"{number}.dcm"))
-        return a_job(*instances, model=self.loaded.package.name)
+        package = self.loaded.package
+        return replace(a_job(*instances, model=package.name), model_sha256=package.sha256)
 
 
 @pytest.fixture
@@ -261,7 +263,7 @@ def test_a_key_frame_that_the_job_does_not_hold_is_unreadable(
 
 
 def test_a_model_that_is_not_served_is_refused(place: Place, runtime: OnnxRuntime) -> None:
-    job = replace(place.a_job_on(LEVELS), model="chest_xray")
+    job = replace(place.a_job_on(LEVELS), model="chest_xray", model_sha256="0" * 64)
 
     with pytest.raises(ModelPackageError, match="'chest_xray': is not served here"):
         place.predict(runtime).predict(job, nullcontext)
@@ -276,3 +278,75 @@ def test_a_blank_frame_says_nothing_and_among_others_is_passed_over(
     job = place.a_job_on(blank, LEVELS)
     looked = place.predict(runtime).predict(job, nullcontext)
     assert looked.prediction.key_frame.sop_instance_uid == job.instances[1].sop_instance_uid
+
+
+@pytest.fixture
+def outlining(tmp_path: Path, pool: DecodePool) -> Place:
+    """A site with a segmentation model."""
+    return Place(tmp_path, load(a_segmentation_folder(tmp_path / "models")), pool)
+
+
+def test_what_a_segmentation_network_outlines_is_brought_into_the_sources_pixels(
+    outlining: Place,
+) -> None:
+    runtime = OnnxRuntime(outlining.loaded, device="cpu", threads=1)
+    job = outlining.a_job_on(LEVELS, LEVELS.T)
+
+    looked = outlining.predict(runtime).predict(job, nullcontext)
+
+    (lesion,) = looked.lesions
+    assert looked.prediction.finding == "lesion"
+    assert (lesion.target, lesion.probability) == (0, looked.prediction.confidence)
+    sops = [each.sop_instance_uid for each in job.instances]
+    assert [plane.ref.sop_instance_uid for plane in lesion.planes] == sops
+    assert [plane.mask.shape for plane in lesion.planes] == [LEVELS.shape, LEVELS.T.shape]
+    assert looked.output.outline is not None
+    at_key = looked.frame.geometry.attribution_to_source(looked.output.outline[0]) > 0
+    key = sops.index(looked.frame.ref.sop_instance_uid)
+    np.testing.assert_array_equal(lesion.planes[key].mask, at_key)
+    assert 0 < at_key.mean() < 1
+
+
+def test_where_nothing_is_outlined_there_is_no_lesion(tmp_path: Path, pool: DecodePool) -> None:
+    loaded = load(a_segmentation_folder(tmp_path / "models", bias=-1e3))
+    place = Place(tmp_path, loaded, pool)
+    door = place.predict(OnnxRuntime(loaded, device="cpu", threads=1))
+
+    looked = door.predict(place.a_job_on(LEVELS), nullcontext)
+
+    assert looked.lesions == ()
+    assert looked.prediction.finding == "nothing"
+
+
+class Far(Saying):
+    """Says how far each frame is from what it knows."""
+
+    def __init__(self, *distances: float) -> None:
+        super().__init__(3, 1, 2)
+        self._distances = list(distances)
+
+    def predict(self, images: ImageTensor) -> Output:
+        said = super().predict(images)
+        far = [self._distances.pop(0) for _ in images]
+        told_apart = np.nan_to_num(np.array([far], dtype=np.float32)).T * [[0, 1e-3, 0]]
+        logits = (said.logits + told_apart).astype(np.float32)
+        return replace(said, logits=logits, distance=np.array(far, dtype=np.float32))
+
+
+def test_an_image_outside_of_the_models_range_gets_no_answer(place: Place) -> None:
+    known = KnownRange(sha256="0" * 64, threshold=5.0, images=1, data="tests")
+    package = place.loaded.package.model_copy(update={"range": known})
+    place.loaded = replace(place.loaded, package=package)
+
+    with pytest.raises(
+        NotApplicableError, match=r"outside of the model's range: its features are 7"
+    ):
+        place.predict(Far(7.0)).predict(place.a_job_on(LEVELS), nullcontext)
+    one, two, three = slices(3)
+    job = place.a_job_on(one, two, three)
+    looked = place.predict(Far(7.0, 4.0, np.nan, 4.0)).predict(job, nullcontext)
+    assert looked.prediction.key_frame.sop_instance_uid == job.instances[1].sop_instance_uid
+    assert looked.prediction.frames == 3
+
+    again = place.predict(Far(7.0)).again(job, looked.prediction, nullcontext)
+    assert again.prediction == looked.prediction  # what was said of it is explained

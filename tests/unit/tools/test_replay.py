@@ -121,7 +121,7 @@ def test_a_source_that_is_gone_or_has_other_bytes_is_named(tmp_path: Path) -> No
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelPackageError, match="chest_xray"):
-        same_package(FAST, tmp_path)
+        same_package(FAST, tmp_path, tmp_path / "data")
 
 
 def test_the_stored_object_is_as_recorded_changed_or_gone(tmp_path: Path) -> None:

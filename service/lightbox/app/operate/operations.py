@@ -17,6 +17,7 @@ from typing import Protocol
 from lightbox.app.catalogue import methods
 from lightbox.app.operate.letterbox import Letterbox
 from lightbox.app.operate.removed import Accounts, removed_of, why_gone
+from lightbox.app.operate.replacement import Replacement
 from lightbox.app.operate.retrying import Destinations, Retrying
 from lightbox.app.operate.switch import Flag, Switch
 from lightbox.app.questions.off_peak import OffPeak
@@ -83,6 +84,8 @@ class Operations:
         By name.
     off_peak : OffPeak or None
         The hours of audits that nobody asked for.
+    replacement : Replacement or None
+        Replaces models.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Operations:
         switch: Switch,
         clock: Clock,
         off_peak: OffPeak | None = None,
+        replacement: Replacement | None = None,
     ) -> None:
         self._ledger = ledger
         self._off_peak = off_peak
@@ -110,6 +114,7 @@ class Operations:
         self._retrying = Retrying(ledger, read_model, place, destinations)
         self._take_up: Callable[[Request], Outcome] | None = None
         self._erases: Callable[[Request], Outcome] | None = None
+        self._replacement = replacement
         self._switch = switch
         self._letterbox = Letterbox(root, Files(), clock)
         self.one_at_a_time = threading.Lock()
@@ -151,6 +156,8 @@ class Operations:
             "stop": self._stop,
             "resume": self._resume,
             "erase": self._erase,
+            "use": self._use,
+            "rollback": self._use,
         }
         with self.one_at_a_time:
             return do[request.action](request)
@@ -288,6 +295,12 @@ class Operations:
         if self._erases is None:
             raise OperationError(request.subject, "cannot be erased yet", "ask again in a moment")
         return self._erases(request)
+
+    def _use(self, request: Request) -> Outcome:
+        replacement = self._replacement
+        if replacement is None:
+            raise OperationError(request.subject, "cannot be replaced here", "restart the service")
+        return (replacement.use if request.action == "use" else replacement.roll_back)(request)
 
     # ------------------------------------------------------------------------------- stop switch
     def _stop(self, request: Request) -> Outcome:

@@ -16,6 +16,7 @@ from lightbox.app.doorbell import ring
 from lightbox.app.layout import layout
 from lightbox.app.operate.erasure import Erasure
 from lightbox.app.operate.operations import Operations
+from lightbox.app.operate.replacement import Replacement
 from lightbox.app.operate.retention import Retention
 from lightbox.app.operate.switch import Switch, SwitchedQueue
 from lightbox.app.processes.control import Control, OpenConsole, Running
@@ -101,6 +102,7 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         switch=switch,
         clock=clock,
         off_peak=off_peak,
+        replacement=Replacement(at.root, ledger, served.by_name.values(), account.unplaced_jobs),
     )
     retention = _retention(settings, ledger, control, operations, queue, clock)
     mark(ledger, "control", "started", clock)

@@ -184,6 +184,8 @@ class Supervisor:
                     if said.get("ready") == child.role:
                         child.ready = said
                         child.delay = _FIRST_DELAY
+                    if child.role in said.get("anew", ()) and child.process is not None:
+                        child.process.send_signal(signal.SIGTERM)  # it drains, and starts again
 
     def _look_after(self, child: _Child) -> int | None:
         """Start a dead child again, later each time; return its exit code when it just died."""

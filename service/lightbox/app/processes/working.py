@@ -30,9 +30,11 @@ from lightbox.app.questions.off_peak import OffPeak
 from lightbox.app.reload.accepted import Watch
 from lightbox.app.reload.renewal import FollowUp
 from lightbox.app.turns import Brake, until_stopped
+from lightbox.domain.background import Background
 from lightbox.domain.breaker import FAILURES
 from lightbox.domain.errors import DeviceLostError, UnsoundError
 from lightbox.domain.jobs import JobPath
+from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.known.audits import KnownAudits
@@ -73,39 +75,38 @@ def work(settings: Settings) -> None:
     tell = partial(_tell, at)
     with _replaced_where_lost(notices):
         place = _warm(settings, at, notices, clock)
-    write.warm()
     off_peak = OffPeak(settings.audit.window, clock)
     brake = Brake(ledger, at.root, clock, partial(notices.say, "deferred"), off_peak)
     gate = Gate(settings.audit.min_share, clock, partial(_tell_wait, tell), _Use(tell, clock).add)
     decode = DecodePool(2, settings.dicom.limits, differ=partial(notices.say, "decoders"))
     known = KnownAudits(FolderStorage(at.values, Files()), at.values, clock)
-    backgrounds = {
-        each.package.name: each.background for each in place.served.loaded if each.background
-    }
-    attribute = Attribute(methods(), settings.audit, clock, backgrounds)
+    attribute = Attribute(methods(), settings.audit, clock, place.backgrounds)
     at.values.mkdir(exist_ok=True, mode=0o700)
+    writing = write.Write(
+        build.writers(settings.results, build.asked_for(settings)),
+        FolderStorage(at.root, Files()),
+        negative=settings.results.negative,
+    )
     analysis = Analysis(
         ledger=ledger,
         turn=until_stopped(gate.turn, process.stopping),
         chances=Chances(brake.check, brake.defer, place.breakers.asking),
         predict=Predict(
             {
-                name: Passes(runtime, clock, partial(_tell_pass, tell, name))
-                for name, runtime in place.runtimes.items()
+                digest: Passes(
+                    runtime, clock, partial(_tell_pass, tell, place.packages[digest].name)
+                )
+                for digest, runtime in place.runtimes.items()
             },
-            place.served.by_name,
+            place.packages,
             decode,
             at.root,
             clock,
             settings.worker.max_batch,
         ),
         attribute=attribute,
-        write=write.Write(
-            build.writers(settings.results, rejects=build.rejects(settings)),
-            FolderStorage(at.root, Files()),
-            negative=settings.results.negative,
-        ),
-        packages=place.served.by_name,
+        write=writing,
+        packages=place.packages,
         runtimes=place.runtimes,
         intact=partial(check_intact, at.root),
         headers=lambda path: header_of(at.root / path),
@@ -120,7 +121,7 @@ def work(settings: Settings) -> None:
     queue = DbosQueue(at.queue, "work-0", at.root, worker.give_up)
     mark(ledger, "work", "started", clock)
     queue.serve(_until_lost(worker.handle, notices))
-    process.ready(models=",".join(place.runtimes), device=place.device)
+    process.ready(models=",".join(place.served.by_name), device=place.device)
 
     def take(new: Settings) -> None:
         gate.configure(new.audit.min_share)
@@ -128,6 +129,7 @@ def work(settings: Settings) -> None:
         decode.configure(new.dicom.limits)
         attribute.configure(new.audit)
         analysis.configure(tuple(each.name for each in new.destinations))
+        writing.configure(build.writers(new.results, build.asked_for(new)))
 
     watch = Watch(at.root, FollowUp("work", settings, ledger, take).follow)
     upkeep = Upkeep(queue.forget, clock)
@@ -184,12 +186,32 @@ class _Use:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The networks, opened and warm."""
+    """The networks, opened and warm.
+
+    Attributes
+    ----------
+    opened : mapping of str to LoadedPackage
+        By the digest of their weights, as jobs name them: what is served, and what it replaced.
+    runtimes, chunks : mapping
+        By the same digest.
+    """
 
     served: build.Packages
+    opened: Mapping[str, LoadedPackage]
     runtimes: Mapping[str, EasedRuntime]
     chunks: Mapping[str, int]
     breakers: Breakers
+
+    @property
+    def packages(self) -> Mapping[str, ModelPackage]:
+        """Their manifests."""
+        return {digest: each.package for digest, each in self.opened.items()}
+
+    @property
+    def backgrounds(self) -> Mapping[str, Background]:
+        """Background images of those that have some."""
+        found = {digest: each.background for digest, each in self.opened.items()}
+        return {digest: images for digest, images in found.items() if images is not None}
 
     @property
     def device(self) -> str:
@@ -199,14 +221,16 @@ class _Place:
 
 def _warm(settings: Settings, at: Layout, notices: Notices, clock: SystemClock) -> _Place:
     """Open every network, see that it gives sound answers, and measure what an audit may take."""
+    write.warm()
     served, given = build.packages(settings), settings.worker
     breakers = Breakers(clock, partial(notices.say, "out_of_service"))
     paces = Paces(FolderStorage(at.root, Files()), clock)
     runtimes: dict[str, EasedRuntime] = {}
     chunks: dict[str, int] = {}
-    for loaded in served.loaded:
+    opened = {each.package.sha256: each for each in (*served.replaced, *served.loaded)}
+    for digest, loaded in opened.items():
         name = loaded.package.name
-        runtime = runtimes[name] = EasedRuntime(
+        runtime = runtimes[digest] = EasedRuntime(
             partial(_opened, loaded, given), clock, partial(notices.say, "eased", name)
         )
         runtime.warm()
@@ -217,7 +241,7 @@ def _warm(settings: Settings, at: Layout, notices: Notices, clock: SystemClock) 
         bound = settings.audit.bound or BOUND[runtime.device]
         pace = paces.of(runtime, loaded.package.sha256, bound)
         chunk = settings.audit.chunk
-        chunks[name] = pace.chunk if chunk == "auto" else chunk
+        chunks[digest] = pace.chunk if chunk == "auto" else chunk
         notices.say("devices", name, f"{runtime.device}. {runtime.note}".rstrip(". "))
         notices.say("bounds", name, bound)
         _log.info(
@@ -230,7 +254,7 @@ def _warm(settings: Settings, at: Layout, notices: Notices, clock: SystemClock) 
         if chunk == "auto" and not pace.holds:
             words = f"{pace.chunk} evaluations take {pace.seconds:.2f} s, urgent images may wait"
             notices.say("slow", name, f"{words} {bound:g} s for an audit: lower worker.max_batch")
-    return _Place(served, runtimes, chunks, breakers)
+    return _Place(served, opened, runtimes, chunks, breakers)
 
 
 def _opened(loaded: LoadedPackage, given: WorkerSettings, device: str) -> Engine:

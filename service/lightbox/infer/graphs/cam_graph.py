@@ -12,14 +12,18 @@ graph as nodes (``vjp/``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from onnx import NodeProto
 
+from lightbox.domain.feature_range import FeatureRange
 from lightbox.domain.model_package import FastMethod
 from lightbox.infer.graphs.network import LOGITS, Network
+from lightbox.infer.graphs.outline import OUTLINE
+from lightbox.infer.graphs.range_graph import DISTANCE, add_distance
 from lightbox.infer.graphs.target_layer import (
     Layout,
     TargetLayer,
@@ -38,10 +42,12 @@ _SHAPING = {"Flatten", "Reshape", "Squeeze", "Dropout", "Identity"}
 
 @dataclass(frozen=True, slots=True)
 class CamGraph:
-    """A model file with outputs ``logits`` and ``cam``.
+    """A model file with outputs ``logits`` and ``cam``, perhaps ``outline`` and ``distance``.
 
     Attributes
     ----------
+    outputs : tuple of str
+        Their names.
     target_layer : str
         Tensor whose activation is mapped.
     cells : tuple of int
@@ -54,6 +60,7 @@ class CamGraph:
     target_layer: str
     cells: tuple[int, int]
     way: Literal["closed form", "vjp"]
+    outputs: tuple[str, ...]
 
 
 def cam_graph(
@@ -62,6 +69,7 @@ def cam_graph(
     name: str = "",
     layout: Layout = "map",
     method: FastMethod = "grad_cam",
+    known: tuple[FeatureRange, str] | None = None,
 ) -> CamGraph:
     """Add a class-activation map of each sample's winning class to a model file.
 
@@ -77,6 +85,8 @@ def cam_graph(
         How that tensor is to be read (``target_layer.py``).
     method : str
         How its channels are weighed.
+    known : tuple of FeatureRange and str, or None
+        What the distance is from, and the tensor of its features; empty: the last one, as above.
 
     Raises
     ------
@@ -85,6 +95,7 @@ def cam_graph(
     """
     network = Network.read(weights, thing)
     layer = target_layer(network, name, layout)
+    of_range = target_layer(network, known[1], layout) if known and known[1] else layer
     matrix = _pooled_linear(network, layer.name) if layout == "map" else None
     if matrix is not None and method == "grad_cam":
         cam = _closed_form(network, layer.name, matrix, layer.cells)
@@ -94,9 +105,25 @@ def cam_graph(
         slope = layer.view(network, gradient(network, layer.name, chosen_class(network)))
         cam = _weighed(network, layer, slope, method)
     network.add("Identity", cam, name=CAM)
-    data = network.finish({LOGITS: ("batch", network.classes), CAM: ("batch", *layer.cells)})
+    outputs: dict[str, Sequence[int | str]] = {
+        LOGITS: ("batch", network.classes),
+        CAM: ("batch", *layer.cells),
+    }
+    if network.outline:
+        outputs[OUTLINE] = ("batch", *_outlined(network))
+    if known is not None:
+        add_distance(network, known[0], of_range)
+        outputs[DISTANCE] = ("batch",)
+    data = network.finish(outputs)
     way: Literal["closed form", "vjp"] = "vjp" if matrix is None else "closed form"
-    return CamGraph(data, layer.name, layer.cells, way)
+    return CamGraph(data, layer.name, layer.cells, way, tuple(outputs))
+
+
+def _outlined(network: Network) -> tuple[int, int]:
+    """Add the outline without its axis of one channel; return its height and width."""
+    height, width = (int(n or 0) for n in network.shapes[network.outline][2:])
+    network.add("Reshape", network.outline, network.ints(0, height, width), name=OUTLINE)
+    return height, width
 
 
 def _pooled_linear(network: Network, layer: str) -> np.ndarray | None:

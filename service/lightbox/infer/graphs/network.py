@@ -1,4 +1,4 @@
-"""An ONNX classifier as a value: its input, its logits, and the nodes between them."""
+"""An ONNX network as a value: its input, its logits, and the nodes between them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from lightbox.infer.graphs.onnx_file import (
     parsed,
     words,
 )
+from lightbox.infer.graphs.outline import CLASSES, check_outline
 
 LOGITS = "logits"
 """Name of the output, shape (B, classes), before any softmax."""
@@ -29,7 +30,7 @@ LOGITS = "logits"
 
 @dataclass(slots=True)
 class Network:
-    """A classifier's graph, open for surgery.
+    """A network's graph, open for surgery.
 
     Attributes
     ----------
@@ -40,7 +41,10 @@ class Network:
     input_shape : tuple of int
         Channels, height, width.
     logits : str
-        Tensor of shape (B, classes); a final Softmax or Sigmoid is left out.
+        Tensor of shape (B, classes); a final Softmax or Sigmoid is left out. Of a segmentation
+        network the two logits of its outline (``outline.py``).
+    outline : str
+        Of a segmentation network its answer, shape (B, 1, h, w); "" of a classifier.
     shapes : dict of str to tuple
         Inferred shape of each tensor; None where a length is free.
     constants : dict of str to array
@@ -56,6 +60,7 @@ class Network:
     shapes: dict[str, Shape]
     constants: dict[str, Constant]
     producers: dict[str, NodeProto]
+    outline: str = ""
     _made: int = field(default=0)
 
     @classmethod
@@ -66,32 +71,53 @@ class Network:
         ------
         ModelPackageError
             For external data, an operator set that is not read, several inputs or outputs, fixed
-            batch, free image size, or an output that is not (batch, classes).
+            batch, free image size, or an output that is neither (batch, classes) nor
+            (batch, 1, h, w).
         """
         model = parsed(weights, thing)
         source = only_input(model, thing)
         shapes = inferred_shapes(model)
         channels, height, width = image_shape(shapes.get(source, ()), thing)
-        producers = {out: node for node in model.graph.node for out in node.output if out}
+        producers = _producers(model)
         logits = _peeled(only_output(model, thing), producers)
         found = shapes.get(logits, ())
-        if len(found) != 2 or found[1] is None:
+        is_outline = len(found) == 4
+        if is_outline:
+            check_outline(found, thing)
+        elif len(found) != 2 or found[1] is None:
             raise ModelPackageError(
                 thing,
                 f"its output has shape {words(found)}, expected (batch, classes)",
                 "export the classifier with its logits as the only output",
             )
-        return cls(
+        network = cls(
             thing=thing,
             model=model,
             input_name=source,
             input_shape=(channels, height, width),
             logits=logits,
-            classes=found[1],
+            classes=CLASSES if is_outline else int(found[1] or 0),
             shapes=shapes,
             constants=constants_of(model),
             producers=producers,
         )
+        if is_outline:
+            network._score(logits)
+        return network
+
+    def _score(self, outline: str) -> None:
+        """Let the score of an outline (B, 1, h, w) stand for the logits, as two classes."""
+        flat = self.add("Reshape", outline, self.ints(0, -1))
+        axis, zero = self.ints(1), self.constant(0.0, np.float32)
+        level = self.add("Min", self.add("ReduceMax", flat, axis, keepdims=1), zero)
+        inside = self.add("GreaterOrEqual", flat, level)
+        total = self.add("ReduceSum", self.add("Where", inside, flat, zero), axis, keepdims=1)
+        cells = self.add("Cast", inside, to=TensorProto.FLOAT)
+        score = self.add("Div", total, self.add("ReduceSum", cells, axis, keepdims=1))
+        self.outline = outline
+        self.logits = self.add("Mul", score, self.constant([[0.5, -0.5]], np.float32))
+        self.shapes |= inferred_shapes(self.model)
+        self.producers |= _producers(self.model)
 
     def attribute(self, node: NodeProto, name: str, default: object = None) -> object:
         """Return an attribute of a node, or ``default``."""
@@ -138,7 +164,7 @@ class Network:
         node.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
         self.model.graph.node.append(node)
 
-    def finish(self, outputs: dict[str, Iterable[int | str]]) -> bytes:
+    def finish(self, outputs: Mapping[str, Iterable[int | str]]) -> bytes:
         """Return the file with these outputs (name → shape) in place of the old ones.
 
         Raises
@@ -148,6 +174,7 @@ class Network:
         """
         graph = self.model.graph
         if self.logits != LOGITS:
+            self._free(LOGITS)
             self.add("Identity", self.logits, name=LOGITS)
         del graph.output[:]
         for name, shape in outputs.items():
@@ -162,9 +189,20 @@ class Network:
         data: bytes = self.model.SerializeToString()
         return data
 
+    def _free(self, name: str) -> None:
+        """Give a tensor that has the name of one of our outputs another one."""
+        other = self._name(name)
+        for node in self.model.graph.node:
+            for names in (node.input, node.output):
+                names[:] = [other if each == name else each for each in names]
+
     def _name(self, what: str) -> str:
         self._made += 1
         return f"lightbox_{what}_{self._made}"
+
+
+def _producers(model: ModelProto) -> dict[str, NodeProto]:
+    return {out: node for node in model.graph.node for out in node.output if out}
 
 
 def _peeled(output: str, producers: dict[str, NodeProto]) -> str:

@@ -82,7 +82,7 @@ class TargetLayer:
 
 
 def target_layer(network: Network, name: str = "", layout: Layout = "map") -> TargetLayer:
-    """Read the layer that is named, or the last one with spatial extent.
+    """Read the layer that is named, or the last one with spatial extent (:func:`find_target`).
 
     Raises
     ------
@@ -100,13 +100,17 @@ def find_target(network: Network, layout: Layout = "map") -> str:
     """Return the last tensor with spatial extent: walk back from the logits, nearest first.
 
     Where the head reads the class token alone, the other tokens behind the last attention no
-    longer matter to it: then the last tensor before that attention is taken.
+    longer matter to it: then the last tensor before that attention is taken. The last layer of a
+    segmentation network is its answer, not its reasons: of its maps the last of the coarsest is
+    taken.
 
     Raises
     ------
     ModelPackageError
         If none is found.
     """
+    if network.outline and layout == "map":
+        return _coarsest(network)
     for node in _backwards(network, network.logits):
         if layout == "tokens" and node.op_type in _SELECTING:
             found = _before_attention(network, _width(network, node.input[0]))
@@ -117,7 +121,27 @@ def find_target(network: Network, layout: Layout = "map") -> str:
         if _read(network, node.output[0], layout):
             _refuse_attention(network, node.output[0], layout)
             return str(node.output[0])
-    raise ModelPackageError(
+    raise _no_spatial_layer(network, layout)
+
+
+def _coarsest(network: Network) -> str:
+    """Return the last of the maps with the fewest cells that lead to an outline."""
+    above = {name for node in _backwards(network, network.outline) for name in node.output}
+    found = [
+        layer
+        for node in network.model.graph.node
+        if node.op_type not in _PARTS_OF_ATTENTION
+        and node.output[0] in above
+        and (layer := _read(network, node.output[0], "map"))
+    ]
+    if not found:
+        raise _no_spatial_layer(network, "map")
+    fewest = min(layer.cells[0] * layer.cells[1] for layer in found)
+    return [layer.name for layer in found if layer.cells[0] * layer.cells[1] == fewest][-1]
+
+
+def _no_spatial_layer(network: Network, layout: Layout) -> ModelPackageError:
+    return ModelPackageError(
         network.thing,
         f"no layer with a spatial extent was found between image and logits: none is {SHAPES[layout]}",
         "name one in explanation.target_layer, or another explanation.layer_layout",

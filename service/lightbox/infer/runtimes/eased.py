@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-import numpy as np
-
 from lightbox.domain.arrays import CoalitionMatrix, FloatMap, ImageTensor, LabelMap
 from lightbox.domain.errors import OutOfMemoryError
 from lightbox.ports import Clock, Output
@@ -171,11 +169,8 @@ class EasedRuntime:
         def run(engine: Engine) -> Output:
             # Only an eased engine is asked in parts: its batch is what was found to fit.
             step = engine.batch if self.ease else len(images)
-            parts = [engine.predict(images[at : at + step]) for at in range(0, len(images), step)]
-            maps = [part.cam for part in parts if part.cam is not None]
-            return Output(
-                np.concatenate([part.logits for part in parts]),
-                np.concatenate(maps) if maps else None,
+            return Output.joined(
+                [engine.predict(images[at : at + step]) for at in range(0, len(images), step)]
             )
 
         return self._with_less(run)

@@ -35,6 +35,8 @@ from lightbox.infer.graphs.mask_graph import (
     with_no_region,
 )
 from lightbox.infer.graphs.network import LOGITS
+from lightbox.infer.graphs.outline import OUTLINE
+from lightbox.infer.graphs.range_graph import DISTANCE
 from lightbox.infer.packages import WEIGHTS, LoadedPackage
 from lightbox.ports import Output
 
@@ -97,10 +99,16 @@ class OnnxRuntime:
         self._weights, spec = loaded.weights, loaded.package.explanation
         self._spec = spec
         with_cam = cam_graph(
-            loaded.weights, self._thing, spec.target_layer, spec.layer_layout, spec.method
+            loaded.weights,
+            self._thing,
+            spec.target_layer,
+            spec.layer_layout,
+            spec.method,
+            loaded.known,
         )
         self.target_layer = with_cam.target_layer
         self.way = with_cam.way
+        self._outputs = with_cam.outputs
         self._network, self.device, self.note = self._open_on(with_cam.data, device)
         self._layers: ort.InferenceSession | None = None
         self._masked = self._open(mask_graph(loaded.weights, self._thing), self.device)
@@ -147,6 +155,9 @@ class OnnxRuntime:
     def predict(self, images: ImageTensor) -> Output:
         """Run images, shape (B, C, H, W): logits (B, classes) and Grad-CAM (B, h, w).
 
+        A segmentation network's outline (B, h', w') comes out of the same pass, and the distance
+        (B,) from what the network knows.
+
         Raises
         ------
         OutOfMemoryError
@@ -154,8 +165,14 @@ class OnnxRuntime:
         DeviceLostError
             If the device answers no more.
         """
-        logits, cam = self._run(self._network, [LOGITS, CAM], {self._input: images})
-        return Output(logits, cam)
+        found = self._run(self._network, self._outputs, {self._input: images})
+        named = dict(zip(self._outputs, found, strict=True))
+        return Output(
+            named[LOGITS],
+            named[CAM],
+            outline=named.get(OUTLINE),
+            distance=named.get(DISTANCE),
+        )
 
     def layers(self, images: ImageTensor, targets: Sequence[int] = ()) -> Output:
         """Run images; give logits, the target layer and the gradient of one class's logit too.
@@ -290,10 +307,17 @@ class OnnxRuntime:
 
 def _is_row(alone: Output, shared: Output, row: int) -> bool:
     """Say whether an image's answer is the same in company, bit for bit."""
-    assert alone.cam is not None
-    assert shared.cam is not None
-    return np.array_equal(alone.logits[0], shared.logits[row]) and np.array_equal(
-        alone.cam[0], shared.cam[row]
+    one = shared.row(row)
+    pairs = (
+        (alone.logits, one.logits),
+        (alone.cam, one.cam),
+        (alone.outline, one.outline),
+        (alone.distance, one.distance),
+    )
+    return all(
+        np.array_equal(left, right)
+        for left, right in pairs
+        if left is not None and right is not None
     )
 
 

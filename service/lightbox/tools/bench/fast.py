@@ -75,8 +75,10 @@ def bench_fast(settings: Settings, loaded: LoadedPackage, plan: FastPlan) -> lis
                 plan.rounds,
             )
             cases.append(_milliseconds(measured, batch, doors))
-            cases.append(_bits(doors.runtime.predict(rows).logits, bare(rows), batch))
-            cases += _maps(doors.runtime.predict(rows).cam, peers, rows)
+            output, answer = doors.runtime.predict(rows), bare(rows)
+            ours = output.logits if output.outline is None else output.outline
+            cases.append(_bits(ours, answer.reshape(ours.shape), batch))
+            cases += _maps(output.cam, peers, rows)
     return cases
 
 
@@ -118,7 +120,7 @@ def bench_whole(settings: Settings, loaded: LoadedPackage, rounds: int) -> list[
 def _peers(doors: Doors, loaded: LoadedPackage) -> dict[str, Callable[[ImageTensor], FloatMap]]:
     """Return other packages' ways to the same map, on the processor and as many threads as ours."""
     runtime = doors.runtime
-    if runtime.device != "cpu":
+    if runtime.device != "cpu" or loaded.package.task == "segmentation":
         return {}
     threads = int(runtime.arithmetic["threads"])
     found = installed_maps(loaded.weights, runtime.target_layer, threads)

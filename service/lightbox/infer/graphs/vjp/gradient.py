@@ -13,11 +13,21 @@ from lightbox.domain.errors import ModelPackageError
 from lightbox.infer.graphs.network import Network
 from lightbox.infer.graphs.vjp.algebra import ALGEBRA
 from lightbox.infer.graphs.vjp.curves import CURVES
+from lightbox.infer.graphs.vjp.resampling import RESAMPLING
 from lightbox.infer.graphs.vjp.selection import SELECTION
 from lightbox.infer.graphs.vjp.step import Rule, Step
 from lightbox.infer.graphs.vjp.windows import WINDOWS
 
-RULES: dict[str, Rule] = {**ALGEBRA, **CURVES, **SELECTION, **WINDOWS}
+_STEPS = {"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"}
+"""Their outputs jump: the gradient is 0 wherever there is one."""
+
+RULES: dict[str, Rule] = {
+    **ALGEBRA,
+    **CURVES,
+    **RESAMPLING,
+    **SELECTION,
+    **WINDOWS,
+}
 
 
 def gradient(network: Network, layer: str, chosen: str) -> str:
@@ -57,7 +67,9 @@ def _between(network: Network, layer: str) -> tuple[frozenset[str], list[NodePro
     """Return the tensors that depend on the layer, and their nodes (a graph's are in order)."""
     below, path = {layer}, list[NodeProto]()
     for node in network.model.graph.node:
-        if layer not in node.output and not below.isdisjoint(node.input):
+        if node.op_type in _STEPS or layer in node.output:
+            continue
+        if not below.isdisjoint(node.input):
             below.update(node.output)
             path.append(node)
     if network.logits not in below:

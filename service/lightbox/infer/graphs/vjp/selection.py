@@ -64,4 +64,17 @@ def _split(step: Step) -> Slopes:
     yield step.x, step.add("Concat", *parts, axis=_axis(step, 0))
 
 
-SELECTION: dict[str, Rule] = {"Gather": _gather, "Slice": _slice, "Split": _split}
+def _where(step: Step) -> Slopes:
+    """Send the gradient to whichever of the two was taken; both must have the output's shape."""
+    condition, *choices = step.node.input
+    for source, taken in zip(choices, (True, False), strict=True):
+        if source not in step.below:
+            continue
+        if step.shape(source) != step.shape(step.y):
+            raise step.unsupported("broadcasts what it chooses from")
+        zero = step.number(0.0)
+        pair = (step.slope, zero) if taken else (zero, step.slope)
+        yield source, step.add("Where", condition, *pair)
+
+
+SELECTION: dict[str, Rule] = {"Gather": _gather, "Slice": _slice, "Split": _split, "Where": _where}

@@ -53,6 +53,25 @@ def _conv(step: Step) -> Slopes:
     yield step.x, _transposed(step, kernel, window, int(step.number_of("group", 1)))
 
 
+def _conv_transpose(step: Step) -> Slopes:
+    if step.below.intersection(step.node.input[1:]):
+        raise step.unsupported("has a computed kernel")
+    kernel = step.node.input[1]
+    window = [n or 1 for n in step.shape(kernel)[2:]]
+    rank = len(window)
+    back = step.add(
+        "Conv",
+        step.slope,
+        kernel,
+        kernel_shape=window,
+        strides=step.list_of("strides", [1] * rank),
+        pads=_explicit_padding(step),
+        dilations=step.list_of("dilations", [1] * rank),
+        group=int(step.number_of("group", 1)),
+    )
+    yield step.x, back
+
+
 def _average_pool(step: Step) -> Slopes:
     pads = _explicit_padding(step)
     if any(pads) and not step.number_of("count_include_pad", 0):
@@ -90,6 +109,7 @@ def _max_pool(step: Step) -> Slopes:
 
 WINDOWS: dict[str, Rule] = {
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "AveragePool": _average_pool,
     "MaxPool": _max_pool,
 }

@@ -39,6 +39,21 @@ def node(op: str, inputs: str, y: str = "y", **attributes: object) -> NodeProto:
     return made
 
 
+def resizing(rows: int, columns: int, mode: str, way: str, **more: object) -> Case:
+    """Make (6, 5) cells (rows, columns), beside what torch does."""
+    told = {"mode": mode, "coordinate_transformation_mode": way, "axes": [2, 3], **more}
+    made = helper.make_node("Resize", ["layer", "", "", "sizes"], ["y"])
+    made.attribute.extend(helper.make_attribute(key, value) for key, value in told.items())
+    corners = {"align_corners": way == "align_corners"} if mode == "linear" else {}
+    method = "bilinear" if mode == "linear" else "nearest"
+    return Case(
+        f"Resize to {rows} x {columns}, {mode}, {way}",
+        [made],
+        lambda x: functional.interpolate(x, (rows, columns), mode=method, **corners),
+        {"sizes": ints(rows, columns)},
+    )
+
+
 def splitting(inputs: str, parts: str) -> NodeProto:
     return helper.make_node("Split", inputs.split(), parts.split(), axis=-1)
 
@@ -55,7 +70,7 @@ def ints(*values: int) -> FloatMap:
     return np.array(values, dtype=np.int64)
 
 
-KERNEL, DEPTHWISE = drawn(3, 2, 3, 3), drawn(2, 1, 3, 2)
+KERNEL, DEPTHWISE, UPWARDS = drawn(3, 2, 3, 3), drawn(2, 1, 3, 2), drawn(2, 3, 3, 3)
 ROW, MATRIX, SQUARE = drawn(2, 1, 1), drawn(5, 4), drawn(3, 60)
 PLANE, LEFT = drawn(6, 5), drawn(4, 6)
 SCALE, SHIFT, MEAN, VARIANCE = drawn(2), drawn(2), drawn(2), np.abs(drawn(2)) + 0.5
@@ -229,6 +244,35 @@ CASES = [
         [splitting("layer sizes", "one two three"), node("Mul", "one three")],
         lambda x: x[..., :1] * x[..., 4:],
         {"sizes": ints(1, 3, 1)},
+    ),
+    Case(
+        "ConvTranspose",
+        [node("ConvTranspose", "layer w", strides=[2, 2], pads=[1, 0, 0, 1])],
+        lambda x: functional.conv_transpose2d(x, torch.tensor(UPWARDS), stride=2)[..., 1:, :-1],
+        {"w": UPWARDS},
+    ),
+    Case(
+        "ConvTranspose by groups, its size rounded up",
+        [node("ConvTranspose", "layer w", strides=[2, 1], output_padding=[1, 0], group=2)],
+        lambda x: functional.conv_transpose2d(
+            x, torch.tensor(UPWARDS), stride=(2, 1), output_padding=(1, 0), groups=2
+        ),
+        {"w": UPWARDS},
+    ),
+    resizing(12, 10, "linear", "half_pixel"),
+    resizing(13, 7, "linear", "pytorch_half_pixel"),
+    resizing(11, 9, "linear", "align_corners"),
+    resizing(3, 5, "linear", "half_pixel"),
+    resizing(12, 15, "nearest", "asymmetric", nearest_mode="floor"),
+    Case(
+        "Where, and the jump that it chooses by",
+        [
+            node("Mul", "layer two", "twice"),
+            node("Greater", "layer limit", "g"),
+            node("Where", "g layer twice"),
+        ],
+        lambda x: torch.where(x > 0.2, x, 2 * x),
+        {"two": np.array(2, dtype=np.float32), "limit": np.array(0.2, dtype=np.float32)},
     ),
 ]
 
