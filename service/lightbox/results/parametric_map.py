@@ -49,8 +49,9 @@ class ParametricMap:
     def write(self, explained: Explained) -> bytes | None:
         """Return the map as a DICOM file, or None where it does not apply.
 
-        It does not apply to images without a plane in space, to series whose frames do not form
-        one stack (several at one place, other sizes or directions), and beyond 64 MiB.
+        It does not apply where no map is shown, to images without a plane in space, to series
+        whose frames do not form one stack (several at one place, other sizes or directions), and
+        beyond 64 MiB.
 
         Raises
         ------
@@ -58,6 +59,8 @@ class ParametricMap:
             If the key frame is not among the sources.
         """
         if explained.job.path is not JobPath.AUDIT and not self._fast:
+            return None
+        if explained.attribution.lies_nowhere:
             return None
         source = key_source(explained)
         if not source.plane.is_real or source.text("Modality") not in _MODALITIES:
