@@ -25,6 +25,7 @@ from lightbox.domain.result import Result, ResultKind
 from lightbox.ports import ResultWriter
 from lightbox.results import codes
 from lightbox.results.parametric_map import ParametricMap
+from lightbox.results.pointing.presentation_state import PresentationState
 from lightbox.results.replacing.rejection import Rejection
 from lightbox.results.secondary_capture import SecondaryCapture
 from lightbox.results.segmentation import Segmentation
@@ -32,11 +33,12 @@ from lightbox.results.structured_report import StructuredReport
 
 CREATED: dict[UID, str] = {
     codes.SECONDARY_CAPTURE: "picture",
-    codes.SEGMENTATION: "region",
+    codes.SEGMENTATION: "region, lesion",
     codes.PARAMETRIC_MAP: "map",
     codes.ENHANCED_SR: "findings",
     codes.COMPREHENSIVE_3D_SR: "findings (3D)",
-    codes.KEY_OBJECT_SELECTION: "rejection note",
+    codes.KEY_OBJECT_SELECTION: "rejection note, key images",
+    codes.GRAYSCALE_PRESENTATION_STATE: "presentation state",
 }
 """SOP class → how this document calls the object."""
 
@@ -47,6 +49,7 @@ _WRITERS: tuple[ResultWriter, ...] = (
     StructuredReport(),
     StructuredReport("comprehensive3d"),
     Rejection(),
+    PresentationState(),
 )
 _CONTENT_OF_REPORTS = {"sr-document-content", "document-relationship-macro"}
 """Their attributes depend on the value type of each item: the validators look at them."""
@@ -76,7 +79,16 @@ def _headers() -> tuple[Dataset, Dataset]:
             "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
         )
     }  # fmt: skip
-    first = a_header(SpecificCharacterSet="ISO_IR 100", TimezoneOffsetFromUTC="+0100")
+    first = a_header(
+        SpecificCharacterSet="ISO_IR 100",
+        TimezoneOffsetFromUTC="+0100",
+        PhotometricInterpretation="MONOCHROME2",
+        BitsStored=12,
+        RescaleIntercept="0",
+        RescaleSlope="1",
+        WindowCenter="600",
+        WindowWidth="1200",
+    )
     second = a_header(
         rows=200,
         columns=180,
@@ -95,6 +107,12 @@ def _headers() -> tuple[Dataset, Dataset]:
         PatientAge="046Y",
         InstanceNumber=13,
         BodyPartExamined="HEAD",
+        PhotometricInterpretation="MONOCHROME1",
+        BitsStored=12,
+        RescaleIntercept="-5",
+        RescaleSlope="2",
+        WindowCenter="700",
+        WindowWidth="1300",
         **other,
     )
     return first, second

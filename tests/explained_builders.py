@@ -31,6 +31,7 @@ from lightbox.domain.frame import Frame
 from lightbox.domain.geometry import FrameGeometry
 from lightbox.domain.identity import derived_uid
 from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.lesion import Lesion, LesionPlane
 from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
 from lightbox.domain.prediction import FrameRef, Prediction
 from lightbox.domain.study import Instance
@@ -188,6 +189,17 @@ def a_shapley(geometry: FrameGeometry, *, exact: bool = True) -> Attribution:
         completeness_residual=2e-16,
         quality={"agreement": 0.82},
     )
+
+
+def a_lesion(
+    explained: Explained, at: tuple[float, float] = (0.34, 0.62), target: int = 0
+) -> Lesion:
+    """Return a lesion in the key frame: an ellipse, its centre at this share of rows and columns."""
+    rows, columns = explained.attribution.source_map.shape
+    y, x = np.mgrid[0:rows, 0:columns]
+    inside = ((y / rows - at[0]) / 0.11) ** 2 + ((x / columns - at[1]) / 0.07) ** 2 < 1
+    plane = LesionPlane(explained.prediction.key_frame, inside)
+    return Lesion(target=target, probability=explained.prediction.confidence, planes=(plane,))
 
 
 def an_explained(

@@ -159,7 +159,7 @@ def test_orthanc_stopped_and_started_again_gets_every_result_once_in_order_witho
 def test_the_results_of_many_studies_need_one_association(orthanc: Orthanc, tmp_path: Path) -> None:
     road = Road(OrthancNode(orthanc, tmp_path))
     for n in range(5):
-        for kind in ResultKind:
+        for kind in tuple(ResultKind)[:4]:
             result = a_result_file(tmp_path, str(n), kind)
             road.send.take("job", a_uid("study", str(n)), result, Urgency.STAT)
     assert road.wait_for(20, 30.0)

@@ -17,6 +17,13 @@ class ResultKind(StrEnum):
     STRUCTURED_REPORT = "sr"
     PARAMETRIC_MAP = "pm"
     KEY_OBJECT = "ko"
+    """Rejects what is replaced."""
+    KEY_IMAGES = "key"
+    """Points at the key image and our picture of it."""
+    PRESENTATION_STATE = "pr"
+    """Outline and words over the source image."""
+    LESION = "lesion"
+    """What a segmentation network outlined; ``seg`` is where a network looked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,14 +30,50 @@ def outlines(mask: Mask, tolerance: float = 0.75, most: int = 3) -> list[Polygon
     most : int
         So many parts at most; parts under a twentieth of the largest are left out.
     """
+    found = parts(mask)
+    return [
+        _simplified(loop, tolerance) for loop in found[:most] if _area(loop) * 20 >= _area(found[0])
+    ]
+
+
+def parts(mask: Mask) -> list[Polygon]:
+    """Return the outer outline of every connected part of a mask, in full, largest first."""
     loops = [np.asarray(loop, dtype=np.float64) for loop in _loops(mask)]
     sized = sorted(((_area(loop), i) for i, loop in enumerate(loops)), reverse=True)
-    outer = [(area, i) for area, i in sized if area > 0]
-    if not outer:
-        return []
-    return [
-        _simplified(loops[i], tolerance) for area, i in outer[:most] if area * 20 >= outer[0][0]
-    ]
+    return [loops[i] for area, i in sized if area > 0]
+
+
+def longest_line(outline: Polygon, spacing: tuple[float, float]) -> float:
+    """Return the longest distance between two corners of an outline, millimetres.
+
+    Parameters
+    ----------
+    outline : array, shape (n, 2)
+        Corners as (column, row).
+    spacing : tuple of two floats
+        Millimetres between rows and between columns.
+    """
+    outer = _hull(np.unique(outline, axis=0) * np.asarray(spacing[::-1]))
+    apart = outer[:, None] - outer[None]
+    return float(np.hypot(apart[..., 0], apart[..., 1]).max())
+
+
+def _hull(points: Polygon) -> Polygon:
+    """Return the corners of the convex hull of sorted points (Andrew 1979)."""
+    ordered = points.tolist()
+    found: list[list[float]] = []
+    for way in (ordered, ordered[::-1]):
+        chain: list[list[float]] = []
+        for point in way:
+            while len(chain) >= 2 and not _turns_left(chain[-2], chain[-1], point):
+                chain.pop()
+            chain.append(point)
+        found += chain[:-1]
+    return np.asarray(found, dtype=np.float64)
+
+
+def _turns_left(a: list[float], b: list[float], c: list[float]) -> bool:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]) > 0
 
 
 def _loops(mask: Mask) -> list[list[_Corner]]:

@@ -37,6 +37,9 @@ _NOUNS = {
     ResultKind.PARAMETRIC_MAP: "map",
     ResultKind.STRUCTURED_REPORT: "findings",
     ResultKind.KEY_OBJECT: "results replaced",
+    ResultKind.KEY_IMAGES: "key images",
+    ResultKind.PRESENTATION_STATE: "outline",
+    ResultKind.LESION: "lesion",
 }
 
 
@@ -101,6 +104,8 @@ def picture_series(job: Job, method: str, source: Source, *, apart: bool) -> Uid
 
 def _series_description(explained: Explained, kind: ResultKind) -> str:
     """Name the series; viewers show about 20 characters, so what matters comes first."""
+    if kind is ResultKind.LESION:
+        return "AI LESION outlined by the model"
     name = method_name(explained.attribution.method)
     if explained.fast is not None and is_contradicting(explained):
         fast = method_name(explained.fast.method)
@@ -205,7 +210,7 @@ def _contribution(made: Made) -> Dataset:
 def derivation(explained: Explained) -> str:
     """Say in one line what was computed: method, model, version, target."""
     package, attribution = explained.package, explained.attribution
-    target = package.finding(attribution.target).label
+    target = package.finding(attribution.target).words
     return (
         f"{method_name(attribution.method)} of {package.name} {package.version}, target: {target}"
     )

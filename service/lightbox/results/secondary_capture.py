@@ -83,9 +83,7 @@ def _describe(dataset: Dataset, explained: Explained, source: Source) -> None:
 def carry_over(dataset: Dataset, source: Source) -> None:
     """Copy what stays true of a picture of the source."""
     dataset.PatientOrientation = None  # a composite has none
-    side = source.text("Laterality")
-    if side or dataset.get("BodyPartExamined") not in codes.UNPAIRED:
-        dataset.Laterality = side or None  # type 2C: empty is unknown
+    carry_side(dataset, source)
     burned = source.text("BurnedInAnnotation")
     dataset.BurnedInAnnotation = "YES" if burned == "YES" else "NO"
     visible = source.text("RecognizableVisualFeatures")
@@ -94,6 +92,13 @@ def carry_over(dataset: Dataset, source: Source) -> None:
         for keyword in _LOSSY:
             if keyword in source.image:
                 dataset.add(source.image[keyword])
+
+
+def carry_side(dataset: Dataset, source: Source) -> None:
+    """Copy Laterality, type 2C: empty is unknown, and what there is one of has none."""
+    side = source.text("Laterality")
+    if side or dataset.get("BodyPartExamined") not in codes.UNPAIRED:
+        dataset.Laterality = side or None
 
 
 def put_pixels(dataset: Dataset, picture: Picture) -> None:

@@ -7,11 +7,16 @@ are put on afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import highdicom as hd
+import numpy as np
+import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from lightbox.domain.arrays import Mask
+from lightbox.domain.attribution import Attribution
 from lightbox.domain.explained import Explained
 from lightbox.domain.identity import derived_uid
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
@@ -47,7 +52,14 @@ class Segmentation:
         if not mask.any():
             return None
         source = key_source(explained)
-        dataset = _build(explained, source, mask)
+        name = provenance.name_of(explained, source, self.kind)
+        content = Segments(
+            images=[plane_image(source.plane, mask.shape)],
+            pixels=mask,
+            descriptions=[_segment(explained, name.sop_instance_uid)],
+            label="AI_REGION",
+        )
+        dataset = segmented(explained, name, content)
         provenance.stamp(dataset, explained, source, self.kind)
         _refer(dataset, source)
         refer_to_replaced(dataset, explained, source, {self.kind})
@@ -57,13 +69,32 @@ class Segmentation:
         return provenance.to_file(dataset)
 
 
-def _build(explained: Explained, source: Source, mask: Mask) -> Dataset:
-    name = provenance.name_of(explained, source, ResultKind.SEGMENTATION)
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """What a segmentation holds.
+
+    Attributes
+    ----------
+    images : sequence of Dataset
+        One bare image per plane, see ``plane_image``.
+    pixels : array, shape (rows, columns) or (planes, rows, columns, segments), bool
+    label : str
+        Content Label.
+    """
+
+    images: Sequence[Dataset]
+    pixels: npt.NDArray[np.bool_]
+    descriptions: Sequence[hd.seg.SegmentDescription]
+    label: str
+
+
+def segmented(explained: Explained, name: provenance.Name, content: Segments) -> Dataset:
+    """Return a BINARY segmentation under this name, without patient and true references."""
     segmentation = hd.seg.Segmentation(
-        source_images=[plane_image(source.plane, mask.shape)],
-        pixel_array=mask,
+        source_images=content.images,
+        pixel_array=content.pixels,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_segment(explained, name.sop_instance_uid)],
+        segment_descriptions=content.descriptions,
         series_instance_uid=name.series_instance_uid,
         series_number=name.series_number,
         sop_instance_uid=name.sop_instance_uid,
@@ -73,7 +104,7 @@ def _build(explained: Explained, source: Source, mask: Mask) -> Dataset:
         software_versions=explained.package.version,
         device_serial_number=explained.package.sha256[:16],
         content_description=NOT_FOR_DIAGNOSIS,
-        content_label="AI_REGION",
+        content_label=content.label,
         content_creator_name=None,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
@@ -85,20 +116,24 @@ def _build(explained: Explained, source: Source, mask: Mask) -> Dataset:
     return segmentation
 
 
+def region_colour(attribution: Attribution) -> tuple[int, int, int]:
+    """Return the colour, RGB, in which viewers are asked to show the region."""
+    return _FAST_COLOUR if attribution.estimate.values is None else _AUDIT_COLOUR
+
+
 def _segment(explained: Explained, sop_instance_uid: str) -> hd.seg.SegmentDescription:
     attribution = explained.attribution
     finding = explained.package.finding(attribution.target)
-    colour = _FAST_COLOUR if attribution.estimate.values is None else _AUDIT_COLOUR
     description = hd.seg.SegmentDescription(
         segment_number=1,
-        segment_label=ascii_text(f"{method_name(attribution.method)}: {finding.label}"),
+        segment_label=ascii_text(f"{method_name(attribution.method)}: {finding.words}"),
         segmented_property_category=codes.SPATIAL_CONCEPT,
         segmented_property_type=codes.visual_explanation(attribution.method),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=_algorithm(explained),
+        algorithm_identification=algorithm(explained),
         tracking_uid=derived_uid("tracking", sop_instance_uid),
         tracking_id=ascii_text(f"{finding.name} {attribution.method}"),
-        display_color=hd.color.CIELabColor.from_rgb(*colour),
+        display_color=hd.color.CIELabColor.from_rgb(*region_colour(attribution)),
     )
     description.SegmentDescription = ascii_text(
         f"Where the model looked ({RULE}), not the outline of a lesion. {NOT_FOR_DIAGNOSIS}", 1024
@@ -106,7 +141,7 @@ def _segment(explained: Explained, sop_instance_uid: str) -> hd.seg.SegmentDescr
     return description
 
 
-def _algorithm(explained: Explained) -> hd.AlgorithmIdentificationSequence:
+def algorithm(explained: Explained) -> hd.AlgorithmIdentificationSequence:
     """Return model, version and parameters as a coded identification."""
     return hd.AlgorithmIdentificationSequence(
         name=ascii_text(explained.package.name),

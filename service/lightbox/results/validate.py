@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Self
 
 from lightbox.domain.errors import ResultError
 
@@ -34,14 +35,65 @@ def first_errors(program: str, objects: Sequence[bytes]) -> list[str]:
     ResultError
         If the validator itself does not answer.
     """
-    with ExitStack() as open_files:
-        running = []
+    with Inspection(program) as inspection:
         for data in objects:
-            file = open_files.enter_context(tempfile.NamedTemporaryFile(suffix=".dcm"))
-            file.write(data)
-            file.flush()
-            running.append(_start(program, file.name))
-        return [_first_error(process) for process in running]
+            inspection.begin(data)
+        return inspection.first_errors()
+
+
+class Inspection:
+    """Looks at objects side by side, each from the moment in which it is there.
+
+    Parameters
+    ----------
+    program : str or None
+        ``dciodvfy``; None: nothing is looked at, and nothing found.
+    """
+
+    def __init__(self, program: str | None) -> None:
+        self._program = program
+        self._kept = ExitStack()
+        self._running: list[subprocess.Popen[str] | None] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kept.close()
+
+    def begin(self, data: bytes) -> None:
+        """Start to look at an object.
+
+        Raises
+        ------
+        ResultError
+            If the validator cannot be started.
+        """
+        if self._program is None:
+            self._running.append(None)
+            return
+        file = self._kept.enter_context(tempfile.NamedTemporaryFile(suffix=".dcm"))  # noqa: SIM115  # the stack closes it
+        file.write(data)
+        file.flush()
+        process = _start(self._program, file.name)
+        self._kept.callback(_end, process)
+        self._running.append(process)
+
+    def first_errors(self) -> list[str]:
+        """Wait; return the first error of each object in order, "" if there is none.
+
+        Raises
+        ------
+        ResultError
+            If the validator does not answer.
+        """
+        return ["" if process is None else _first_error(process) for process in self._running]
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Let no process outlive what it looks at; nothing happens where it has ended."""
+    process.kill()
+    process.communicate()
 
 
 def _start(program: str, path: str) -> subprocess.Popen[str]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import numpy as np
-
 from lightbox.domain.attribution import Attribution
 from lightbox.domain.audit import contradicts
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import JobPath
-from lightbox.domain.regions import region_name
 from lightbox.results.header.source import Source
 
 _MOST_OTHERS = 4
@@ -71,6 +68,8 @@ def is_negative(explained: Explained) -> bool:
 
 def caption(explained: Explained) -> str:
     """Return what stands over the explanation."""
+    if explained.attribution.lies_nowhere:
+        return "No map is shown"
     if explained.attribution.estimate.values is not None:
         return "What each region did"
     return "What spoke for it" if is_negative(explained) else "Where the model looked"
@@ -81,8 +80,8 @@ def headline(explained: Explained) -> str:
     finding = explained.package.finding(explained.prediction.target)
     confidence = percent(explained.prediction.confidence)
     if explained.prediction.confidence < explained.prediction.threshold(finding):
-        return f"No finding above its threshold (highest: {finding.label}, {confidence})"
-    return f"{finding.label}, calibrated confidence {confidence}"
+        return f"No finding above its threshold (highest: {finding.words}, {confidence})"
+    return f"{finding.words}, calibrated confidence {confidence}"
 
 
 def explained_confidence(explained: Explained) -> float:
@@ -98,7 +97,7 @@ def target_remark(explained: Explained) -> str:
     """Say so where another finding than the winning one is explained, "" where it is not."""
     if explained.attribution.target == explained.prediction.target:
         return ""
-    label = explained.package.finding(explained.attribution.target).label
+    label = explained.package.finding(explained.attribution.target).words
     score = percent(explained_confidence(explained))
     return f"Explained is another finding than the winning one: {label} ({score})"
 
@@ -128,48 +127,6 @@ def site_line(explained: Explained) -> str:
     return f"Site threshold {percent(own)} (the model's: {percent(finding.threshold)})"
 
 
-def where(explained: Explained, player: int) -> str:
-    """Say where a region lies in the picture (left and right of the picture, not the patient)."""
-    grid = explained.package.explanation.grid
-    values = explained.attribution.estimate.values
-    if values is None or values.size != grid[0] * grid[1]:
-        return f"region {player + 1}"
-    return f"{region_name(player, grid)} region"
-
-
-def audit_sentence(explained: Explained) -> str:
-    """Say which region moved the finding most and by how much; "" for maps without players."""
-    attribution = explained.attribution
-    estimate = attribution.estimate
-    if estimate.values is None or estimate.values.size == 0:
-        return ""
-    best = int(np.argmax(np.abs(estimate.values)))
-    value = float(estimate.values[best])
-    label = _lower_first(explained.package.finding(attribution.target).label)
-    scale = "probability" if attribution.link != "log_odds" else "log-odds"
-    verb = "raised" if value >= 0 else "lowered"
-    return (
-        f"The {where(explained, best)} of the picture {verb} the {scale} of {label} "
-        f"by {abs(value):.2f} {precision(attribution, best)}"
-    )
-
-
-def contrast_sentence(explained: Explained) -> str:
-    """Say which region decided most against the runner-up; "" where nothing is known of it."""
-    contrast = explained.attribution.contrast
-    if contrast is None or not contrast.values.size:
-        return ""
-    best = int(np.argmax(np.abs(contrast.values)))
-    value = float(contrast.values[best])
-    rival = _lower_first(explained.package.finding(contrast.rival).label)
-    verb = "for" if value >= 0 else "against"
-    own = _lower_first(explained.package.finding(explained.attribution.target).label)
-    return (
-        f"Between {own} and {rival}, next in line, the {where(explained, best)} spoke most: "
-        f"{abs(value):.2f} {verb} {own}"
-    )
-
-
 def is_contradicting(explained: Explained) -> bool:
     """Say whether this is an audit that contradicts the fast map, whose picture went before it."""
     return explained.fast is not None and contradicts(explained.attribution.quality)
@@ -183,7 +140,7 @@ def precision(attribution: Attribution, player: int) -> str:
     return f"\u00b1 {float(errors[player]):.2f}"
 
 
-def _lower_first(label: str) -> str:
+def lower_first(label: str) -> str:
     """Lower the first letter unless the word is an abbreviation."""
     return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
@@ -191,7 +148,7 @@ def _lower_first(label: str) -> str:
 def others_line(explained: Explained) -> str:
     """Return what else the model considered, likeliest first."""
     package, prediction = explained.package, explained.prediction
-    labels = {finding.name: finding.label for finding in package.findings}
+    labels = {finding.name: finding.words for finding in package.findings}
     others = sorted(
         (
             (score, name)
@@ -234,6 +191,12 @@ def taken_line(attribution: Attribution) -> str:
     if not attribution.taken_from:
         return ""
     return f"Values of the audit {attribution.taken_from} of the same image, not computed again"
+
+
+def limits_line(explained: Explained) -> str:
+    """Return how explanations by this method are known to mislead, as the model's package says."""
+    known = explained.package.explanation.failure_modes
+    return " ".join((*known.get(explained.attribution.method, ()), *known.get("any", ())))
 
 
 def cell_line(attribution: Attribution, spacing: tuple[float, float] | None) -> str:

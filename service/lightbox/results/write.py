@@ -7,7 +7,9 @@ import importlib
 import io
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -23,9 +25,11 @@ from lightbox.ports import ResultWriter, Storage
 from lightbox.results.note import note
 from lightbox.results.picture.png import png
 from lightbox.results.picture.typeset import font
-from lightbox.results.validate import first_errors, validator
+from lightbox.results.validate import Inspection, validator
 
 Negative = Literal["picture", "report", "none"]
+_AT_ONCE = 8
+"""Most threads that prepare and store the objects of one job."""
 _PICTURE_ONLY = {ResultKind.SECONDARY_CAPTURE, ResultKind.STRUCTURED_REPORT}
 
 
@@ -61,6 +65,10 @@ class Write:
         self._validator = validator() if validate else None
         self._negative = negative
 
+    def configure(self, writers: Sequence[ResultWriter]) -> None:
+        """Make other kinds of objects from the next job on: destinations ask for other ones."""
+        self._writers = tuple(writers)
+
     def write(self, explained: Explained, turn: Turn = nullcontext) -> tuple[Result, ...]:
         """Write every object that applies; repeating a job writes the same bytes again.
 
@@ -72,16 +80,21 @@ class Write:
         ResultError
             If an object cannot be made or is not valid; nothing of the job is stored then.
         """
-        made: list[tuple[ResultKind, bytes]] = []
-        for writer in self._writers:
-            if not self._wanted(explained, writer.kind):
-                continue
-            with turn():
-                data = writer.write(explained)
-            if data is not None:
-                made.append((writer.kind, data))
-        self._check(made)
-        return tuple(self._store(explained.job, kind, data) for kind, data in made)
+        # While one object is encoded, those before it are looked at and prepared on the other
+        # cores; then all are synced at the same time: a disk that waits for one waits for all.
+        with ThreadPoolExecutor(_AT_ONCE) as pool, Inspection(self._validator) as inspection:
+            made: list[Future[_Ready]] = []
+            for writer in self._writers:
+                if not self._wanted(explained, writer.kind):
+                    continue
+                with turn():
+                    data = writer.write(explained)
+                if data is not None:
+                    inspection.begin(data)
+                    made.append(pool.submit(_ready, explained.job, writer.kind, data))
+            ready = [each.result() for each in made]
+            _refuse_invalid(ready, inspection)
+            return tuple(pool.map(self._store, ready))
 
     def refuse(self, refusal: Refusal) -> tuple[Result, ...]:
         """Write the note of a unit that was not analysed; repeating it writes the same bytes.
@@ -91,9 +104,11 @@ class Write:
         ResultError
             If it cannot be made or is not valid; nothing is stored then.
         """
-        data = note(refusal)
-        self._check([(ResultKind.SECONDARY_CAPTURE, data)])
-        return (self._store(refusal.job, ResultKind.SECONDARY_CAPTURE, data),)
+        ready = _ready(refusal.job, ResultKind.SECONDARY_CAPTURE, note(refusal))
+        with Inspection(self._validator) as inspection:
+            inspection.begin(ready.data)
+            _refuse_invalid([ready], inspection)
+        return (self._store(ready),)
 
     def _wanted(self, explained: Explained, kind: ResultKind) -> bool:
         finding = explained.package.finding(explained.prediction.target)
@@ -112,34 +127,48 @@ class Write:
             case "none":
                 return False
 
-    def _check(self, made: Sequence[tuple[ResultKind, bytes]]) -> None:
-        if self._validator is None or not made:
-            return
-        errors = first_errors(self._validator, [data for _, data in made])
-        for (kind, _), error in zip(made, errors, strict=True):
-            if error:
-                raise ResultError(f"{kind} object", f"is not valid: {error}", "report this fault")
+    def _store(self, ready: _Ready) -> Result:
+        if ready.preview:
+            self._storage.put(ready.result.preview, ready.preview)
+        self._storage.put(ready.result.path, ready.data)
+        return ready.result
 
-    def _store(self, job: Job, kind: ResultKind, data: bytes) -> Result:
-        day = datetime.fromtimestamp(job.placed_at, tz=UTC).strftime("%Y%m%d")
-        dataset = dcmread(io.BytesIO(data), stop_before_pixels=kind is not _PICTURE)
-        stem = f"results/{day}/{dataset.SOPInstanceUID}"
-        preview = ""
-        if kind is _PICTURE:
-            preview = f"{stem}.png"
-            pixels = np.frombuffer(dataset.PixelData, dtype=np.uint8)
-            shape = (dataset.Rows, dataset.Columns, 3)
-            self._storage.put(preview, png(pixels[: math.prod(shape)].reshape(shape)))
-        self._storage.put(f"{stem}.dcm", data)
-        return Result(
-            kind=kind,
-            sop_class_uid=str(dataset.SOPClassUID),
-            sop_instance_uid=str(dataset.SOPInstanceUID),
-            path=f"{stem}.dcm",
-            sha256=hashlib.sha256(data).hexdigest(),
-            size_bytes=len(data),
-            preview=preview,
-        )
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An object with its row, and the PNG that the console shows of a picture, else nothing."""
+
+    result: Result
+    data: bytes
+    preview: bytes
+
+
+def _ready(job: Job, kind: ResultKind, data: bytes) -> _Ready:
+    day = datetime.fromtimestamp(job.placed_at, tz=UTC).strftime("%Y%m%d")
+    dataset = dcmread(io.BytesIO(data), stop_before_pixels=kind is not _PICTURE)
+    stem = f"results/{day}/{dataset.SOPInstanceUID}"
+    shown = b""
+    if kind is _PICTURE:
+        pixels = np.frombuffer(dataset.PixelData, dtype=np.uint8)
+        shape = (dataset.Rows, dataset.Columns, 3)
+        shown = png(pixels[: math.prod(shape)].reshape(shape))
+    result = Result(
+        kind=kind,
+        sop_class_uid=str(dataset.SOPClassUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        path=f"{stem}.dcm",
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+        preview=f"{stem}.png" if shown else "",
+    )
+    return _Ready(result, data, shown)
+
+
+def _refuse_invalid(ready: Sequence[_Ready], inspection: Inspection) -> None:
+    for each, error in zip(ready, inspection.first_errors(), strict=True):
+        if error:
+            kind = each.result.kind
+            raise ResultError(f"{kind} object", f"is not valid: {error}", "report this fault")
 
 
 _PICTURE = ResultKind.SECONDARY_CAPTURE

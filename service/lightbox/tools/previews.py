@@ -41,7 +41,7 @@ def write_previews(
         target = out / f"{stem}_{result.kind}.png"
         if result.preview:
             target.write_bytes((root / result.preview).read_bytes())
-        elif result.kind is ResultKind.SEGMENTATION:
+        elif result.kind in {ResultKind.SEGMENTATION, ResultKind.LESION}:
             outlined(segmented(root / result.path), picture).save(target)
         elif result.kind is ResultKind.PARAMETRIC_MAP:
             mapped(root / result.path).save(target)

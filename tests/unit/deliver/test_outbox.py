@@ -146,9 +146,11 @@ def test_after_a_restart_all_that_has_not_arrived_is_sent_in_order() -> None:
     ledger.record(DeliveryDelayed(*about(job, results[1]), 2, "down", 123.0))
     ledger.record(NotTaken(*about(job, results[2]), "no SR"))
     parcels = still_to_send(ledger.rows, PACS)
-    assert [p.result for p in parcels] == [results[1], results[3]]
+    lesion = next(result for result in results if result.kind is ResultKind.LESION)
+    assert [p.result for p in parcels] == [results[1], results[3], lesion]
     assert [(p.attempt, p.retry_at, p.urgency) for p in parcels] == [
         (2, 123.0, Urgency.STAT),
+        (0, 0.0, Urgency.STAT),
         (0, 0.0, Urgency.STAT),
     ]
 

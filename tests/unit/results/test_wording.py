@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from explained_builders import SHAPLEY_VALUES, a_header, a_package, an_explained
-from lightbox.domain.attribution import Contrast
+from explained_builders import a_header, a_package, an_explained
 from lightbox.domain.model_package import Explanation
 from lightbox.results import wording
 from lightbox.results.header.source import key_source
@@ -19,63 +17,6 @@ from lightbox.results.header.source import key_source
 )
 def test_a_confidence_is_never_rounded_to_certainty(confidence: float, text: str) -> None:
     assert wording.percent(confidence) == text
-
-
-def test_the_audit_says_in_a_sentence_what_the_strongest_region_did() -> None:
-    assert wording.audit_sentence(an_explained(method="shapley")) == (
-        "The upper centre region of the picture raised the probability of glioma by 0.31 (exact)"
-    )
-
-
-def test_an_estimate_is_said_with_its_standard_error() -> None:
-    sentence = wording.audit_sentence(an_explained(method="shapley", exact=False))
-    assert sentence.endswith("by 0.31 \u00b1 0.02")
-
-
-def test_a_region_that_opposes_most_lowered_it() -> None:
-    explained = an_explained(method="shapley")
-    estimate = replace(explained.attribution.estimate, values=-SHAPLEY_VALUES)
-    explained = replace(explained, attribution=replace(explained.attribution, estimate=estimate))
-    assert "lowered the probability of glioma by 0.31" in wording.audit_sentence(explained)
-
-
-def test_log_odds_are_not_called_probability() -> None:
-    explained = an_explained(method="shapley")
-    explained = replace(explained, attribution=replace(explained.attribution, link="log_odds"))
-    assert "raised the log-odds of glioma" in wording.audit_sentence(explained)
-
-
-def test_a_map_has_no_sentence_about_regions() -> None:
-    assert wording.audit_sentence(an_explained()) == ""
-
-
-@pytest.mark.parametrize(
-    ("player", "place"),
-    [
-        (0, "top left region"),
-        (7, "lower centre region"),
-        (11, "bottom right region"),
-    ],
-)
-def test_regions_are_named_by_their_place_in_the_picture(player: int, place: str) -> None:
-    assert wording.where(an_explained(method="shapley"), player) == place
-
-
-def test_what_decided_against_the_runner_up_is_one_sentence() -> None:
-    explained = an_explained(method="shapley")
-    assert wording.contrast_sentence(explained) == ""
-    contrast = Contrast(1, np.linspace(0.1, -0.4, 12), np.zeros(12), 0.1, 0.2)
-    explained = replace(explained, attribution=replace(explained.attribution, contrast=contrast))
-    assert wording.contrast_sentence(explained) == (
-        "Between glioma and meningioma, next in line, the bottom right region spoke most: "
-        "0.40 against glioma"
-    )
-
-
-def test_a_region_of_no_grid_has_a_number() -> None:
-    package = a_package(explanation=Explanation(grid=(6, 6)))
-    explained = an_explained(method="shapley", package=package)
-    assert wording.where(explained, 7) == "region 8"
 
 
 @pytest.mark.parametrize(
@@ -107,6 +48,15 @@ def test_where_the_site_says_nothing_the_models_threshold_holds() -> None:
     explained = replace(explained, prediction=own)
     assert wording.headline(explained) == "Glioma, calibrated confidence 70 %"
     assert wording.site_line(explained) == ""
+
+
+def test_how_explanations_by_this_method_mislead_is_said_as_the_package_says_it() -> None:
+    known = {"grad_cam": ("What speaks against is not drawn.",), "any": ("It always points.",)}
+    package = a_package(explanation=Explanation(failure_modes=known))
+    fast, audit = (an_explained(method=m, package=package) for m in ("grad_cam", "shapley"))
+    assert wording.limits_line(fast) == "What speaks against is not drawn. It always points."
+    assert wording.limits_line(audit) == "It always points."
+    assert wording.limits_line(an_explained()) == ""
 
 
 def test_the_size_of_a_cell_is_in_millimetres_where_the_source_has_spacing() -> None:
@@ -152,13 +102,6 @@ def test_the_picture_says_the_measured_quality_in_short_block_by_block() -> None
 )
 def test_a_value_has_its_sign_and_nothing_has_none(value: float, text: str) -> None:
     assert wording.signed_text(value) == text
-
-
-def test_labels_keep_their_capitals_only_where_they_are_abbreviations() -> None:
-    finding = a_package().findings[0].model_copy(update={"label": "COVID-19 pneumonia"})
-    package = a_package(findings=(finding, *a_package().findings[1:]))
-    explained = an_explained(method="shapley", package=package)
-    assert "of COVID-19 pneumonia by" in wording.audit_sentence(explained)
 
 
 def test_an_occlusion_is_not_called_a_shapley_value() -> None:

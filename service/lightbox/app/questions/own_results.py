@@ -22,6 +22,7 @@ _MADE = frozenset(
         codes.COMPREHENSIVE_3D_SR,
         codes.PARAMETRIC_MAP,
         codes.KEY_OBJECT_SELECTION,
+        codes.GRAYSCALE_PRESENTATION_STATE,
     )
 )
 """SOP classes of results: others are not looked up, there are many of them."""

@@ -10,12 +10,14 @@ import io
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pydicom
 from pydicom.dataset import Dataset
 
 from lightbox.domain.errors import ResultError
 from lightbox.domain.explained import Explained
+from lightbox.domain.prediction import FrameRef
 from lightbox.domain.study import Instance
 from lightbox.results import codes
 from lightbox.results.header.cleaning import copy_clean, put_uid
@@ -113,6 +115,7 @@ _IMAGE = [
     "Laterality",
     "ImageLaterality",
     "PatientOrientation",
+    "AnatomicalOrientationType",
     "SpecificCharacterSet",
     "TimezoneOffsetFromUTC",
     "BurnedInAnnotation",
@@ -200,21 +203,53 @@ def key_source(explained: Explained) -> Source:
     ResultError
         If the key frame's instance is not among the job's: a result must belong to an image.
     """
-    ref = explained.prediction.key_frame
+    return source_of(explained, explained.prediction.key_frame)
+
+
+def source_of(explained: Explained, ref: FrameRef) -> Source:
+    """Return the source of any frame of the unit.
+
+    Raises
+    ------
+    ResultError
+        As :func:`key_source`.
+    """
+    instance, data = _instance(explained, ref)
+    return _source_of(data, instance, ref.frame, explained.frame.pixel_spacing)
+
+
+@lru_cache(maxsize=2)
+def _source_of(
+    data: bytes, instance: Instance, frame: int, spacing: tuple[float, float] | None
+) -> Source:
+    """Read a source once for all objects that are made of it, one after the other."""
+    return read_source(read_header(data), instance, frame, spacing)
+
+
+def key_header(explained: Explained) -> Dataset:
+    """Return the header of the key frame's instance as it came.
+
+    Raises
+    ------
+    ResultError
+        As :func:`key_source`.
+    """
+    return read_header(_instance(explained, explained.prediction.key_frame)[1])
+
+
+def _instance(explained: Explained, ref: FrameRef) -> tuple[Instance, bytes]:
+    wanted = ref.sop_instance_uid
     for instance, data in zip(explained.job.instances, explained.sources, strict=True):
-        if instance.sop_instance_uid == ref.sop_instance_uid:
-            spacing = explained.frame.pixel_spacing
-            return read_source(read_header(data), instance, ref.frame, spacing)
-    raise ResultError(
-        f"key frame {ref.sop_instance_uid}", "is not an instance of its job", "report this fault"
-    )
+        if instance.sop_instance_uid == wanted:
+            return instance, data
+    raise ResultError(f"key frame {wanted}", "is not an instance of its job", "report this fault")
 
 
 def all_sources(explained: Explained) -> Iterator[Source]:
     """Yield every frame of every source, in the order of the job."""
     for instance, data in zip(explained.job.instances, explained.sources, strict=True):
         header = read_header(data)
-        for frame in range(1, _frames(header) + 1):
+        for frame in range(1, frames_of(header) + 1):
             yield read_source(header, instance, frame)
 
 
@@ -256,10 +291,11 @@ def read_source(
     put_uid(patient_study, "StudyInstanceUID", instance.study_instance_uid)
     shape = (int(header.get("Rows") or 0), int(header.get("Columns") or 0))
     plane = plane_of(header, frame, shape, pixel_spacing)
-    return Source(patient_study, image, frame, _frames(header), shape, plane)
+    return Source(patient_study, image, frame, frames_of(header), shape, plane)
 
 
-def _frames(header: Dataset) -> int:
+def frames_of(header: Dataset) -> int:
+    """Return Number of Frames, 1 where it is missing or no number."""
     try:
         return max(1, int(header.get("NumberOfFrames") or 1))
     except (TypeError, ValueError):

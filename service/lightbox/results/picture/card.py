@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from lightbox.domain.arrays import Picture
 from lightbox.results.picture import colour
 from lightbox.results.picture.render import banner
-from lightbox.results.picture.typeset import Pen, line_height, wrap
+from lightbox.results.picture.typeset import Pen, legible, line_height, wrap
 
 _WIDTH = 1240
 _LEFT = 220
@@ -27,7 +27,7 @@ def card(headline: str, subline: str, rows: Sequence[tuple[str, str]]) -> Pictur
     array, shape (height, width, 3), uint8
     """
     wide = _WIDTH - 2 * _LEFT - _KEY_WIDTH
-    table = [(key, wrap(text, _TEXT, wide)) for key, text in rows if text]
+    table = [(key, wrap(legible(text), _TEXT, wide)) for key, text in rows if text]
     lines = sum(len(text) for _, text in table)
     height = _TOP + lines * line_height(_TEXT) + 6 * len(table) + 60
     image = Image.new("RGB", (_WIDTH, height), colour.BACKGROUND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,14 @@ from PIL import Image, ImageDraw
 from lightbox.domain.arrays import LabelMap, Mask, Picture, PlayerValues
 from lightbox.domain.attribution import Attribution
 from lightbox.results.mask import SHARE_OF_MAXIMUM, highest, supporting_players
-from lightbox.results.picture.colour import INFERNO, OUTLINE, blend, diverging
+from lightbox.results.picture.colour import INFERNO, OUTLINE, Rgb, blend, diverging
 from lightbox.results.picture.typeset import font, width_of
 from lightbox.results.wording import signed_text
 
 PANEL = 640
-"""Longest side of a panel, pixels."""
+"""Longest side of a panel, pixels, where there are two."""
+SMALLER = 512
+"""The same where there are three."""
 _SHORTEST = 8
 _TRANSPARENT_UNDER = 0.15
 _OPAQUE_FROM = 0.45
@@ -42,7 +45,9 @@ class View:
         return taken
 
 
-def view_of(shape: tuple[int, int], spacing: tuple[float, float] | None) -> View:
+def view_of(
+    shape: tuple[int, int], spacing: tuple[float, float] | None, longest: int = PANEL
+) -> View:
     """Fit a source frame into a panel, in its true proportions.
 
     Parameters
@@ -51,11 +56,13 @@ def view_of(shape: tuple[int, int], spacing: tuple[float, float] | None) -> View
         Rows and columns of the source frame.
     spacing : tuple of two floats, or None
         Millimetres between rows and between columns; unequal ones change the proportions.
+    longest : int
+        Longest side of the panel, pixels.
     """
     ratio = spacing[0] / spacing[1] if spacing and min(spacing) > 0 else 1.0
     ratio = ratio if 0.2 <= ratio <= 5.0 else 1.0
     height, width = shape[0] * ratio, float(shape[1])
-    scale = PANEL / max(height, width)
+    scale = longest / max(height, width)
     panel = (
         max(_SHORTEST, round(height * scale)),
         max(_SHORTEST, round(width * scale)),
@@ -120,6 +127,14 @@ def regions(panel: Picture, attribution: Attribution, view: View) -> Picture:
     return np.asarray(image)
 
 
+def outlined_lesions(panel: Picture, lesions: Iterable[tuple[Mask, Rgb]], view: View) -> Picture:
+    """Draw the border of each lesion in its colour; nothing is laid over the anatomy."""
+    drawn = panel.copy()
+    for mask, ink in lesions:
+        drawn = _outlined(drawn, view.sample(mask), ink)
+    return drawn
+
+
 def _label(
     image: Image.Image, labels: LabelMap, values: PlayerValues, errors: PlayerValues | None
 ) -> None:
@@ -159,10 +174,10 @@ def _borders(labels: LabelMap | Mask) -> Mask:
     return edge
 
 
-def _outlined(panel: Picture, mask: Mask) -> Picture:
+def _outlined(panel: Picture, mask: Mask, ink: Rgb = OUTLINE) -> Picture:
     """Draw the border of a mask, two pixels wide."""
     edge = _borders(mask)
     edge[1:, :] |= edge[:-1, :]
     edge[:, 1:] |= edge[:, :-1]
-    panel[edge] = OUTLINE
+    panel[edge] = ink
     return panel

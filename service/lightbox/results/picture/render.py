@@ -6,20 +6,33 @@ outlives its header.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import cycle
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lightbox.domain.arrays import Picture
+from lightbox.domain.arrays import Mask, Picture
 from lightbox.domain.explained import Explained
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS
 from lightbox.results import wording
 from lightbox.results.header.source import Source
+from lightbox.results.lesion.size import size_of, size_words
 from lightbox.results.picture import colour
 from lightbox.results.picture.legend import BAR_WIDTH, legend
-from lightbox.results.picture.panels import heat, original, regions, view_of
-from lightbox.results.picture.typeset import Pen, line_height, width_of, wrap
+from lightbox.results.picture.panels import (
+    PANEL,
+    SMALLER,
+    View,
+    heat,
+    original,
+    outlined_lesions,
+    regions,
+    view_of,
+)
+from lightbox.results.picture.places import audit_sentence, contrast_sentence
+from lightbox.results.picture.typeset import Pen, legible, line_height, width_of, wrap
 from lightbox.results.replacing.sentence import replaces_sentence
 
 _MARGIN = 40
@@ -44,18 +57,14 @@ def render(explained: Explained, source: Source) -> Picture:
     array, shape (height, width, 3), uint8
     """
     attribution, frame = explained.attribution, explained.frame
-    view = view_of((frame.picture.shape[0], frame.picture.shape[1]), frame.pixel_spacing)
-    left = original(frame.picture, view)
-    has_regions = attribution.players is not None and attribution.estimate.values is not None
-    outlined = not wording.is_negative(explained)  # an outline would look like a lesion
-    right = (
-        regions(left, attribution, view)
-        if has_regions
-        else heat(left, attribution, view, outlined=outlined)
-    )
+    lesions = _lesions_of(explained)
+    between = explained.fast is not None or bool(lesions)
+    shape = (frame.picture.shape[0], frame.picture.shape[1])
+    view = view_of(shape, frame.pixel_spacing, SMALLER if between else PANEL)
+    panels = _panels(explained, lesions, view)
     panel_width, panel_height = view.size
     gap = max(_GAP, _CAPTION_WIDTH - panel_width)
-    content = 2 * panel_width + gap + BAR_WIDTH
+    content = len(panels) * (panel_width + gap) - gap + BAR_WIDTH
     width = max(_SMALLEST_WIDTH, content + 2 * _MARGIN)
     table = _wrapped(_rows(explained, source), round(width * _TABLE_SHARE) - _KEY_WIDTH)
     panel_top = _TOP + _CAPTION
@@ -67,20 +76,58 @@ def render(explained: Explained, source: Source) -> Picture:
     draw = ImageDraw.Draw(image)
     _head(image, width, explained)
     start = (width - content) // 2
-    second = start + panel_width + gap
-    for x, panel, caption in (
-        (start, left, "Original"),
-        (second, right, wording.caption(explained)),
-    ):
+    for number, (panel, caption) in enumerate(panels):
+        x = start + number * (panel_width + gap)
         y = panel_top + (row_height - panel_height) // 2
         image.paste(Image.fromarray(panel), (x, y))
         draw.rectangle((x - 1, y - 1, x + panel_width, y + panel_height), outline=colour.FRAME)
         Pen(draw, 18, colour.MUTED).write((x + panel_width / 2, panel_top - 10), caption, "ms")
-    image.paste(
-        legend(attribution, row_height, outlined=outlined), (second + panel_width + 16, panel_top)
-    )
+    if not attribution.lies_nowhere:
+        bar = legend(attribution, row_height, outlined=not wording.is_negative(explained))
+        image.paste(bar, (start + content - BAR_WIDTH + 16, panel_top))
     _table(draw, table, (round(width * (1 - _TABLE_SHARE) / 2), table_top))
     return np.asarray(image)
+
+
+def _panels(
+    explained: Explained, lesions: list[tuple[Mask, colour.Rgb]], view: View
+) -> list[tuple[Picture, str]]:
+    """Return the panels with their captions: original, lesions, fast map, what is explained."""
+    attribution = explained.attribution
+    outlined = not wording.is_negative(explained)  # an outline would look like a lesion
+    left = original(explained.frame.picture, view)
+    shown = [(left, "Original")]
+    if lesions:
+        shown.append((outlined_lesions(left, lesions, view), "Lesion, as the model outlined it"))
+    if explained.fast is not None:
+        name = wording.method_name(explained.fast.method)
+        shown.append((heat(left, explained.fast, view, outlined=outlined), f"Fast map: {name}"))
+    has_regions = attribution.players is not None and attribution.estimate.values is not None
+    right = (
+        regions(left, attribution, view)
+        if has_regions
+        else heat(left, attribution, view, outlined=outlined)
+    )
+    return [*shown, (right, wording.caption(explained))]
+
+
+def _lesions_of(explained: Explained) -> list[tuple[Mask, colour.Rgb]]:
+    """Return the lesions in the key frame, each with the colour of its segment."""
+    return [
+        (plane.mask, ink)
+        for lesion, ink in zip(explained.lesions, cycle(colour.LESIONS), strict=False)
+        for plane in lesion.planes
+        if plane.ref == explained.prediction.key_frame
+    ]
+
+
+def _lesion_rows(explained: Explained) -> Iterator[Row]:
+    """Yield finding, probability and sizes of each lesion."""
+    for number, lesion in enumerate(explained.lesions, start=1):
+        label = explained.package.finding(lesion.target).words
+        key = "Lesion" if len(explained.lesions) == 1 else f"Lesion {number}"
+        said = f"{label}, {wording.percent(lesion.probability)}"
+        yield key, f"{said}: {size_words(size_of(explained, lesion))}", colour.TEXT
 
 
 @lru_cache(maxsize=1)
@@ -115,12 +162,14 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
         ("Caution", explained.job.caveat, colour.CAUTION),
         *(("Caution", warning, colour.CAUTION) for warning in attribution.warnings),
         ("Replaces", replaces_sentence(explained), colour.CAUTION),
-        ("Result", wording.audit_sentence(explained), colour.TEXT),
-        ("Contrast", wording.contrast_sentence(explained), colour.TEXT),
+        *_lesion_rows(explained),
+        ("Result", audit_sentence(explained, source), colour.TEXT),
+        ("Contrast", contrast_sentence(explained, source), colour.TEXT),
         ("Others", wording.others_line(explained), colour.TEXT),
         ("Threshold", wording.site_line(explained), colour.TEXT),
         ("Model", f"{prediction.model} {prediction.version}", colour.TEXT),
         ("Method", wording.method_sentence(explained), colour.TEXT),
+        ("Known limits", wording.limits_line(explained), colour.TEXT),
         ("Source", wording.source_line(source), colour.TEXT),
         ("Made", wording.time_line(explained), colour.TEXT),
         ("Reason", wording.reason_line(explained), colour.TEXT),
@@ -132,7 +181,7 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
 
 
 def _wrapped(rows: list[Row], width: int) -> list[tuple[str, list[str], colour.Rgb]]:
-    return [(key, wrap(text, _TEXT, width), ink) for key, text, ink in rows]
+    return [(key, wrap(legible(text), _TEXT, width), ink) for key, text, ink in rows]
 
 
 def _table(

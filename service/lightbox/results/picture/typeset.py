@@ -14,6 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lightbox.results.picture.colour import Rgb
 
+_TRIED = 20
+_SHAPELESS = "\u4e00"
+"""A letter that the face lacks: it is drawn as the box of all such letters."""
+
 
 @lru_cache(maxsize=32)
 def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
@@ -28,6 +32,20 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 def width_of(text: str, size: int, *, bold: bool = False) -> float:
     """Return the advance of a word or line, pixels."""
     return font(size, bold=bold).getlength(text)
+
+
+def legible(text: str) -> str:
+    """Return a text with "?" for each letter that the face has no shape for."""
+    return (
+        text
+        if text.isascii()
+        else "".join(c if c.isspace() or _has_shape(c) else "?" for c in text)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _has_shape(letter: str) -> bool:
+    return bytes(font(_TRIED).getmask(letter)) != bytes(font(_TRIED).getmask(_SHAPELESS))
 
 
 def line_height(size: int) -> int:

@@ -19,7 +19,12 @@ from lightbox.results.header.cleaning import put_uid
 from lightbox.results.header.source import Source
 
 IMAGES = frozenset(
-    {ResultKind.SECONDARY_CAPTURE, ResultKind.SEGMENTATION, ResultKind.PARAMETRIC_MAP}
+    {
+        ResultKind.SECONDARY_CAPTURE,
+        ResultKind.SEGMENTATION,
+        ResultKind.LESION,
+        ResultKind.PARAMETRIC_MAP,
+    }
 )
 """What a picture replaces: a successor may have no region or map of its own that could say so."""
 

@@ -12,7 +12,7 @@ def replaces_sentence(explained: Explained) -> str:
     replaced = explained.replaces
     if replaced is None:
         return ""
-    labels = {finding.name: finding.label for finding in explained.package.findings}
+    labels = {finding.name: finding.words for finding in explained.package.findings}
     then, now = replaced.prediction, explained.prediction
     before = f"{labels.get(then.finding, then.finding)} {percent(then.confidence)}"
     after = f"{labels.get(now.finding, now.finding)} {percent(now.confidence)}"

@@ -113,6 +113,9 @@ def _classes(given: DestinationSettings, settings: Settings) -> dict[str, UID]:
         "seg": (made.segmentation, codes.SEGMENTATION),
         "sr": (made.structured_report, report[made.sr_class]),
         "pm": (made.parametric_map, codes.PARAMETRIC_MAP),
+        "lesion": (made.segmentation, codes.SEGMENTATION),
+        "pr": (True, codes.GRAYSCALE_PRESENTATION_STATE),
+        "key": (True, codes.KEY_OBJECT_SELECTION),
         "ko": (True, codes.KEY_OBJECT_SELECTION),
     }
     return {kind: uid for kind, (on, uid) in every.items() if on and kind in given.kinds}
