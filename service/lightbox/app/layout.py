@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightbox.domain.errors import ConfigurationError
 from lightbox.settings import Settings
+from lightbox.storage.files import Files
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def layout(settings: Settings) -> Layout:
     """Return the places of this configuration; makes the folder where it is missing."""
     root = Path(settings.data_dir).expanduser().resolve()
     try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        Files().make_folder(root)
     except OSError as error:
         raise ConfigurationError(
             f"data_dir {root}", error.strerror or str(error), "name a folder that can be written"

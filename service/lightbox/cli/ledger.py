@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
+from lightbox.app.clock import SystemClock
+from lightbox.cli.asking import who
 from lightbox.cli.display import moment, show_json, show_table
 from lightbox.cli.invocation import Invocation
 from lightbox.domain.result import Disposition
@@ -66,6 +70,35 @@ def check(invocation: Invocation, *, as_json: bool) -> int:
     return _show(check_files(folder, folder.parent, names), as_json=as_json)
 
 
+@ledger.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def rebuild(invocation: Invocation, *, as_json: bool) -> int:
+    """Rebuild chains whose files are damaged or lost. Stop the service first.
+
+    Of each the beginning that proves is kept, a row says what was lost, what can be read behind the
+    damage follows; every acknowledged instance without a row is taken in again from the stored
+    files. The damaged files are kept in data_dir/set_aside. Every proof from then on states the
+    break. Exit 1 if the ledger does not prove afterwards.
+    """
+    from lightbox.tools.rebuild import rebuild as rebuild_chains
+
+    root = Path(invocation.settings().data_dir).expanduser().resolve()
+    done = rebuild_chains(root, who(), SystemClock())
+    proof = prove_chains(
+        root / "ledger", [each.name for each in invocation.settings().destinations]
+    )
+    if as_json:
+        show_json({"rebuilt": [asdict(row) for row in done.chains], "unsure": list(done.unsure),
+                   "proof": proof_json(proof)})  # fmt: skip
+        return 0 if proof.ok else 1
+    if not done.chains:
+        click.echo("no chain is damaged: nothing was done")
+    for path in done.unsure:
+        click.echo(f"{path}: set aside, nobody knows whether it is whole; ask its sender", err=True)
+    return _show(proof, as_json=False)
+
+
 def _show(proof: Proof, *, as_json: bool) -> int:
     if as_json:
         show_json(proof_json(proof))
@@ -78,9 +111,10 @@ def _show(proof: Proof, *, as_json: bool) -> int:
         f"{proof.accepted} accepted = {proof.delivered} delivered + {proof.listed} listed "
         f"+ {proof.in_progress} in progress; {proof.unaccounted} unaccounted"
     )
-    for problem in proof.problems:
-        click.echo(problem, err=True)
-    click.echo("proved" if proof.ok else "NOT proved")
+    for line in (*proof.breaks, *proof.problems):
+        click.echo(line, err=True)
+    since = " since the breaks above, which are what these chains say of themselves"
+    click.echo(f"proved{since if proof.breaks else ''}" if proof.ok else "NOT proved")
     return 0 if proof.ok else 1
 
 

@@ -34,6 +34,7 @@ def serve(invocation: Invocation, role: str | None) -> int:
     settings = loaded.settings
     check(settings)
     folder = layout(settings).root
+    Files().make_folder(layout(settings).ledger)  # synced: its chains are in no folder otherwise
     configure(settings.logging, role or "supervisor", key_of(folder))
     if role is not None:
         _role(role, loaded)

@@ -24,6 +24,7 @@ from lightbox.domain.commitment import (
 )
 from lightbox.domain.events import (
     AssociationReleased,
+    ChainRebuilt,
     ConfigurationTaken,
     FilesRemoved,
     InstanceListed,
@@ -138,6 +139,7 @@ class StudyAccount:
             case (
                 AssociationReleased()
                 | ServiceMarked()
+                | ChainRebuilt()
                 | ConfigurationTaken()
                 | OperatorActed()
                 | StudyUrged()

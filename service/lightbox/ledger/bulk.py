@@ -1,4 +1,4 @@
-"""Whole chains at once, for benchmarks: thousands of rows in one transaction, no waiters."""
+"""Whole chains at once, for benchmarks and what is rebuilt: thousands of rows in one transaction."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import Event, to_json
-from lightbox.ledger.chain import digest, genesis
+from lightbox.ledger.chain import Row, digest, genesis
 from lightbox.ledger.tables import chain_file, writing_engine
 
 _APPEND = "INSERT INTO ledger (sequence, at, key, study, body, digest) VALUES (?, ?, ?, ?, ?, ?)"
 _HEAD = "INSERT INTO head (chain, sequence, digest) VALUES (?, ?, ?)"
+_KNOWN = "SELECT 1 FROM ledger WHERE key = ?"
 
 
 class NewChain:
@@ -48,13 +49,30 @@ class NewChain:
             key, study, body = event.key, event.study, to_json(event)
             self._digest = digest(self._digest, self.rows, at, (key, study, body))
             rows.append((self.rows, at, key, study, body, self._digest))
-        if rows:
-            self._execute(_APPEND, rows)
+        self._append(rows)
+
+    def keep(self, rows: Iterable[Row]) -> None:
+        """Append rows of an older file as they are; each follows the one before it."""
+        kept = [(r.sequence, r.at, r.key, r.study, r.body, r.digest) for r in rows]
+        if kept:
+            self.rows, *_, self._digest = kept[-1]
+        self._append(kept)
+
+    def knows(self, key: str) -> bool:
+        """Say whether a row with this key was written."""
+        with self._engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            return raw.cursor().execute(_KNOWN, (key,)).fetchone() is not None
 
     def close(self) -> None:
         """State the head, close the file."""
         self._execute(_HEAD, [(self._chain, self.rows, self._digest)])
         self._engine.dispose()
+
+    def _append(self, rows: Sequence[tuple[object, ...]]) -> None:
+        if rows:
+            self._execute(_APPEND, rows)
 
     def _execute(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         with self._engine.begin() as connection:

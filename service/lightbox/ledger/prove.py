@@ -2,7 +2,8 @@
 
 An edited, removed, inserted or reordered row breaks the digests and is named (``walk.py``). Rows
 removed from the end are missed by the head that the file states, by the heads that other chains
-anchor (``ServiceMarked``), and by later events that speak of them. The account is recomputed one
+anchor (``ServiceMarked``), and by later events that speak of them. What a chain lost to damage
+before it was rebuilt is stated as a break in every proof from then on. The account is recomputed one
 study at a time (``by_study.py``), from the rows whose digests were recomputed and from no others.
 """
 
@@ -41,6 +42,8 @@ class Proof:
         Each names a chain and a sequence, an instance or a file.
     files : int
         Stored files whose bytes were hashed again (``check`` only).
+    breaks : tuple of str
+        Where a chain was rebuilt after damage: before it rows are missing, as it says itself.
     """
 
     ok: bool
@@ -53,6 +56,7 @@ class Proof:
     unaccounted: int
     problems: tuple[str, ...] = ()
     files: int = 0
+    breaks: tuple[str, ...] = ()
 
 
 def prove(
@@ -135,6 +139,7 @@ def _prove(
         unaccounted=len(strangers),
         problems=(*problems, *tally.file_problems),
         files=tally.files,
+        breaks=tuple(each for chain in walked for each in chain.breaks),
     )
 
 

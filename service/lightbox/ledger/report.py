@@ -44,6 +44,7 @@ _STEPS = {
     "commitment_requested": "receive",
     "commitment_answered": "deliver",
     "service_marked": "app",
+    "chain_rebuilt": "operator",
     "operator_acted": "operator",
     "configuration_taken": "operator",
 }
@@ -57,7 +58,8 @@ def instances_json(instances: Iterable[InstanceStanding], root: Path) -> dict[st
 def proof_json(proof: Proof) -> dict[str, Json]:
     """Return what ``ledger prove --json`` writes."""
     values = asdict(proof)
-    return {**values, "chains": dict(proof.chains), "problems": list(proof.problems)}
+    lists = {"problems": list(proof.problems), "breaks": list(proof.breaks)}
+    return {**values, "chains": dict(proof.chains), **lists}
 
 
 def study_json(study: StudyStanding, root: Path) -> dict[str, Json]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
@@ -18,7 +19,8 @@ from lightbox.domain.study import Instance
 from lightbox.ledger.chain import follows, genesis
 from lightbox.ledger.record import Writer
 from lightbox.ledger.tables import HEAD, ROWS, chain_file, row_of, writing_engine
-from lightbox.ledger.timeline import LedgerReader, unreadable
+from lightbox.ledger.timeline import REBUILD, LedgerReader, unreadable
+from lightbox.ledger.walk import anchors_seen
 
 _CHECKED_ROWS = 100
 _PRIVATE_FOLDER = 0o700
@@ -40,7 +42,7 @@ class SqliteLedger:
     Raises
     ------
     LedgerError
-        If another process writes this chain, or its newest rows are damaged.
+        If another process writes this chain, its newest rows are damaged, or its file was lost.
     """
 
     def __init__(self, folder: Path, chain: str, clock: ports.Clock) -> None:
@@ -50,7 +52,7 @@ class SqliteLedger:
         self._lock = _lock(path)
         try:
             self._engine = writing_engine(path)
-            last = _verified_head(self._engine, chain)
+            last = _verified_head(self._engine, chain, folder)
         except SQLAlchemyError as error:
             self._lock.close()
             raise unreadable(chain, error) from error
@@ -143,12 +145,13 @@ def _lock(path: Path) -> IO[str]:
     return held
 
 
-def _verified_head(engine: Engine, chain: str) -> tuple[int, str]:
+def _verified_head(engine: Engine, chain: str, folder: Path) -> tuple[int, str]:
     newest = select(ROWS).order_by(ROWS.c.sequence.desc()).limit(_CHECKED_ROWS + 1)
     with engine.begin() as connection:
         rows = [row_of(found) for found in connection.execute(newest)][::-1]
         stated = connection.execute(select(HEAD)).mappings().one_or_none()
         if stated is None and not rows:
+            _must_be_new(chain, folder)
             first = {"chain": chain, "sequence": 0, "digest": genesis(chain)}
             connection.execute(insert(HEAD), first)
             return 0, genesis(chain)
@@ -165,9 +168,18 @@ def _verified_head(engine: Engine, chain: str) -> tuple[int, str]:
     return head
 
 
+def _must_be_new(chain: str, folder: Path) -> None:
+    """Refuse to begin a chain of which others have seen rows: its file was lost."""
+    with closing(LedgerReader(folder)) as reader:
+        seen = anchors_seen(reader).get(chain)
+    if seen:
+        reason = f"holds no row, and {next(iter(seen.values()))} has seen some"
+        raise LedgerError(f"ledger chain {chain}", reason, REBUILD)
+
+
 def _damaged(chain: str, sequence: int, reason: str) -> LedgerError:
     return LedgerError(
         f"ledger chain {chain}, sequence {sequence}",
         reason,
-        "keep a copy of the folder, put the last backup in its place, run `lightbox ledger check`",
+        REBUILD,
     )

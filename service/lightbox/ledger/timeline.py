@@ -26,6 +26,12 @@ from lightbox.ledger.tables import HEAD, ROWS, chain_files, reading_engine, row_
 _PAGE = 2000
 _MOST_FOUND = 5
 _MOST_STUDIES = 500  # well under SQLite's limit of variables in one statement
+REBUILD = (
+    "stop the service and run `lightbox ledger rebuild`: what can be read is kept, stored instances "
+    "are taken in again, the damaged file is set aside"
+)
+"""What mends a damaged chain."""
+
 _Rows: TypeAlias = Select[tuple[Any, ...]]
 
 
@@ -241,8 +247,7 @@ def unreadable(chain: str, error: Exception) -> LedgerError:
     return LedgerError(
         f"ledger chain {chain}",
         f"cannot be read or written: {cause}",
-        "check disk and permissions; if it is damaged, keep a copy, put the last backup in its "
-        "place and run `lightbox ledger check`",
+        f"check disk and permissions; if it is damaged, {REBUILD}",
     )
 
 

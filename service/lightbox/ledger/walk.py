@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightbox.domain.errors import LedgerError
-from lightbox.domain.events import ServiceMarked
+from lightbox.domain.events import ChainRebuilt, ServiceMarked
 from lightbox.ledger.chain import Row, digest, genesis
 from lightbox.ledger.tables import chain_files, read_only, row_of
 from lightbox.ledger.timeline import LedgerReader, recorded, unreadable
 
 MOST_PROBLEMS = 20
+_REBUILT = "chain_rebuilt:"
 _TELL_EACH = 1000  # rows
 _PAGE = 5000
 _ROWS = (
@@ -37,6 +38,8 @@ class Walked:
         Sequence of the last row.
     is_readable : bool
         Whether the file could be read to its end.
+    breaks : tuple of str
+        Where it was rebuilt after damage, and what that means: stated, so no problem.
     """
 
     chain: str
@@ -44,6 +47,7 @@ class Walked:
     last: int
     is_readable: bool
     problems: tuple[str, ...]
+    breaks: tuple[str, ...] = ()
 
 
 def walk(
@@ -65,13 +69,13 @@ def walk(
     way = _Walk(chain, dict(anchors), told)
     problems = at_most(way.over(folder), chain)
     missing = tuple(way.missing_anchors())
-    return Walked(chain, way.rows, way.sequence, way.is_readable, (*problems, *missing))
+    found = (*problems, *missing)
+    return Walked(chain, way.rows, way.sequence, way.is_readable, found, tuple(way.breaks))
 
 
-def expected_anchors(reader: LedgerReader) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Return what chains have seen of each other (chain → digest → who), and what is wrong."""
-    expected: dict[str, dict[str, str]] = {chain: {} for chain in reader.chains()}
-    problems = []
+def anchors_seen(reader: LedgerReader) -> dict[str, dict[str, str]]:
+    """Return what chains have seen of each other: chain → digest → who says so."""
+    seen: dict[str, dict[str, str]] = {}
     for chain in reader.chains():
         try:
             marks = [recorded(chain, row) for row in reader.anchors(chain)]
@@ -81,10 +85,19 @@ def expected_anchors(reader: LedgerReader) -> tuple[dict[str, dict[str, str]], l
             assert isinstance(mark.event, ServiceMarked)
             by = f"chain {chain}, sequence {mark.sequence}"
             for anchored, head in mark.event.heads.items():
-                if anchored in expected:
-                    expected[anchored][head] = by
-                else:
-                    problems.append(f"chain {anchored}, anchored by {by}, is gone")
+                seen.setdefault(anchored, {})[head] = by
+    return seen
+
+
+def expected_anchors(reader: LedgerReader) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return what chains that are there have seen of each other, and which are gone."""
+    seen = anchors_seen(reader)
+    expected = {chain: seen.pop(chain, {}) for chain in reader.chains()}
+    problems = [
+        f"chain {chain}, anchored by {by}, is gone"
+        for chain, heads in seen.items()
+        for by in heads.values()
+    ]
     return expected, problems
 
 
@@ -111,6 +124,7 @@ class _Walk:
         self.rows = 0
         self.sequence = 0
         self.is_readable = True
+        self.breaks: list[str] = []
 
     def over(self, folder: Path) -> Iterator[str]:
         """Yield what is wrong."""
@@ -119,6 +133,8 @@ class _Walk:
             stated = reader.stated_head(self._chain)
             for row in _rows(folder, self._chain):
                 problem = self._step(row)
+                if row.key.startswith(_REBUILT):
+                    self._rebuilt(row)
                 if row.sequence == stated[0] and row.digest != stated[1]:
                     problem = f"{self._name(row.sequence)} is not the head that the file states"
                 if problem:
@@ -138,6 +154,14 @@ class _Walk:
         """Yield what another chain has seen here and is not here any more."""
         for anchored, by in self._anchors.items():
             yield f"chain {self._chain}: row {anchored[:12]}…, anchored by {by}, is gone"
+
+    def _rebuilt(self, row: Row) -> None:
+        """Miss no more what a rebuilt chain says that it lost; say so instead."""
+        event = recorded(self._chain, row).event
+        if isinstance(event, ChainRebuilt):
+            self.breaks.append(f"{self._name(row.sequence)}: {event.words}")
+            for anchored in event.gone:
+                self._anchors.pop(anchored, None)
 
     def _step(self, row: Row) -> str:
         expected, previous = self.sequence + 1, self._digest

@@ -1,4 +1,4 @@
-"""A stored file: what we write before the data set, and whether it still is what it was.
+"""A stored file: what we write before the data set, whether it still is what it was, what it is.
 
 Preamble and File Meta Information are ours (PS3.10 7.1), the data set is the sender's.
 """
@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from lightbox.domain.errors import RefusedError, UnreadableError
 from lightbox.domain.study import Instance
+from lightbox.receive.elements import EXPLICIT_LITTLE, BrokenError, CutOffError, Elements
+from lightbox.receive.identify import Head, Uids
 from lightbox.version import __version__
 
 IMPLEMENTATION_CLASS_UID = "2.25.315232821734414382038690006923167313102"
@@ -20,6 +25,8 @@ IMPLEMENTATION_VERSION_NAME = f"LIGHTBOX_{__version__}"[:16]
 _META_LENGTH = struct.Struct("<L")
 _META_START = 144  # preamble, DICM, and (0002,0000) itself
 _CHUNK = 2**20
+_TRANSFER_SYNTAX = 0x00020010
+_SENDER = 0x00020016
 _SHORT = struct.Struct("<HH2sH")
 _LONG = struct.Struct("<HH2sHL")
 
@@ -72,3 +79,72 @@ def holds(path: Path, instance: Instance) -> bool:
     except FileNotFoundError:
         return False
     return data_set_sha256(path) == instance.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What a stored file says of itself.
+
+    Attributes
+    ----------
+    calling_ae : str
+        Who sent it, as we noted it in its File Meta Information.
+    """
+
+    instance: Instance
+    calling_ae: str
+
+
+def read_back(root: Path, path: str) -> ReadBack:
+    """Say what a stored file is, from its own bytes: where the row that said so is lost.
+
+    Parameters
+    ----------
+    root : Path
+        The data directory.
+    path : str
+        Relative to it. The file must be one whose instance was acknowledged: nothing in a file
+        tells whether all of its bytes are there.
+
+    Raises
+    ------
+    UnreadableError
+        If it is no file that we wrote.
+    """
+    try:
+        with (root / path).open("rb") as file:
+            said = _said(file)
+            syntax = said.get(_TRANSFER_SYNTAX, "")
+            uids, sha256 = _content(file, syntax)
+            size = file.tell()
+    except (BrokenError, CutOffError, RefusedError) as error:
+        reason = f"is none that was stored here: {error or 'it is cut off'}"
+        raise UnreadableError(path, reason, "look at it, then remove it") from error
+    instance = Instance(
+        uids.sop_instance_uid, uids.sop_class_uid, uids.study_instance_uid,
+        uids.series_instance_uid, syntax, path, sha256, size,
+    )  # fmt: skip
+    return ReadBack(instance, said.get(_SENDER, ""))
+
+
+def _said(file: BinaryIO) -> dict[int, str]:
+    """Read the File Meta Information; leave the file at its data set."""
+    head = file.read(_META_START)
+    if len(head) < _META_START or head[128:132] != b"DICM":
+        raise BrokenError("it is no DICOM file (PS3.10)")
+    meta = file.read(_META_LENGTH.unpack(head[-4:])[0])
+    elements = Elements(meta, EXPLICIT_LITTLE)
+    return {
+        each.tag: elements.value(each).rstrip(b"\0 ").decode("latin-1")
+        for each in elements.of_group(0x0002)
+    }
+
+
+def _content(file: BinaryIO, syntax: str) -> tuple[Uids, str]:
+    """Read the data set; return its UIDs and its SHA-256."""
+    head, digest = Head(syntax), hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+        if head.uids is None:
+            head.add(memoryview(chunk))
+    return head.end(), digest.hexdigest()

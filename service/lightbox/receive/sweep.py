@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import InstanceStored, InstanceTorn
 from lightbox.ports import Ledger
 from lightbox.receive.stored_file import holds
@@ -51,9 +52,11 @@ def sweep(root: Path, files: Files, ledger: Ledger) -> Swept:
     OSError
         If the disk fails.
     LedgerError
-        If the ledger cannot be read or written: then nothing is removed on a guess.
+        If the ledger cannot be read or written, or has lost its rows: then nothing is removed on
+        a guess.
     """
-    unmarked = list(_without_mark(root / naming.INSTANCES))
+    _must_know(root, ledger)
+    unmarked = list(_files(root / naming.INSTANCES, _is_open))
     rows = _rows_of({path.relative_to(root).as_posix() for path in unmarked}, ledger)
     removed = kept = torn = 0
     for path in unmarked:
@@ -69,6 +72,18 @@ def sweep(root: Path, files: Files, ledger: Ledger) -> Swept:
         files.unlink(path)
         removed += 1
     return Swept(removed, kept, torn)
+
+
+def _must_know(root: Path, ledger: Ledger) -> None:
+    """Refuse to begin where instances were acknowledged and no row is left of any."""
+    if next(iter(ledger.newest_first()), None) is not None:
+        return
+    if any(_files(root / naming.INSTANCES, _is_sealed)):
+        raise LedgerError(
+            "ledger chain receive",
+            "holds no row, and acknowledged instances are stored",
+            "put a backup of the ledger back, or stop the service and run `lightbox ledger rebuild`",
+        )
 
 
 def _rows_of(paths: set[str], ledger: Ledger) -> dict[str, InstanceStored]:
@@ -92,15 +107,19 @@ def _day_of(path: str) -> float:
         return 0.0
 
 
-def _without_mark(instances: Path) -> Iterator[Path]:
+def _files(instances: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> Iterator[Path]:
     if not instances.is_dir():
         return
     for day in sorted(each for each in instances.iterdir() if each.is_dir()):
         with os.scandir(day) as entries:  # a million of them in seconds: no Path for each
-            found = [entry.path for entry in entries if _is_open(entry)]
+            found = [entry.path for entry in entries if wanted(entry)]
         yield from map(Path, found)
 
 
 def _is_open(entry: os.DirEntry[str]) -> bool:
     mode = entry.stat(follow_symlinks=False).st_mode
     return stat.S_ISREG(mode) and bool(mode & stat.S_IWUSR)
+
+
+def _is_sealed(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False) and not _is_open(entry)

@@ -33,6 +33,7 @@ from lightbox.domain.commitment import (
 from lightbox.domain.events import (
     AssociationReleased,
     Attributed,
+    ChainRebuilt,
     ConfigurationTaken,
     DeadLettered,
     Delivered,
@@ -105,6 +106,9 @@ EVENTS: list[Event] = [
     CommitmentRequested("1.2.3", "CT1", "127.0.0.1", (Reference("1.2", "1.2.3.4"),)),
     CommitmentAnswered("1.2.3", "a-request", "CT1", 0, (Failure("1.2", "1.2.3.4", 0x0112),)),
     ServiceMarked("work", "started", "0.1.0", NOON, {"receive": "ab" * 32}),
+    ChainRebuilt(
+        "receive", "is no database", 3, 7, 2, ("ab" * 32,), "set_aside/1", "cd" * 32, "anna", NOON
+    ),
     WebhookKnown("ris", NOON),
     NotificationDelayed(STUDY, "a-name", Happening.FAILURE, "ris", 1, "refused", NOON + 30),
     NotificationSent(STUDY, "a-name", Happening.RESULT, "ris", 1),

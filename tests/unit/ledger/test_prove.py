@@ -245,7 +245,7 @@ def test_a_chain_whose_newest_rows_are_damaged_is_not_written_to(
     folder: Path, statement: str
 ) -> None:
     tamper(folder, statement)
-    with pytest.raises(LedgerError, match=r"chain receive.*ledger check"):
+    with pytest.raises(LedgerError, match=r"chain receive.*ledger rebuild"):
         SqliteLedger(folder, "receive", FakeClock())
 
 

@@ -62,7 +62,7 @@ def test_recording_after_close_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_refused_with_its_mend(tmp_path: Path) -> None:
     (tmp_path / "receive.sqlite").write_bytes(b"not a database" * 1000)
-    with pytest.raises(LedgerError, match=r"receive.*backup"):
+    with pytest.raises(LedgerError, match=r"receive.*ledger rebuild"):
         SqliteLedger(tmp_path, "receive", FakeClock())
 
 
