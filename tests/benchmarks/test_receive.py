@@ -13,28 +13,67 @@ from fakes.clock import FakeClock
 from lightbox.cli.main import run
 from lightbox.tools.bench.receive import ReceivePlan, bench_receive
 from lightbox.tools.bench.report import as_json
-from lightbox.tools.bench.sender import accepted_length, p_data, status_of, store_rq, uid_of
+from lightbox.tools.bench.sender import (
+    accepted_length,
+    in_pieces,
+    p_data,
+    status_of,
+    store_rq,
+    uid_of,
+)
 from lightbox.tools.orthanc import is_installed
+from site_of_tests import MODELS
+
+INSTALLED = {
+    name
+    for name, there in (
+        ("storescp", shutil.which("storescp")),
+        ("storescp + fsync", shutil.which("storescp") and shutil.which("cc")),
+        ("Orthanc", is_installed()),
+    )
+    if there
+}
 
 
-def test_receive_measures_each_size_beside_the_receivers_that_are_installed() -> None:
-    cases = bench_receive(ReceivePlan(rounds=1, instances=4, senders=(2,)))
-    answer = as_json(cases, FakeClock())
+def test_receive_measures_a_size_beside_the_receivers_that_are_installed() -> None:
+    plan = ReceivePlan(rounds=1, instances=4, senders=(2,), parts=("small",))
+    answer = as_json(bench_receive(plan), FakeClock())
     assert [case["name"] for case in answer["cases"]] == [
         "receive small, 2 senders",
         "response small, 2 senders",
-        "receive 512 KB, 2 senders",
-        "response 512 KB, 2 senders",
+        "response small, 2 senders, p99",
     ]
-    installed = {
-        name
-        for name, there in (("storescp", shutil.which("storescp")), ("Orthanc", is_installed()))
-        if there
-    }
     for case in answer["cases"]:
         assert case["ours"] > 0
-        assert set(case["peers"]) == set(case["ratio"]) == installed
+        assert set(case["peers"]) == set(case["ratio"]) == INSTALLED
     assert json.dumps(answer)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_memory_nagle_senders_and_a_slower_disk_are_measured_too() -> None:
+    plan = ReceivePlan(rounds=1, instances=1, parts=("20 MB", "nagle", "slow disk"))
+    cases = {case.name: case for case in bench_receive(plan)}
+    slow = [case for name, case in cases.items() if "+3 ms" in name and "response" in name]
+    assert len(slow) == 6
+    assert all(case.ours >= 3.0 for case in slow)  # an answer waits for a sync
+    assert cases["receive small, Nagle sender"].ours > 0
+    assert 10 < cases["memory of the listener"].ours < 500
+
+
+@pytest.mark.slow
+def test_receiving_is_measured_with_an_audit_running_and_held() -> None:
+    plan = ReceivePlan(rounds=1, instances=4, parts=("audit",))
+    (case,) = bench_receive(plan, MODELS)
+    assert case.ours > 0
+    assert set(case.peers) == {"no audit"}
+
+
+def test_pieces_of_a_nagle_sender_are_its_stream() -> None:
+    stream = p_data(bytes(range(40)), command=False, longest=26)
+    pieces = [bytes(piece) for piece in in_pieces(stream)]
+    assert b"".join(pieces) == stream
+    assert [len(piece) for piece in pieces] == [12, 20, 12, 20]
 
 
 def test_a_wrong_number_of_rounds_is_wrong_use(tmp_path: Path) -> None:

@@ -201,18 +201,41 @@ def turnaround(
 
 
 @bench.command()
-@_rounds(3, "Interleaved rounds of each size and number of senders.")
-@click.option("--instances", type=click.IntRange(1), default=100, show_default=True)
+@_rounds(5, "Interleaved rounds of each case.")
+@click.option(
+    "--instances",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="Of 512 KB in a round; four times as many small ones, a twelfth as many of 20 MB.",
+)
+@click.option(
+    "--part",
+    "parts",
+    type=click.Choice(["small", "512 KB", "20 MB", "nagle", "slow disk", "audit"]),
+    multiple=True,
+    help="Only this, may be given again; else all, some six minutes and 10 GB of disk.",
+)
 @_answer
-def receive(rounds: int, instances: int, json_file: Path | None) -> None:
+@click.pass_obj
+def receive(
+    invocation: Invocation,
+    rounds: int,
+    instances: int,
+    parts: tuple[str, ...],
+    json_file: Path | None,
+) -> None:
     """Measure the listener beside storescp (DCMTK) and Orthanc, with the same senders.
 
-    Small instances and instances of 512 KB, from one sender and from four; peers that are not
-    installed are left out.
+    Instances of three lengths from one sender and from four, senders that wait for
+    acknowledgements, a disk whose syncs take longer, a running audit. Peers that are not installed
+    are left out; storescp with a sync of each file, and the slower disk, need a C compiler.
     """
-    from lightbox.tools.bench.receive import ReceivePlan, bench_receive
+    from lightbox.tools.bench.receive import PARTS, ReceivePlan, bench_receive
 
-    finish(bench_receive(ReceivePlan(rounds, instances)), json_file)
+    plan = ReceivePlan(rounds, instances, parts=parts or PARTS)
+    models = Path(invocation.settings().models.path).expanduser().resolve()
+    finish(bench_receive(plan, models), json_file)
 
 
 @bench.command()

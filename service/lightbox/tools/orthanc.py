@@ -66,6 +66,8 @@ class Orthanc:
         AE title → (host, port) of the nodes that it knows; others may store nevertheless.
     options : mapping of str to object
         Of its configuration, over what stands here.
+    environment : mapping of str to str
+        Of its process, over ours.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Orthanc:
         ae_title: str = "ORTHANC",
         peers: Mapping[str, tuple[str, int]] | None = None,
         options: Mapping[str, object] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.ae_title = ae_title
         self.dicom_port = free_port()
@@ -81,6 +84,7 @@ class Orthanc:
         self._folder = folder
         self._peers = dict(peers or {})
         self._options = dict(options or {})
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[str, Stored] = {}
 
@@ -118,7 +122,7 @@ class Orthanc:
         configuration.write_text(json.dumps(self._configuration(), indent=2), encoding="utf-8")
         with (self._folder / "orthanc.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  # a fixed program, our own arguments
-                [program(), str(configuration)], stdout=log, stderr=log
+                [program(), str(configuration)], stdout=log, stderr=log, env=self._environment
             )
         self._wait()
 

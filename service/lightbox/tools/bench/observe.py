@@ -21,8 +21,9 @@ from lightbox.app.clock import SystemClock
 from lightbox.domain.events import InstanceStored, Recorded
 from lightbox.domain.study import Arrival, Instance
 from lightbox.metrics import Metrics
-from lightbox.tools.bench.receive import Receiver, one_round, template_of
+from lightbox.tools.bench.receivers import Receiver
 from lightbox.tools.bench.report import OURS, Case, interleaved
+from lightbox.tools.bench.rounds import Load, one_round, template_of
 from lightbox.tools.orthanc import free_port
 from lightbox.tools.service import Service
 
@@ -49,19 +50,18 @@ def bench_observe(models: Path, plan: ObservePlan) -> list[Case]:
         If a service does not start, or does not store what it is sent.
     """
     numbers, waits = count(1), list[float]()
-    load = (_SENDERS, plan.instances)
     with TemporaryDirectory(prefix="lightbox-bench-") as made, ExitStack() as running:
         folder = Path(made)
-        template = template_of(folder / "instance.bin", _SHAPE)
+        load = Load(template_of(folder / "instance.bin", _SHAPE), _SENDERS, plan.instances)
         watched, web = running.enter_context(_service(folder / "watched", models, "info"))
         alone, _ = running.enter_context(_service(folder / "alone", models, "error"))
 
         def seen() -> float:
             with _scraping(f"{web}/metrics"):
-                return one_round(watched, template, load, numbers, waits)
+                return one_round(watched, load, numbers, waits)
 
         def unseen() -> float:
-            return one_round(alone, template, load, numbers, waits)
+            return one_round(alone, load, numbers, waits)
 
         seen(), unseen()  # the first round of a process is not like the others
         measured = interleaved({OURS: seen, "unwatched": unseen}, plan.rounds)

@@ -1,50 +1,71 @@
-"""``lightbox bench receive``: our listener beside storescp (DCMTK) and Orthanc.
+"""``lightbox bench receive``: our listener beside storescp (DCMTK) and Orthanc, in one run.
 
-The receivers run at the same time and are fed in turn by the same senders. They do not promise the
-same: ours answers success when file, folder and ledger row are on disk; storescp writes a file and
-syncs nothing; Orthanc writes a file and its index.
+The receivers run at the same time and are fed in turn by the same senders. Every case says what is
+asked of us; what each receiver promises stands in ``receivers.py``.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeAlias
 
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from lightbox.tools.bench.beside_audit import bench_beside_audit
+from lightbox.tools.bench.receivers import (
+    ORTHANC,
+    STORESCP,
+    SYNCED,
+    Receiver,
+    Start,
+    built_shim,
+    known,
+    peak_memory,
+)
+from lightbox.tools.bench.report import OURS, Case, interleaved, percentile
+from lightbox.tools.bench.rounds import Load, Template, one_round, template_of
 
-from lightbox.app.clock import SystemClock
-from lightbox.domain.errors import UsageError
-from lightbox.tools.bench import sender as bench_sender
-from lightbox.tools.bench.report import OURS, Case, interleaved
-from lightbox.tools.bench.sender import Errand, uid_of
-from lightbox.tools.orthanc import Orthanc, free_port
-from lightbox.tools.orthanc import is_installed as orthanc_is_installed
+PARTS = ("small", "512 KB", "20 MB", "nagle", "slow disk", "audit")
 
-SIZES: Mapping[str, tuple[int, int]] = {"small": (16, 16), "512 KB": (512, 512)}
-"""Name → rows and columns of 16 bits; small: 512 bytes of pixels."""
 
-_Started: TypeAlias = AbstractContextManager["Receiver"]
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Instances of one length.
+
+    Attributes
+    ----------
+    shape : tuple of two ints
+        Rows and columns of 16 bits.
+    share : float
+        How many are sent for each of 512 KB.
+    asked : mapping of str to float
+        Peer → least share of its rate that is asked of us.
+    """
+
+    shape: tuple[int, int]
+    share: float
+    asked: Mapping[str, float]
+
+
+SIZES: Mapping[str, Size] = {
+    "small": Size((100, 100), 4.0, {ORTHANC: 2.0, SYNCED: 0.7, STORESCP: 0.25}),
+    "512 KB": Size((512, 512), 1.0, {ORTHANC: 1.8, SYNCED: 0.65, STORESCP: 0.4}),
+    "20 MB": Size((3200, 3200), 0.08, {ORTHANC: 2.0, SYNCED: 0.9, STORESCP: 1.3}),
+}
+"""Name → its length; 20 KB, 512 KB and 20 MB of pixels."""
+
 SENDERS = (1, 4)
-_START_SECONDS = 30.0
-_STOP_SECONDS = 10.0
-_SEND_SECONDS = 300.0
-_EVERY = 0.05
-_NOTES = "ours: file, folder and ledger row synced before the answer; storescp: nothing is synced"
+_SLOW: Mapping[int, float] = {1: 1.2, 4: 1.0, 16: 1.8}
+"""Senders → least share of Orthanc's rate, where each sync takes longer."""
+_SLOWER_BY = 0.003
+_NAGLE = {ORTHANC: 15.0, STORESCP: 15.0}
+_NAGLE_AT_MOST = 60
+_P99_SHARE = 0.7
+_MEMORY = 128.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +75,28 @@ class ReceivePlan:
     Attributes
     ----------
     rounds : int
-        Interleaved rounds of each size and number of senders.
+        Interleaved rounds of each case.
     instances : int
-        Instances of one round, shared out among its senders.
+        Instances of 512 KB of one round, shared out among its senders; more where they are small.
     senders : tuple of int
         Numbers of associations at the same time.
+    parts : tuple of str
+        Some of :data:`PARTS`.
     """
 
     rounds: int = 3
     instances: int = 100
     senders: tuple[int, ...] = SENDERS
+    parts: tuple[str, ...] = PARTS
 
 
-@dataclass(frozen=True, slots=True)
-class Receiver:
-    """Somebody who listens on loopback."""
+def bench_receive(plan: ReceivePlan, models: Path | None = None) -> list[Case]:
+    """Measure instances per second, the response time and our memory.
 
-    port: int
-    ae_title: str
-
-
-def bench_receive(plan: ReceivePlan) -> list[Case]:
-    """Measure instances per second and the response time, for each size and number of senders.
+    Parameters
+    ----------
+    models : Path or None
+        Folder of model packages, for the part with an audit; None: without that part.
 
     Raises
     ------
@@ -83,213 +104,107 @@ def bench_receive(plan: ReceivePlan) -> list[Case]:
         If a receiver does not start, or does not store what it is sent.
     """
     cases: list[Case] = []
-    numbers = count(1)
-    with TemporaryDirectory(prefix="lightbox-bench-") as made, ExitStack() as running:
+    with TemporaryDirectory(prefix="lightbox-bench-") as made:
         folder = Path(made)
-        receivers = {
-            name: running.enter_context(start(folder / name)) for name, start in _known().items()
-        }
-        for size, shape in SIZES.items():
-            template = template_of(folder / f"{shape[0]}.bin", shape)
-            for senders in plan.senders:
-                waits: dict[str, list[float]] = {name: [] for name in receivers}
-                contestants = {
-                    name: partial(
-                        one_round,
-                        receiver,
-                        template,
-                        (senders, plan.instances),
-                        numbers,
-                        waits[name],
-                    )
-                    for name, receiver in receivers.items()
-                }
-                measured = interleaved(contestants, plan.rounds)
-                name = f"{size}, {senders} sender{'s' if senders > 1 else ''}"
-                cases.append(measured.case(f"receive {name}", "instances per second", _NOTES))
-                cases.append(_response(waits, f"response {name}"))
+        bench = _Bench(folder, plan, built_shim(folder))
+        for part in plan.parts:
+            if part in SIZES:
+                cases += bench.rates(part)
+            elif part == "nagle":
+                cases += bench.nagle()
+            elif part == "slow disk":
+                cases += bench.slow_disk()
+            elif models is not None:
+                load = Load(bench.template("512 KB"), max(plan.senders), plan.instances)
+                cases += bench_beside_audit(folder / "audit", models, load, plan.rounds)
     return cases
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
-    """An encoded data set whose SOP Instance UID is to be replaced."""
+class _Bench:
+    """Folder, plan and what was prepared once."""
 
-    path: Path
-    sop_class_uid: str
-    sop_instance_uid: str
+    def __init__(self, folder: Path, plan: ReceivePlan, shim: Path | None) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._shim = shim
+        self._numbers = count(1)
 
+    def template(self, size: str) -> Template:
+        """Return the instance of a size that senders make copies of."""
+        shape = SIZES[size].shape
+        return template_of(self._folder / f"{shape[0]}.bin", shape)
 
-def _known() -> dict[str, Callable[[Path], _Started]]:
-    """Return how to start each receiver that is installed."""
-    found: dict[str, Callable[[Path], _Started]] = {OURS: _ours}
-    if shutil.which("storescp"):
-        found["storescp"] = _storescp
-    if orthanc_is_installed():
-        found["Orthanc"] = _orthanc
-    return found
+    def rates(self, size: str) -> Iterator[Case]:
+        """Measure one length with each number of senders."""
+        given = SIZES[size]
+        with self._running(size, known(self._shim)) as receivers:
+            for senders in self._plan.senders:
+                instances = max(senders, round(given.share * self._plan.instances))
+                load = Load(self.template(size), senders, instances)
+                yield from self._case(f"{size}, {_of(senders)}", receivers, load, given.asked)
+            if size == "20 MB":
+                memory = peak_memory(receivers[OURS].pid)
+                bar = {"bar": _MEMORY}
+                yield Case("memory of the listener", memory, "MB, most", bar, note=f"after {size}")
 
+    def nagle(self) -> Iterator[Case]:
+        """Measure senders that wait for acknowledgements of their small packets."""
+        starts = {name: s for name, s in known().items() if name in {OURS, *_NAGLE}}
+        with self._running("nagle", starts) as receivers:
+            instances = min(self._plan.instances, _NAGLE_AT_MOST)
+            load = Load(self.template("small"), 1, instances, nagle=True)
+            yield from self._case("small, Nagle sender", receivers, load, _NAGLE)
 
-@contextmanager
-def _ours(folder: Path) -> Iterator[Receiver]:
-    folder.mkdir()
-    port = free_port()
-    config = folder / "lightbox.toml"
-    config.write_text(
-        f'data_dir = {json.dumps(str(folder / "data"))}\n[storage]\nreserve = "100MB"\n'
-        f"[dicom]\nport = {port}\n"
-    )
-    command = [sys.executable, "-m", "lightbox", "-c", str(config), "serve", "--role", "receive"]
-    with _process(command, folder / "log", port):
-        yield Receiver(port, "LIGHTBOX")
-
-
-@contextmanager
-def _storescp(folder: Path) -> Iterator[Receiver]:
-    folder.mkdir()
-    port = free_port()
-    command = [
-        str(shutil.which("storescp")), "--fork", "-aet", "STORESCP", "-pdu", "131072",
-        "-od", str(folder), str(port),
-    ]  # fmt: skip
-    with _process(command, folder.with_suffix(".log"), port):
-        yield Receiver(port, "STORESCP")
-
-
-@contextmanager
-def _orthanc(folder: Path) -> Iterator[Receiver]:
-    with Orthanc(folder) as orthanc:
-        yield Receiver(orthanc.dicom_port, orthanc.ae_title)
-
-
-@contextmanager
-def _process(command: list[str], log: Path, port: int) -> Iterator[None]:
-    """Run a receiver until the block ends; it answers when the block begins."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)  # noqa: S603  # fixed programs
-    try:
-        _wait_for(process, port, log)
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    clock, pause = SystemClock(), threading.Event()
-    until = clock.monotonic() + _START_SECONDS
-    while process.poll() is None and clock.monotonic() < until:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+    def slow_disk(self) -> Iterator[Case]:
+        """Measure with syncs that take longer; nothing where there is no C compiler."""
+        if self._shim is None:
             return
-        pause.wait(_EVERY)
-    said = log.read_text(errors="replace").strip().splitlines()
-    raise UsageError(str(process.args), said[-1] if said else "does not answer", f"see {log}")
+        with self._running("slow", known(self._shim, _SLOWER_BY)) as receivers:
+            for senders, least in _SLOW.items():
+                load = Load(self.template("512 KB"), senders, max(senders, self._plan.instances))
+                name = f"512 KB, {_of(senders)}, +{1000 * _SLOWER_BY:g} ms per sync"
+                yield from self._case(name, receivers, load, {ORTHANC: least})
+
+    @contextmanager
+    def _running(self, name: str, starts: Mapping[str, Start]) -> Iterator[dict[str, Receiver]]:
+        with (
+            TemporaryDirectory(prefix=f"{name} ", dir=self._folder) as made,
+            ExitStack() as running,
+        ):
+            yield {
+                who: running.enter_context(start(Path(made) / who)) for who, start in starts.items()
+            }
+
+    def _case(
+        self, name: str, receivers: Mapping[str, Receiver], load: Load, asked: Mapping[str, float]
+    ) -> Iterator[Case]:
+        waits: dict[str, list[float]] = {who: [] for who in receivers}
+        contestants = {
+            who: partial(one_round, receiver, load, self._numbers, waits[who])
+            for who, receiver in receivers.items()
+        }
+        for once in contestants.values():  # the first round of a process is not like the others
+            once()
+        for took in waits.values():
+            took.clear()
+        measured = interleaved(contestants, self._plan.rounds)
+        least = ", ".join(f"{share:g} x {who}" for who, share in asked.items() if who in receivers)
+        note = f"asked: at least {least}" if least else ""
+        yield measured.case(f"receive {name}", "instances per second", note)
+        yield _response(waits, f"response {name}", 0.5, "")
+        yield _response(
+            waits, f"response {name}, p99", 0.99, f"asked: at most {_P99_SHARE:g} x {ORTHANC}"
+        )
 
 
-def template_of(path: Path, shape: tuple[int, int]) -> Template:
-    """Write a CT image's data set with fixed pixels to ``path``; nobody looks at them."""
-    dataset = Dataset()
-    dataset.SOPClassUID = CTImageStorage
-    dataset.SOPInstanceUID = uid_of(0, 0)
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
-    dataset.PatientID, dataset.PatientName, dataset.Modality = "BENCH", "Bench", "CT"
-    dataset.StudyDate = dataset.StudyTime = dataset.AccessionNumber = dataset.StudyID = None
-    dataset.ReferringPhysicianName = dataset.PatientBirthDate = dataset.PatientSex = None
-    dataset.SeriesNumber = dataset.InstanceNumber = 1
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.Rows, dataset.Columns = shape
-    dataset.BitsAllocated = dataset.BitsStored = 16
-    dataset.HighBit, dataset.PixelRepresentation = 15, 0
-    dataset.PixelData = bytes(2 * shape[0] * shape[1])
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    with path.open("wb") as file:
-        dcmwrite(file, dataset, implicit_vr=False, little_endian=True)
-    return Template(path, str(CTImageStorage), uid_of(0, 0))
+def _of(senders: int) -> str:
+    return f"{senders} sender{'s' if senders > 1 else ''}"
 
 
-def one_round(
-    receiver: Receiver,
-    template: Template,
-    load: tuple[int, int],
-    numbers: Iterator[int],
-    waits: list[float],
-) -> float:
-    """Send one round's instances; return how many the receiver stored per second.
-
-    Parameters
-    ----------
-    load : tuple of int and int
-        Senders at the same time, instances of all of them.
-    numbers : iterator of int
-        A number of its own for each sender: its UIDs are made of it.
-    waits : list of float
-        Gets how long each response took, in seconds.
-
-    Raises
-    ------
-    UsageError
-        If not all of them were stored.
-    """
-    senders, instances = load
-    share = max(1, instances // senders)
-    processes = [_sender(receiver, template, share, next(numbers)) for _ in range(senders)]
-    try:
-        for process in processes:
-            _expect(process, "ready")
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        answers = [
-            json.loads(process.communicate(timeout=_SEND_SECONDS)[0]) for process in processes
-        ]
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
-    stored = sum(int(answer["stored"]) for answer in answers)
-    if stored != share * senders:
-        why = next((a["error"] for a in answers if a["error"]), "it answered with a failure")
-        raise UsageError(receiver.ae_title, f"stored {stored} of {share * senders}: {why}")
-    waits.extend(s for answer in answers for s in answer["seconds"])
-    wall = max(answer["last"] for answer in answers) - min(answer["first"] for answer in answers)
-    return stored / float(wall)
-
-
-def _sender(
-    receiver: Receiver, template: Template, copies: int, number: int
-) -> subprocess.Popen[str]:
-    errand = Errand(
-        port=receiver.port,
-        called=receiver.ae_title,
-        data_set=template.path,
-        sop_class_uid=template.sop_class_uid,
-        sop_instance_uid=template.sop_instance_uid,
-        count=copies,
-        number=number,
-    )
-    return subprocess.Popen(  # noqa: S603  # our own interpreter and module
-        [sys.executable, "-m", bench_sender.__name__, *errand.arguments()],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _expect(process: subprocess.Popen[str], word: str) -> None:
-    assert process.stdout is not None
-    said = process.stdout.readline().strip()
-    if said != word:
-        raise UsageError("sender", said or "ended without a word", "is the receiver there?")
-
-
-def _response(waits: Mapping[str, list[float]], name: str) -> Case:
-    """Return the median time that a sender waits for the response to one instance."""
-    medians = {who: 1e3 * statistics.median(found) for who, found in waits.items()}
-    return Case(name, medians.pop(OURS), "ms, median", medians)
+def _response(waits: Mapping[str, list[float]], name: str, share: float, note: str) -> Case:
+    """Return how long a sender waits for the response to one instance."""
+    found = {
+        who: 1e3 * (statistics.median(took) if share == 0.5 else percentile(took, share))
+        for who, took in waits.items()
+    }
+    return Case(name, found.pop(OURS), f"ms, {share:.0%}", found, note=note)

@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,9 @@ class Errand:
         As it stands in the data set; each copy gets another one of the same length.
     count, number : int
         How many copies; number of the sender, 0 to 99999999, part of their UIDs.
+    nagle : bool
+        Write and acknowledge as DCMTK's storescu does: each PDU in two pieces, with Nagle's
+        algorithm and delayed acknowledgements on.
     """
 
     port: int
@@ -50,6 +54,7 @@ class Errand:
     sop_instance_uid: str
     count: int
     number: int
+    nagle: bool = False
 
     def arguments(self) -> list[str]:
         """Return the command line that :func:`main` reads."""
@@ -61,6 +66,7 @@ class Errand:
             self.sop_instance_uid,
             str(self.count),
             str(self.number),
+            str(int(self.nagle)),
         ]
 
 
@@ -159,9 +165,10 @@ class Stream:
 def send(errand: Errand) -> dict[str, object]:
     """Do the errand; see the module's text for when it begins."""
     with socket.create_connection(("127.0.0.1", errand.port), _TIMEOUT) as peer:
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        at_once = not errand.nagle
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, at_once)
         peer.sendall(associate_rq(errand.called, errand.sop_class_uid))
-        kind, body = _pdu(peer)
+        kind, body = _pdu(peer, at_once=at_once)
         longest = accepted_length(body) if kind == _ASSOCIATE_AC else 0
         if not longest:
             return {"stored": 0, "seconds": [], "error": f"association refused (PDU {kind})"}
@@ -174,23 +181,25 @@ def send(errand: Errand) -> dict[str, object]:
         for copy in range(errand.count):
             data = stream.copy(errand.number, copy)
             began = time.monotonic()
-            peer.sendall(data)
-            kind, body = _pdu(peer)
+            for piece in (data,) if at_once else in_pieces(data):
+                peer.sendall(piece)
+            kind, body = _pdu(peer, at_once=at_once)
             last = time.monotonic()
             seconds.append(last - began)
             stored += kind == _DATA and status_of(body) == 0
         peer.sendall(struct.pack(">BBLL", _RELEASE_RQ, 0, 4, 0))
-        _pdu(peer)
+        _pdu(peer, at_once=at_once)
     times = {"first": first, "last": last}  # of one clock for all processes of the machine
     return {"stored": stored, "seconds": seconds, **times, "error": ""}
 
 
 def main(arguments: list[str]) -> int:
     """Run from the command line that :meth:`Errand.arguments` gives."""
-    port, called, data_set, sop_class, sop_instance, count, number = arguments
+    port, called, data_set, sop_class, sop_instance, count, number, nagle = arguments
     errand = Errand(
-        int(port), called, Path(data_set), sop_class, sop_instance, int(count), int(number)
-    )
+        int(port), called, Path(data_set), sop_class, sop_instance, int(count), int(number),
+        nagle=bool(int(nagle)),
+    )  # fmt: skip
     try:
         answer = send(errand)
     except OSError as error:
@@ -218,15 +227,26 @@ def _acknowledge_at_once(peer: socket.socket) -> None:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
-def _pdu(peer: socket.socket) -> tuple[int, bytes]:
-    kind, _, length = struct.unpack(">BBL", _exactly(peer, 6))
-    return kind, _exactly(peer, length)
+def in_pieces(stream: bytes | bytearray) -> Iterator[memoryview]:
+    """Yield a stream of P-DATA-TF as DCMTK writes it: of each the headers, then the rest."""
+    view, at = memoryview(stream), 0
+    while at < len(view):
+        end = at + 6 + int(struct.unpack_from(">L", view, at + 2)[0])
+        yield view[at : at + 12]
+        yield view[at + 12 : end]
+        at = end
 
 
-def _exactly(peer: socket.socket, length: int) -> bytes:
+def _pdu(peer: socket.socket, *, at_once: bool) -> tuple[int, bytes]:
+    kind, _, length = struct.unpack(">BBL", _exactly(peer, 6, at_once=at_once))
+    return kind, _exactly(peer, length, at_once=at_once)
+
+
+def _exactly(peer: socket.socket, length: int, *, at_once: bool) -> bytes:
     data = bytearray()
     while len(data) < length:
-        _acknowledge_at_once(peer)
+        if at_once:
+            _acknowledge_at_once(peer)
         part = peer.recv(length - len(data))
         if not part:
             raise ConnectionError("the peer closed the connection")
