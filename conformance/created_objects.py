@@ -26,7 +26,7 @@ from lightbox.ports import ResultWriter
 from lightbox.results import codes
 from lightbox.results.parametric_map import ParametricMap
 from lightbox.results.pointing.presentation_state import PresentationState
-from lightbox.results.replacing.rejection import Rejection
+from lightbox.results.pointing.rejection import Rejection
 from lightbox.results.secondary_capture import SecondaryCapture
 from lightbox.results.segmentation import Segmentation
 from lightbox.results.structured_report import StructuredReport

@@ -36,7 +36,7 @@ WRITERS: Mapping[str, str] = {
     "structured_report": "lightbox.results.structured_report:StructuredReport",
     "parametric_map": "lightbox.results.parametric_map:ParametricMap",
     "lesion": "lightbox.results.lesion.lesion_segmentation:LesionSegmentation",
-    "key_object": "lightbox.results.replacing.rejection:Rejection",
+    "key_object": "lightbox.results.pointing.rejection:Rejection",
     "key_images": "lightbox.results.pointing.key_images:KeyImages",
     "presentation_state": "lightbox.results.pointing.presentation_state:PresentationState",
 }

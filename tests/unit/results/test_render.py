@@ -10,6 +10,7 @@ import pytest
 from explained_builders import a_header, a_lesion, a_package, a_picture, an_explained
 from lightbox.domain.explained import Explained
 from lightbox.results.header.source import key_source
+from lightbox.results.lesion.colours import LESION_COLOURS
 from lightbox.results.picture import colour
 from lightbox.results.picture.panels import view_of
 from lightbox.results.picture.render import render
@@ -116,7 +117,7 @@ def test_a_lesion_is_outlined_on_a_panel_of_its_own_in_the_colour_of_its_segment
     explained = an_explained(a_header(512, 512), picture=flat)
     lesion = a_lesion(explained)
     shown = drawn(replace(explained, lesions=(lesion,)))[150 : 150 + 512]
-    coloured = [(shown[:, at] == colour.LESIONS[0]).all(axis=2) for at in PANELS]
+    coloured = [(shown[:, at] == LESION_COLOURS[0]).all(axis=2) for at in PANELS]
     assert [bool(panel.any()) for panel in coloured] == [False, True, False]
     rows, columns = np.nonzero(coloured[1])
     inside = np.nonzero(lesion.planes[0].mask)

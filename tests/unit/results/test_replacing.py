@@ -21,7 +21,7 @@ from lightbox.ports import ResultWriter
 from lightbox.results.header.source import key_source
 from lightbox.results.parametric_map import ParametricMap
 from lightbox.results.picture.render import render
-from lightbox.results.replacing.rejection import Rejection
+from lightbox.results.pointing.rejection import Rejection
 from lightbox.results.replacing.sentence import replaces_sentence
 from lightbox.results.secondary_capture import SecondaryCapture
 from lightbox.results.segmentation import Segmentation

@@ -26,7 +26,7 @@ from lightbox.results.header.cleaning import put_uid
 from lightbox.results.header.plane_image import plane_image
 from lightbox.results.header.source import Source, key_source, read_header, read_source
 from lightbox.results.header.text import ascii_text
-from lightbox.results.picture.colour import LESIONS
+from lightbox.results.lesion.colours import LESION_COLOURS
 from lightbox.results.replacing.references import refer_to_replaced
 from lightbox.results.segmentation import Segments, algorithm, segmented
 
@@ -138,7 +138,7 @@ def _segment(
 ) -> hd.seg.SegmentDescription:
     finding = explained.package.finding(lesion.target)
     code = finding.segment or finding.code
-    (colour,) = islice(cycle(LESIONS), number - 1, number)
+    (colour,) = islice(cycle(LESION_COLOURS), number - 1, number)
     description = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=ascii_text(f"Lesion {number}: {finding.words}"),

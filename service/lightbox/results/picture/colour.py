@@ -18,10 +18,6 @@ CAUTION: Rgb = (255, 170, 90)
 FRAME: Rgb = (70, 76, 84)
 OUTLINE: Rgb = (255, 255, 255)
 
-LESIONS: tuple[Rgb, ...] = ((0, 214, 152), (86, 180, 233), (204, 121, 167))
-"""Of the first, second and third lesion, and again (after Okabe and Ito 2008: safe for colour blindness);
-where a model looked is yellow or orange."""
-
 _INFERNO_STEPS = (
     (0, 0, 4), (22, 11, 57), (66, 10, 104), (106, 23, 110), (147, 38, 103), (188, 55, 84),
     (221, 81, 58), (243, 120, 25), (252, 165, 10), (246, 215, 70), (252, 255, 164),

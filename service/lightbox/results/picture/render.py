@@ -18,6 +18,7 @@ from lightbox.domain.explained import Explained
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS
 from lightbox.results import wording
 from lightbox.results.header.source import Source
+from lightbox.results.lesion.colours import LESION_COLOURS
 from lightbox.results.lesion.size import size_of, size_words
 from lightbox.results.picture import colour
 from lightbox.results.picture.legend import BAR_WIDTH, legend
@@ -115,7 +116,7 @@ def _lesions_of(explained: Explained) -> list[tuple[Mask, colour.Rgb]]:
     """Return the lesions in the key frame, each with the colour of its segment."""
     return [
         (plane.mask, ink)
-        for lesion, ink in zip(explained.lesions, cycle(colour.LESIONS), strict=False)
+        for lesion, ink in zip(explained.lesions, cycle(LESION_COLOURS), strict=False)
         for plane in lesion.planes
         if plane.ref == explained.prediction.key_frame
     ]
