@@ -30,6 +30,7 @@ from lightbox.results.segmentation import Segmentation
 from lightbox.results.structured_report import StructuredReport
 
 TRAINING = Path("../shared/data/training/brain_tumour_mri")
+AXIAL, CORONAL = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0, -1.0]
 PLACELESS = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
 
 
@@ -48,7 +49,9 @@ def with_lesion(header: Dataset | None = None, mask: Mask | None = None) -> Expl
     return replace(explained, lesions=(lesion,))
 
 
-def a_stack(masks: list[Mask], gap: float = 3.0, *, placeless: bool = False) -> Explained:
+def a_stack(
+    masks: list[Mask], gap: float = 3.0, *, placeless: bool = False, turned: bool = False
+) -> Explained:
     """Return a series of slices ``gap`` mm apart with one lesion; empty masks hold none of it."""
     headers = [
         a_header(
@@ -57,7 +60,9 @@ def a_stack(masks: list[Mask], gap: float = 3.0, *, placeless: bool = False) -> 
             SOPInstanceUID=f"1.2.3.{number}",
             InstanceNumber=number,
             ImagePositionPatient=None if placeless else [0.0, 0.0, gap * number],
-            ImageOrientationPatient=None if placeless else [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+            ImageOrientationPatient=None
+            if placeless
+            else (CORONAL if turned and number == 1 else AXIAL),
         )
         for number, mask in enumerate(masks, start=1)
     ]
@@ -193,6 +198,32 @@ def test_frames_without_a_plane_lie_one_behind_the_other() -> None:
     made = written(LesionSegmentation(), explained)
     assert len(frames_of(made)) == 2
     assert made.FrameOfReferenceUID != explained.lesions[0].planes[0].ref.sop_instance_uid
+
+
+def test_planes_that_are_not_parallel_keep_their_own_directions() -> None:
+    masks = [disc(64, 64, 9, (30, 30)), disc(64, 64, 12, (30, 30))]
+    made = written(LesionSegmentation(), a_stack(masks, turned=True))
+    directions = [
+        [float(v) for v in group.PlaneOrientationSequence[0].ImageOrientationPatient]
+        for group in made.PerFrameFunctionalGroupsSequence
+    ]
+    assert sorted(directions) == sorted([AXIAL, CORONAL])
+
+
+def test_another_library_reads_every_lesion_back() -> None:
+    explained = a_stack([disc(64, 48, 3.0 * n, (20.0 + n, 30.0 - n)) for n in (1, 2, 3)])
+    key = explained.lesions[0]
+    half = tuple(LesionPlane(p.ref, p.mask & (np.arange(48) < 30)) for p in key.planes)
+    explained = replace(explained, lesions=(key, Lesion(1, 0.6, half)))
+    data = LesionSegmentation().write(explained)
+    assert data is not None
+    read = hd.seg.segread(io.BytesIO(data))
+    uids = [instance.sop_instance_uid for instance in explained.job.instances]
+    pixels = read.get_pixels_by_source_instance(uids)
+    for number, lesion in enumerate(explained.lesions):
+        for plane in lesion.planes:
+            at = uids.index(plane.ref.sop_instance_uid)
+            assert np.array_equal(pixels[at, :, :, number].astype(bool), plane.mask)
 
 
 def test_it_cannot_be_taken_for_where_the_model_looked() -> None:

@@ -34,14 +34,14 @@ def plane_image(plane: Plane, shape: tuple[int, ...]) -> Dataset:
     image.Modality = "OT"
     image.Rows, image.Columns = shape[0], shape[1]
     image.FrameOfReferenceUID = UID(STAND_IN)
-    image.ImagePositionPatient = [_ds(v) for v in plane.position]
-    image.ImageOrientationPatient = [_ds(v) for v in plane.orientation]
-    image.PixelSpacing = [_ds(v) for v in plane.spacing]
-    image.SliceThickness = _ds(plane.thickness)
+    image.ImagePositionPatient = [decimal(v) for v in plane.position]
+    image.ImageOrientationPatient = [decimal(v) for v in plane.orientation]
+    image.PixelSpacing = [decimal(v) for v in plane.spacing]
+    image.SliceThickness = decimal(plane.thickness)
     image.ImageType = ["ORIGINAL", "PRIMARY"]
     return image
 
 
-def _ds(value: float) -> float:
+def decimal(value: float) -> float:
     """Round so that the value fits a DS of 16 characters (PS3.5 6.2)."""
     return float(f"{value:.10g}")

@@ -7,13 +7,10 @@ that nobody takes the one for the other.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import cycle, islice
+from itertools import cycle
 
-import highdicom as hd
 import numpy as np
-from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code as SrCode
-from pydicom.uid import UID
+from pydicom.sr.coding import Code
 
 from lightbox.domain.errors import ResultError
 from lightbox.domain.explained import Explained
@@ -22,13 +19,12 @@ from lightbox.domain.jobs import JobPath
 from lightbox.domain.lesion import Lesion
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes, provenance
-from lightbox.results.header.cleaning import put_uid
-from lightbox.results.header.plane_image import plane_image
 from lightbox.results.header.source import Source, key_source, read_header, read_source
 from lightbox.results.header.text import ascii_text
 from lightbox.results.lesion.colours import LESION_COLOURS
 from lightbox.results.replacing.references import refer_to_replaced
-from lightbox.results.segmentation import Segments, algorithm, segmented
+from lightbox.results.segments.binary import Segments, segmentation
+from lightbox.results.segments.segment import Segment
 
 
 class LesionSegmentation:
@@ -52,14 +48,10 @@ class LesionSegmentation:
         sources = _sources(explained, key)
         name = provenance.name_of(explained, key, self.kind)
         content = Segments(
-            images=_images(sources),
-            pixels=_pixels(explained, sources),
-            descriptions=_descriptions(explained, name.sop_instance_uid),
-            label="AI_LESION",
+            "AI_LESION", sources, _pixels(explained, sources), _segments(explained, name)
         )
-        dataset = segmented(explained, name, content)
+        dataset = segmentation(explained, name, content)
         provenance.stamp(dataset, explained, key, self.kind)
-        _refer(dataset, sources)
         refer_to_replaced(dataset, explained, key, {self.kind})
         dataset.pop("Laterality", None)
         if not key.plane.is_real:
@@ -100,21 +92,6 @@ def _nominal(source: Source, key: Source, place: int) -> Source:
     return replace(source, plane=plane)
 
 
-def _images(sources: list[Source]) -> list[Dataset]:
-    first = sources[0].plane
-    images = []
-    for number, source in enumerate(sources):
-        plane = replace(source.plane, orientation=first.orientation, spacing=first.spacing)
-        image = plane_image(plane, source.shape)
-        image.SOPInstanceUID = _stand_in(number)
-        images.append(image)
-    return images
-
-
-def _stand_in(number: int) -> UID:
-    return UID(derived_uid("stand-in", str(number)))
-
-
 def _pixels(explained: Explained, sources: list[Source]) -> np.ndarray:
     """Return the masks, shape (planes, rows, columns, segments), bool."""
     places = {(s.sop_instance_uid, s.frame): place for place, s in enumerate(sources)}
@@ -126,51 +103,33 @@ def _pixels(explained: Explained, sources: list[Source]) -> np.ndarray:
     return pixels
 
 
-def _descriptions(explained: Explained, sop_instance_uid: str) -> list[hd.seg.SegmentDescription]:
+def _segments(explained: Explained, name: provenance.Name) -> list[Segment]:
     return [
-        _segment(explained, lesion, number, derived_uid("tracking", sop_instance_uid, str(number)))
-        for number, lesion in enumerate(explained.lesions, start=1)
+        _segment(explained, lesion, number, name, colour)
+        for number, (lesion, colour) in enumerate(
+            zip(explained.lesions, cycle(LESION_COLOURS), strict=False), start=1
+        )
     ]
 
 
 def _segment(
-    explained: Explained, lesion: Lesion, number: int, tracking_uid: str
-) -> hd.seg.SegmentDescription:
+    explained: Explained,
+    lesion: Lesion,
+    number: int,
+    name: provenance.Name,
+    colour: tuple[int, int, int],
+) -> Segment:
     finding = explained.package.finding(lesion.target)
     code = finding.segment or finding.code
-    (colour,) = islice(cycle(LESION_COLOURS), number - 1, number)
-    description = hd.seg.SegmentDescription(
-        segment_number=number,
-        segment_label=ascii_text(f"Lesion {number}: {finding.words}"),
-        segmented_property_category=codes.ABNORMAL_STRUCTURE,
-        segmented_property_type=SrCode(code.value, code.scheme, ascii_text(code.meaning)),
-        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=algorithm(explained),
-        tracking_uid=tracking_uid,
-        tracking_id=ascii_text(f"{finding.name} lesion {number}"),
-        display_color=hd.color.CIELabColor.from_rgb(*colour),
+    share = f"probability {100 * lesion.probability:.0f} %"
+    return Segment(
+        label=ascii_text(f"Lesion {number}: {finding.words}"),
+        words=f"Outlined by the model, {share}. {NOT_FOR_DIAGNOSIS}",
+        category=codes.ABNORMAL_STRUCTURE,
+        type=Code(code.value, code.scheme, ascii_text(code.meaning)),
+        tracking=(
+            ascii_text(f"{finding.name} lesion {number}"),
+            derived_uid("tracking", name.sop_instance_uid, str(number)),
+        ),
+        colour=colour,
     )
-    description.SegmentDescription = ascii_text(
-        f"Outlined by the model, probability {100 * lesion.probability:.0f} %. {NOT_FOR_DIAGNOSIS}",
-        1024,
-    )
-    return description
-
-
-def _refer(dataset: Dataset, sources: list[Source]) -> None:
-    """Point each frame at its own source frame, and name every source instance once."""
-    by_stand_in = {_stand_in(number): source for number, source in enumerate(sources)}
-    for group in dataset.PerFrameFunctionalGroupsSequence:
-        for derivation in group.get("DerivationImageSequence") or []:
-            stand_in = derivation.SourceImageSequence[0].ReferencedSOPInstanceUID
-            reference = provenance.source_reference(by_stand_in[stand_in], same_pixels=True)
-            derivation.SourceImageSequence = [reference]
-    unique = {source.sop_instance_uid: source for source in sources}
-    series = provenance.referenced_series(sources[0])
-    series.ReferencedInstanceSequence = [
-        provenance.referenced_series(s).ReferencedInstanceSequence[0] for s in unique.values()
-    ]
-    dataset.ReferencedSeriesSequence = [series]
-    dataset.pop("SourceImageSequence", None)
-    put_uid(dataset, "FrameOfReferenceUID", sources[0].plane.frame_of_reference_uid)
-    dataset.PositionReferenceIndicator = None
