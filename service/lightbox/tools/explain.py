@@ -152,6 +152,8 @@ class Offline:
             answer |= self._further(attribution)
             if wish.mask is not None:
                 answer["plausibility"] = _as_dict(plausibility(attribution.source_map, wish.mask))
+            if looked.output.outline is not None:
+                answer["outline"] = _outlined(looked, wish.mask)
             if wish.out is not None:
                 explained = Explained(
                     job=job,
@@ -311,6 +313,22 @@ def _explained(looked: Looked, attribution: Attribution) -> dict[str, Any]:
 
 def _as_dict(found: Plausibility) -> dict[str, float]:
     return {"pointing_game": found.pointing_game, "iou": found.iou, "mass": found.mass}
+
+
+def _outlined(looked: Looked, mask: Mask | None) -> dict[str, float]:
+    """Return the share of the key frame that is outlined; with a mask, the Dice coefficient too.
+
+    The mask is one that :func:`plausibility` took: it has the frame's size and is not empty.
+    """
+    drawn = np.zeros(looked.frame.geometry.source_shape, np.bool_)
+    for lesion in looked.lesions:
+        for plane in lesion.planes:
+            if plane.ref == looked.frame.ref:
+                drawn |= plane.mask
+    found = {"share": float(drawn.mean())}
+    if mask is not None:
+        found["dice"] = float(2 * (drawn & mask).sum() / (drawn.sum() + mask.sum()))
+    return found
 
 
 def files_of(paths: tuple[Path, ...]) -> Iterator[Path]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from onnx import TensorProto, helper, load_from_string
+from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import ComputedRadiographyImageStorage
 from torch import nn
@@ -167,6 +168,14 @@ def test_a_segmentation_network_goes_the_same_way_and_its_outline_is_a_segment(
     shown = segments.pixel_array
     lesion = shown if shown.ndim == 2 else shown[0]
     assert lesion.mean() == pytest.approx(expected["outlined"], abs=1e-3)
+
+    mask = tmp_path / "mask.png"
+    Image.fromarray(lesion.astype(np.uint8) * 255).save(mask)
+    assert (
+        run(["explain", str(folder / "samples" / "one.dcm"), *arguments, "--mask", str(mask)]) == 0
+    )
+    (explained,) = json.loads(answer.read_text())
+    assert explained["outline"] == {"share": pytest.approx(lesion.mean()), "dice": 1.0}
 
 
 def test_a_manifest_that_mistakes_the_networks_task_is_told(
