@@ -1,10 +1,10 @@
 """Get a card's figures again from the outside: ``lightbox explain`` over validation files.
 
-    python models/training/shown_by.py DATA [--images 40]
+    python models/training/shown_by.py DATA [--model brain_tumour_mri] [--images 40]
 
 Writes the validation images of DATA as DICOM files (half with 8, half with 12 bits, half with
 window values), asks ``lightbox explain`` about every one, and holds what it answers against what
-``models/brain_tumour_mri/CARD.md`` says. Exit 1 if a figure differs by more than half a point.
+the model's ``CARD.md`` says. Exit 1 if a figure differs by more than half a point.
 ``--images`` takes only so many, spread over all of them: a figure then differs, and none is judged.
 """
 
@@ -25,19 +25,20 @@ import numpy as np
 
 from brain_tumour_mri import CLASSES, rows_of
 from dicom_samples import write_rows
+from lightbox.domain.model_package import ModelPackage
 from lightbox.infer.packages import load as load_package
 from map_figures import NAMES
 from measures import calibration_error, confusion, cross_fitted, f2, kappa
+from package_brain_tumour_segmentation import FOUND
 
 MODELS = Path(__file__).parents[1]
-MODEL = "brain_tumour_mri"
 TOLERANCE = 0.005
 
 
-def answers_of(folder: Path) -> list[dict[str, Any]]:
+def answers_of(model: str, folder: Path) -> list[dict[str, Any]]:
     """Ask the product about every file of a folder."""
     told = folder / "answers.json"
-    asked = ["explain", str(folder), "--model", MODEL, "--mask", str(folder), "--json", str(told)]
+    asked = ["explain", str(folder), "--model", model, "--mask", str(folder), "--json", str(told)]
     subprocess.run(  # noqa: S603  # our own command on files that we wrote
         [sys.executable, "-m", "lightbox", *asked],
         env={**os.environ, "LIGHTBOX__MODELS__PATH": str(MODELS)},
@@ -48,11 +49,17 @@ def answers_of(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def measured(
-    answers: Sequence[dict[str, Any]], rows: Sequence[dict[str, str]]
+def outlined(answers: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    """Return what a segmentation model's answers come to, by the row of the card."""
+    values = np.array([answer["outline"]["dice"] for answer in answers])
+    shares = float((values >= FOUND).mean()), float((values == 0).mean())
+    return {"all": [float(np.median(values)), float(values.mean()), *shares]}
+
+
+def classified(
+    package: ModelPackage, answers: Sequence[dict[str, Any]], rows: Sequence[dict[str, str]]
 ) -> dict[str, list[float]]:
-    """Return what the answers come to, by the row of the card that says the same."""
-    package = load_package(MODELS / MODEL).package
+    """Return what a classifier's answers come to, by the row of the card that says the same."""
     names = [finding.name for finding in package.findings]
     labels = np.array([CLASSES.index(row["label"]) for row in rows])
     scores = np.array([[answer["scores"][name] for name in names] for answer in answers])
@@ -97,6 +104,7 @@ def main() -> int:
     """Run all of it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
+    parser.add_argument("--model", default="brain_tumour_mri")
     parser.add_argument("--images", type=int, default=0, help="only so many; else all")
     given = parser.parse_args()
     rows = rows_of(given.data, "val")
@@ -104,12 +112,16 @@ def main() -> int:
     with TemporaryDirectory() as name:
         folder = Path(name)
         of = dict(write_rows(given.data, [rows[i] for i in chosen], folder))
-        answers = answers_of(folder)
-    found = measured(answers, [of[Path(answer["file"]).name] for answer in answers])
-    card, wrong = (MODELS / MODEL / "CARD.md").read_text(), 0
+        answers = answers_of(given.model, folder)
+    package = load_package(MODELS / given.model).package
+    if package.task == "segmentation":
+        found = outlined(answers)
+    else:
+        found = classified(package, answers, [of[Path(each["file"]).name] for each in answers])
+    card, wrong = (MODELS / given.model / "CARD.md").read_text(), 0
     print(f"{len(answers)} of {len(rows)} validation files; card | now")
     for row, values in found.items():
-        says = stated(card, row)
+        says = stated(card, row)[: len(values)]
         wrong += any(abs(a - b) > TOLERANCE for a, b in zip(says, values, strict=True))
         told = [" ".join(f"{value:.3f}" for value in each) for each in (says, values)]
         print(f"{row}: {told[0]} | {told[1]}")

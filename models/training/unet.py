@@ -53,7 +53,7 @@ class LesionUNet(nn.Module):
         self.fine = _convolved(w // 2)
         self.lesion = nn.Conv2d(w // 2, 1, 1)
         for parameter in self.stem.parameters():
-            parameter.requires_grad_(requires_grad=False)
+            parameter.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002  # torch's own
         """Train all but the stem: it stays as the classifier left it, its statistics too."""
