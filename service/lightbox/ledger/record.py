@@ -11,7 +11,6 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -40,10 +39,32 @@ class _Entry:
     body: str
 
 
-@dataclass(frozen=True, slots=True)
 class _Request:
-    entries: tuple[_Entry, ...]
-    answer: Future[tuple[Row, ...]]
+    """Entries on their way to the disk; a lock that is held until they are there, or cannot be.
+
+    A ``Future`` would do, at the price of a second lock and a second wake-up for each instance.
+    """
+
+    __slots__ = ("_error", "_pending", "_rows", "entries", "is_answered")
+
+    def __init__(self, entries: tuple[_Entry, ...]) -> None:
+        self.entries = entries
+        self.is_answered = False
+        self._rows: tuple[Row, ...] = ()
+        self._error: LedgerError | None = None
+        self._pending = threading.Lock()
+        self._pending.acquire()
+
+    def answer(self, rows: tuple[Row, ...], error: LedgerError | None = None) -> None:
+        self._rows, self._error = rows, error
+        self.is_answered = True
+        self._pending.release()
+
+    def wait(self) -> tuple[Row, ...]:
+        with self._pending:
+            if self._error is not None:
+                raise self._error
+            return self._rows
 
 
 class Writer:
@@ -91,14 +112,14 @@ class Writer:
         entries = tuple(self._entry(event) for event in events)
         if not entries:
             return tuple
-        request = _Request(entries, Future())
+        request = _Request(entries)
         with self._door:
             if self._closed is not None:
                 raise self._closed
             self._waiting.put(request)
 
         def wait() -> tuple[Recorded, ...]:
-            rows = request.answer.result()
+            rows = request.wait()
             return tuple(self._recorded(e, r) for e, r in zip(entries, rows, strict=True))
 
         return wait
@@ -135,7 +156,7 @@ class Writer:
                 more = self._gather(batch)
                 answers = self._write(batch)
                 for request, rows in zip(batch, answers, strict=True):
-                    request.answer.set_result(rows)
+                    request.answer(rows)
                 batch = []
                 if not more:
                     return
@@ -171,21 +192,33 @@ class Writer:
             if request is not None:
                 batch.append(request)
         for request in batch:
-            if not request.answer.done():
-                request.answer.set_exception(refusal)
+            if not request.is_answered:
+                request.answer((), refusal)
 
     def _write(self, batch: list[_Request]) -> list[tuple[Row, ...]]:
         entries = [entry for request in batch for entry in request.entries]
+        try:
+            rows, fresh = self._commit(entries, _nothing_known)
+        except sqlite3.IntegrityError:  # a key is known: that is rare, and asked for only then
+            rows, fresh = self._commit(entries, _known)
+        if fresh:  # only now is it on disk
+            self._sequence, self._digest = fresh[-1].sequence, fresh[-1].digest
+        return [tuple(rows[entry.key] for entry in request.entries) for request in batch]
+
+    def _commit(
+        self,
+        entries: list[_Entry],
+        known: Callable[[sqlite3.Connection, list[_Entry]], dict[str, Row]],
+    ) -> tuple[dict[str, Row], list[Row]]:
+        """Append what is not known, in one transaction; return all rows by key, and the new ones."""
         with self._transaction() as connection:
-            rows = _known(connection, entries)
+            rows = known(connection, entries)
             fresh = self._append(entries, rows)
             if fresh:
                 last = fresh[-1]
                 connection.executemany(_APPEND, map(_values, fresh))
                 connection.execute(_MOVE_HEAD, (last.sequence, last.digest, self._chain))
-        if fresh:  # only now is it on disk
-            self._sequence, self._digest = fresh[-1].sequence, fresh[-1].digest
-        return [tuple(rows[entry.key] for entry in request.entries) for request in batch]
+        return rows, fresh
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -219,6 +252,10 @@ class Writer:
 
     def _refusal(self, reason: str, mend: str) -> LedgerError:
         return LedgerError(f"ledger chain {self._chain}", reason, mend)
+
+
+def _nothing_known(_: sqlite3.Connection, _entries: list[_Entry]) -> dict[str, Row]:
+    return {}
 
 
 def _known(connection: sqlite3.Connection, entries: list[_Entry]) -> dict[str, Row]:

@@ -27,6 +27,14 @@ _LONG_VRS = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 )
 
+_SHORT_VRS = frozenset(
+    (
+        b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT",
+        b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US",
+    )
+)  # fmt: skip
+"""Value representations whose length has 16 bits (PS3.5 7.1.2)."""
+
 
 class CutOffError(Exception):
     """The bytes end inside of an element."""
@@ -95,11 +103,17 @@ class Elements:
         self._tag = struct.Struct(f"{order}HH")
         self._short = struct.Struct(f"{order}H")
         self._long = struct.Struct(f"{order}L")
+        self._whole = struct.Struct(f"{order}HHL" if self._implicit else f"{order}HH2sH")
 
-    def until(self, last: int) -> Iterator[Element]:
+    def until(self, last: int, only: frozenset[int] | None = None) -> Iterator[Element]:
         """Yield elements up to and with the first whose tag is ``last`` or greater.
 
         A value need not be there yet when its element is yielded, but must be for the next.
+
+        Parameters
+        ----------
+        only : frozenset of int or None
+            Tags of those before the last that are yielded; None: all. The others cost less.
 
         Raises
         ------
@@ -109,12 +123,38 @@ class Elements:
             If they are no data set.
         """
         while self._at < self._size:
+            if only is not None:
+                self._pass(last, only)
+                if self._at >= self._size:
+                    return
             start = self._at
             tag, length, implicit = self._header(implicit=self._implicit)
             yield Element(tag, start, self._at, length)
             if tag >= last:
                 return
             self._step_over(length, implicit=implicit)
+
+    def _pass(self, last: int, only: frozenset[int]) -> None:
+        """Go on to the next element that is wanted, is the last, or is not plain and short.
+
+        A header has a hundred elements before what identifies it; each sender waits for this.
+        """
+        data, size, at, unpack = self._data, self._size, self._at, self._whole.unpack_from
+        most, implicit = size - 8, self._implicit
+        while at <= most:
+            if implicit:
+                group, element, length = unpack(data, at)
+            else:
+                group, element, vr, length = unpack(data, at)
+                if vr not in _SHORT_VRS:
+                    break
+            tag = group << 16 | element
+            if tag in only or tag >= last or length == UNDEFINED or group == _ITEM_GROUP:
+                break
+            if at + 8 + length > size:
+                break
+            at += 8 + length
+        self._at = at
 
     def of_group(self, group: int) -> Iterator[Element]:
         """Yield the elements of this group that come next; the first other is not looked into.

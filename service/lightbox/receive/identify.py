@@ -12,7 +12,8 @@ _SOP_CLASS = 0x00080016
 _SOP_INSTANCE = 0x00080018
 _STUDY = 0x0020000D
 _SERIES = 0x0020000E
-_WANTED = (_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES)
+_TAGS = (_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES)
+_WANTED = frozenset(_TAGS)
 
 _HEAD_AT_MOST = 4 * 2**20
 _SHOWN = 64
@@ -94,7 +95,7 @@ class Head:
         elements = Elements(self._data, self._syntax)
         passed = False
         try:
-            for element in elements.until(_SERIES):
+            for element in elements.until(_SERIES, _WANTED):
                 passed = element.tag >= _SERIES
                 if element.tag in _WANTED and element.length != UNDEFINED:
                     text = elements.value(element).rstrip(b"\0 ").decode("latin-1")
@@ -103,12 +104,12 @@ class Head:
             raise _broken(str(error)) from error
         if not passed and not ended:
             raise CutOffError
-        for tag in _WANTED:
+        for tag in _TAGS:
             if not is_uid(found.get(tag, "")):
                 shown = found.get(tag, "")[:_SHOWN]
                 raise _broken(f"{name(tag)} is missing or no UID: {shown!r}")
         self._data.clear()
-        return Uids(*(found[tag] for tag in _WANTED))
+        return Uids(*(found[tag] for tag in _TAGS))
 
 
 def _broken(text: str) -> RefusedError:

@@ -232,3 +232,29 @@ def test_no_damage_raises_anything_else(
         describe(path, ("PixelSpacing", "RescaleSlope"), 64)
     except UnreadableError:
         return
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_passing_over_what_is_not_wanted_finds_the_same_at_every_cut(
+    tmp_path: Path, syntax: str
+) -> None:
+    whole = saved(tmp_path / "x.dcm", example(2), syntax).read_bytes()
+    start = 144 + int.from_bytes(whole[140:144], "little")
+    last = 0x0020000E
+    wanted = frozenset((0x00080016, 0x00080018, 0x0020000D, last))
+
+    def found(data: bytes, only: frozenset[int] | None) -> tuple[list[tuple[int, int]], str]:
+        seen: list[tuple[int, int]] = []
+        try:
+            seen.extend(
+                (element.tag, element.value_start)
+                for element in Elements(data, syntax).until(last, only)
+                if element.tag in wanted or element.tag >= last
+            )
+        except (CutOffError, BrokenError) as error:
+            return seen, type(error).__name__
+        return seen, ""
+
+    for end in range(len(whole) - start):
+        data = whole[start : start + end]
+        assert found(data, wanted) == found(data, None), end
