@@ -21,7 +21,7 @@ _RESUMED = re.compile(r"^<\.\.\. (?P<call>\w+) resumed>(?P<arguments>.*)$")
 _DONE = re.compile(r"\)\s+= (?P<result>-?\d+)(?:<(?P<opened>[^>]*)>)?")
 _FILE = re.compile(r"^\d+<(?P<path>[^>]*)>")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
-_OFFSET = re.compile(r"(\d+)\)?\s*(?:= |<unfinished|$)")
+_LAST_NUMBER = re.compile(r", (\d+)\s*\)")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Operation:
 
 
 def operations(log: Path, root: Path) -> Iterator[Operation]:
-    """Read an strace (``-f -y -xx``), in the order in which calls ended; an answer when it began."""
+    """Read an strace (``-f -yy -xx``), in the order in which calls ended; an answer when it began."""
     waiting: dict[str, str] = {}
     for line in log.read_text().splitlines():
         found = _LINE.match(line)
@@ -61,7 +61,7 @@ def _answers(whole: str) -> Iterator[Operation]:
     call = _CALL.match(whole)
     if call is not None and call["call"].startswith("send"):
         file = _FILE.match(call["arguments"])
-        if file is not None and _plain(file["path"]).startswith(("TCP", "socket")):
+        if file is not None and _plain(file["path"]).startswith("TCP"):
             yield Operation("answer", "")
 
 
@@ -82,8 +82,7 @@ def _ended(whole: str, root: Path) -> Iterator[Operation]:
         data = b"".join(map(_bytes, _TEXT.findall(arguments)))[: max(int(done["result"]), 0)]
         offset = -1
         if name in {"pwrite64", "ftruncate"}:
-            numbers = re.findall(r", (\d+)\)", arguments)
-            offset = int(numbers[-1])
+            offset = int(_LAST_NUMBER.findall(arguments)[-1])
         for operation in _inside(name, _plain(file["path"]), root):
             yield Operation(name, operation.path, data, offset)
 

@@ -39,7 +39,7 @@ def a_live_run(folder: Path) -> list[Operation]:
     log = folder / "kernel.log"
     receiver = Receiver(folder / "site")
     receiver.start(
-        "strace", "-f", "-y", "-xx", "-qq", "-s", "200000", "-o", str(log), "-e", f"trace={CALLS}"
+        "strace", "-f", "-yy", "-xx", "-qq", "-s", "200000", "-o", str(log), "-e", f"trace={CALLS}"
     )
     answered = receiver.send(names(COUNT), TAIL)
     receiver.kill()

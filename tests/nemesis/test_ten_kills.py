@@ -15,6 +15,7 @@ from pathlib import Path
 import pydicom
 import pydicom.data
 import pytest
+from pydicom.uid import UID
 
 from lightbox.domain.events import InstanceStored
 from lightbox.ledger.timeline import LedgerReader
@@ -39,7 +40,7 @@ def written(folder: Path, kill: int) -> dict[str, str]:
     image = pydicom.dcmread(str(pydicom.data.get_testdata_file("CT_small.dcm")))
     found = {}
     for uid in names(INSTANCES, str(kill)):
-        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = uid
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = UID(uid)
         file = folder / f"{uid}.dcm"
         image.save_as(file)
         found[str(file)] = uid

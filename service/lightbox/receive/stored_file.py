@@ -118,7 +118,7 @@ def read_back(root: Path, path: str) -> ReadBack:
             uids, sha256 = _content(file, syntax)
             size = file.tell()
     except (BrokenError, CutOffError, RefusedError) as error:
-        reason = f"is none that was stored here: {error or 'it is cut off'}"
+        reason = f"is none that was stored here: {str(error) or 'it is cut off'}"
         raise UnreadableError(path, reason, "look at it, then remove it") from error
     instance = Instance(
         uids.sop_instance_uid, uids.sop_class_uid, uids.study_instance_uid,
