@@ -15,6 +15,7 @@ from lightbox.cli.outputs import writable
 from lightbox.domain.errors import UsageError
 from lightbox.tools.demo import report as demo_report
 from lightbox.tools.demo import run as road
+from lightbox.tools.demo.data import sample_folders
 from lightbox.tools.demo.run import Demo
 
 _STOPPED = 143  # 128 + SIGTERM, as shells have it
@@ -78,7 +79,7 @@ def demo(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(_STOPPED))
     outcome = road.run(
-        data=(*data, *more) or tuple(sorted(models.glob("*/samples"))),
+        data=(*data, *more) or sample_folders(models),
         folder=run_folder,
         models=models,
         say=Console(stderr=True, highlight=False).print,

@@ -22,7 +22,7 @@ from lightbox.tools.bench.receivers import Receiver
 from lightbox.tools.bench.report import OURS, Case, interleaved
 from lightbox.tools.bench.rounds import Load, one_round
 from lightbox.tools.bench.tally import Tally
-from lightbox.tools.demo.data import studies_in
+from lightbox.tools.demo.data import MODEL, sample_folders, studies_in
 from lightbox.tools.service import Service
 
 IDLE = "no audit"
@@ -46,7 +46,7 @@ def bench_beside_audit(folder: Path, models: Path, load: Load, rounds: int) -> l
     UsageError
         If there are no samples, or no audit begins.
     """
-    sources = studies_in(tuple(sorted(models.glob("*/samples"))))
+    sources = studies_in(sample_folders(models))
     if not sources:
         raise UsageError(f"models {models}", "hold no samples", "name [models] path")
     folder.mkdir()
@@ -86,6 +86,7 @@ port = 0
 quiet_period = "0.5s"
 [models]
 path = {json.dumps(str(models))}
+enabled = [{json.dumps(MODEL)}]
 [audit]
 sample = 1.0
 tolerance = 1e-9

@@ -24,6 +24,7 @@ from lightbox.metrics import Metrics
 from lightbox.tools.bench.receivers import Receiver
 from lightbox.tools.bench.report import OURS, Case, interleaved
 from lightbox.tools.bench.rounds import Load, one_round, template_of
+from lightbox.tools.demo.data import MODEL
 from lightbox.tools.orthanc import free_port
 from lightbox.tools.service import Service
 
@@ -79,7 +80,8 @@ def _service(folder: Path, models: Path, level: str) -> Iterator[tuple[Receiver,
     config.write_text(
         f"data_dir = {json.dumps(str(folder / 'data'))}\n"
         f'[storage]\nreserve = "100MB"\n[dicom]\nport = {port}\n[web]\nport = {web}\n'
-        f'[models]\npath = {json.dumps(str(models))}\n[logging]\nlevel = "{level}"\n'
+        f"[models]\npath = {json.dumps(str(models))}\nenabled = [{json.dumps(MODEL)}]\n"
+        f'[logging]\nlevel = "{level}"\n'
     )
     with Service(config, folder / "log"):
         yield Receiver(port, "LIGHTBOX"), f"http://127.0.0.1:{web}"

@@ -27,7 +27,7 @@ from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.bench.load import CALLING, Arrival, forward, moments, send_one, studies_of
 from lightbox.tools.bench.report import OURS, Case, percentile
 from lightbox.tools.bench.tally import STAGES, JobTimes, Tally
-from lightbox.tools.demo.data import Study, studies_in
+from lightbox.tools.demo.data import Study, sample_folders, studies_in
 from lightbox.tools.demo.run import an_archive, write_config
 from lightbox.tools.service import Service
 
@@ -146,7 +146,7 @@ def bench_turnaround(
     UsageError
         If there are no samples, or a study is not accepted.
     """
-    sources = studies_in(tuple(sorted(models.glob("*/samples"))))
+    sources = studies_in(sample_folders(models))
     if not sources:
         raise UsageError(f"models {models}", "hold no samples", "name [models] path")
     days: dict[str, Day] = {}

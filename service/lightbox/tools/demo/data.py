@@ -12,6 +12,14 @@ from pydicom.errors import InvalidDicomError
 
 from lightbox.tools.send import files_in
 
+MODEL = "brain_tumour_mri"
+"""What demo and benchmarks serve: one model, so that figures of one day and another compare."""
+
+
+def sample_folders(models: Path) -> tuple[Path, ...]:
+    """Return the folder of that model's samples; none where ``models`` has no such package."""
+    return tuple(models.glob(f"{MODEL}/samples"))
+
 
 @dataclass(frozen=True, slots=True)
 class Study:

@@ -25,7 +25,7 @@ from lightbox.domain.urgency import Urgency
 from lightbox.ledger.prove import Proof, prove
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.archive import Archive
-from lightbox.tools.demo.data import Study, studies_in
+from lightbox.tools.demo.data import MODEL, Study, studies_in
 from lightbox.tools.orthanc import Orthanc
 from lightbox.tools.orthanc import is_installed as orthanc_is_installed
 from lightbox.tools.send import send
@@ -108,7 +108,7 @@ quiet_period = "2s"  # the demo's senders are done when they are done; 10 s is f
 
 [models]
 path = {json.dumps(str(models))}
-enabled = ["brain_tumour_mri"]
+enabled = [{json.dumps(MODEL)}]
 
 [[destinations]]
 name = "archive"
