@@ -56,9 +56,9 @@ def by_highdicom(made: Dataset, sources: Sequence[Source], masks: np.ndarray) ->
     )
 
 
-def groups_of(made: Dataset) -> dict[tuple[int, ...], list[object]]:
+def groups_of(made: Dataset) -> dict[tuple[float, ...], list[str]]:
     """Return position and place of each frame by its dimension indices, whatever their order."""
-    found = {}
+    found: dict[tuple[float, ...], list[str]] = {}
     for group in made.PerFrameFunctionalGroupsSequence:
         position = [float(v) for v in group.PlanePositionSequence[0].ImagePositionPatient]
         found[tuple(position)] = sorted(e.keyword for e in group)
