@@ -136,7 +136,7 @@ def untaught(loaded: LoadedPackage, control: bytes, samples: Sequence[Sample]) -
 def audits(loaded: LoadedPackage, samples: Sequence[Sample], settings: AuditSettings) -> Audited:
     """Audit these images; localise both maps and take the medians of what was measured."""
     runtime = OnnxRuntime(loaded)
-    own = {loaded.package.name: loaded.background} if loaded.background else {}
+    own = {loaded.package.sha256: loaded.background} if loaded.background else {}
     attribute = Attribute(methods(), settings, SystemClock(), own)
     slow: list[Attribution] = []
     fast: list[Attribution] = []
@@ -158,7 +158,7 @@ def audits(loaded: LoadedPackage, samples: Sequence[Sample], settings: AuditSett
         "evaluations": float(np.median([audit.estimate.evaluations for audit in slow])),
         "v_empty": float(np.median([audit.v_empty for audit in slow])),
         "v_full": float(np.median([audit.v_full for audit in slow])),
-        "left": float(np.median([audit.v_empty / audit.v_full for audit in slow])),
+        "left": float(np.mean([audit.v_empty / audit.v_full for audit in slow])),
     }
     return Audited(
         located([audit.source_map for audit in slow], samples),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -49,6 +50,7 @@ from map_figures import (
     SPACING_MM,
     Audited,
     audits,
+    by_baseline,
     exported,
     onboarding,
     overlaps,
@@ -71,6 +73,11 @@ from network import GatedResNet
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "brain_tumour_mri"
 BACKGROUNDS = 24
+COMPARED = AuditSettings(tolerance=0.02, max_evaluations=1_500)
+"""How baselines are compared: six audits an image are too many to enumerate."""
+ALIKE = 0.05
+"""Baselines that leave shares of the evidence which differ by less are alike in that."""
+_RANGE = re.compile(r"^\[range\]\n(?:(?!\[).*\n?)*", re.MULTILINE)  # known_range.py writes it
 AUDIT_FIGURES = (
     "v_full", "v_empty", "agreement", "agreement_top", "agreement_occlusion", "agreement_baseline",
     "deletion", "insertion", "deletion_fast_map", "insertion_fast_map", "sensitivity_n",
@@ -126,17 +133,25 @@ def classified(logits: np.ndarray[Any, Any], images: Images) -> dict[str, object
 
 
 def write_manifest(
-    target: Path, digests: dict[str, str], temperature: float, figures: dict[str, Any]
+    target: Path,
+    digests: dict[str, str],
+    temperature: float,
+    figures: dict[str, Any],
+    baseline: str = "blur",
 ) -> None:
-    """Fill ``model.toml`` from its template."""
+    """Fill ``model.toml`` from its template; the ``[range]`` of the same weights stays."""
     text = Template((HERE / "brain_tumour_mri.toml").read_text())
+    before = target.read_text() if target.is_file() else ""
+    known = _RANGE.search(before) if digests["sha256"] in before else None
     target.write_text(
         text.substitute(
             **digests,
+            baseline=baseline,
             temperature=f"{temperature:.2f}",
             balanced_accuracy=f"{figures['balanced_accuracy']:.4f}",
             ece=f"{figures['ece']:.4f}",
         )
+        + (f"\n{known[0]}" if known else "")
     )
 
 
@@ -168,6 +183,24 @@ def line(name: str, at: Localisation) -> str:
     ).replace("nan", "-")
 
 
+def chosen_baseline(found: dict[str, Audited]) -> str:
+    """Choose what leaves least of the evidence; of those alike, whose values are most faithful."""
+    figures = {kind: each.figures for kind, each in found.items()}
+    least = min(each["left"] for each in figures.values())
+    able = [kind for kind, each in figures.items() if each["left"] <= least + ALIKE]
+    return max(able, key=lambda kind: figures[kind]["sensitivity_n"])
+
+
+def baseline_line(kind: str, found: Audited) -> str:
+    """Return one row of the table of baselines."""
+    figures = [
+        found.figures.get(name, float("nan"))
+        for name in ("left", "deletion", "insertion", "sensitivity_n", "agreement", "agreement_top")
+    ]
+    cells = " | ".join(f"{figure:.2f}" for figure in figures)
+    return f"| {kind} | {cells} | {found.row.times_chance:.1f} |"
+
+
 @dataclass(frozen=True)
 class Found:
     """Everything that the card says."""
@@ -176,7 +209,9 @@ class Found:
     places: dict[str, Localisation]
     onboarding: Onboarding
     audited: Audited
+    baselines: dict[str, Audited]
     untaught: dict[str, float] | None
+    epochs_by_rote: int
 
 
 def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
@@ -203,7 +238,7 @@ def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
         f"| **{name}** | " + " | ".join(map(str, row)) + " |"
         for name, row in zip(CLASSES, figures["confusion"], strict=True)
     ]
-    left = sorted(measured.baselines.items(), key=lambda item: item[1])
+    by_left = sorted(found.baselines.items(), key=lambda item: item[1].figures["left"])
     scalars = {k: f"{v:.3f}" if isinstance(v, float) else str(v) for k, v in figures.items()}
     audits = {
         f"audit_{name}": f"{audit.figures.get(name, float('nan')):.2f}".replace("nan", "-")
@@ -218,12 +253,15 @@ def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
         audit_tolerance=f"{100 * limits.tolerance:g}",
         audit_most=limits.max_evaluations,
         measured_images=measured.maps[0].images,
+        epochs_by_rote=found.epochs_by_rote,
         default=NAMES[loaded.package.explanation.method],
         localisation="\n".join(places),
         faithfulness="\n".join(faithful),
         recalls="\n".join(recalls),
         table="\n".join(table),
-        baselines="\n".join(f"| {kind} | {share:.2f} |" for kind, share in left),
+        baselines="\n".join(baseline_line(kind, each) for kind, each in by_left),
+        baseline=loaded.package.explanation.baseline,
+        second_baseline=loaded.package.explanation.second_baseline,
         version=loaded.package.version,
         sha256=loaded.package.sha256,
         temperature=f"{loaded.package.calibration.temperature:.2f}",
@@ -264,11 +302,15 @@ def main() -> None:
         "background_sha256": digest(background.read_bytes()),
     }
     write_manifest(PACKAGE / "model.toml", digests, temperature, figures)
+    samples = samples_of(given.data, images)
+    audited = spread(samples, images.groups, given.audits)
+    compared = by_baseline(load_package(PACKAGE), audited, COMPARED)
+    chosen = chosen_baseline(compared)
+    write_manifest(PACKAGE / "model.toml", digests, temperature, figures, chosen)
     loaded = load_package(PACKAGE)
     if not given.card_only:
         names = [name for name, _ in write_samples(given.data, PACKAGE / "samples")]
         write_expected(PACKAGE, loaded, names)
-    samples = samples_of(given.data, images)
     few = spread(samples, images.groups, given.images)
     measured = onboarding(loaded, few)
     write_measured(PACKAGE, measured)
@@ -280,8 +322,10 @@ def main() -> None:
         figures,
         overlaps(loaded, net, samples),
         measured,
-        audits(loaded, spread(samples, images.groups, given.audits), limits),
+        audits(loaded, audited, limits),
+        compared,
         None if given.control is None else taught_by_rote(loaded, given.control, few),
+        0 if given.control is None else epochs_of(given.control),
     )
     (PACKAGE / "CARD.md").write_text(card(found, loaded, limits))
     print((PACKAGE / "CARD.md").read_text())
@@ -293,6 +337,11 @@ def network_of(weights: Path) -> GatedResNet:
     net.load_state_dict(torch.load(weights, weights_only=True))
     net.eval()
     return net
+
+
+def epochs_of(control: Path) -> int:
+    """Return for how long a control was taught: one line each in its run's log."""
+    return len((control.parent / "log.csv").read_text().splitlines())
 
 
 def taught_by_rote(loaded: LoadedPackage, control: Path, samples: list[Sample]) -> dict[str, float]:
