@@ -137,3 +137,13 @@ def test_that_a_worker_was_replaced_is_remembered_by_its_successor(tmp_path: Pat
 def test_a_notice_that_nobody_can_read_is_none(tmp_path: Path) -> None:
     (tmp_path / "condition.json").write_text("{")
     assert condition_of(tmp_path) == Condition()
+
+
+def test_decoders_that_differ_are_a_complaint_until_the_worker_starts_again(tmp_path: Path) -> None:
+    storage, clock = FolderStorage(tmp_path, Files()), FakeClock()
+    words = "two decoders differ: one and other in 9 of 256 samples"
+    Notices(tmp_path, storage, clock).say("decoders", "MAKER, JPEG Lossless, 8 of 8 bits", words)
+    (complaint,) = condition_of(tmp_path).complaints(NOON)
+    assert complaint == f"images of MAKER, JPEG Lossless, 8 of 8 bits are refused where {words}"
+    Notices(tmp_path, storage, clock).say("devices", MODEL, "cpu")
+    assert not list(condition_of(tmp_path).complaints(NOON))
