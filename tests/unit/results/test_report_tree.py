@@ -127,7 +127,7 @@ def a_long_code() -> Explained:
 def say_the_method_as_the_standard(item: Dataset) -> None:
     """Mend the one thing that PixelMed objects to: PS3.16 TID 1419 row 1, TID 1501 row 5."""
     concept = item.get("ConceptNameCodeSequence")
-    if concept and concept[0].CodeValue == codes.MEASUREMENT_METHOD.value:
+    if concept and concept[0].get("CodeValue") == codes.MEASUREMENT_METHOD.value:
         assert item.RelationshipType == "CONTAINS"
         item.RelationshipType = "HAS CONCEPT MOD"
     for child in item.get("ContentSequence") or []:

@@ -52,7 +52,7 @@ def group(explained: Explained, said: Said) -> Dataset:
         tree.uid("HAS OBS CONTEXT", codes.TRACKING_UID, uid),
         *category,
         tree.code("CONTAINS", codes.FINDING, coded(said.finding)),
-        tree.code("CONTAINS", codes.MEASUREMENT_METHOD, said.method),
+        tree.code("HAS CONCEPT MOD", codes.MEASUREMENT_METHOD, said.method),
         *_algorithm(explained),
         *said.numbers,
         *said.evaluations,
