@@ -271,6 +271,48 @@ def ledger(invocation: Invocation, rows: int, folder: Path | None, json_file: Pa
     finish(bench_ledger(LedgerPlan(rows), models, folder), json_file)
 
 
+@bench.command()
+@click.option("--only", multiple=True, metavar="M1", help="This row only, may be given again.")
+@_answer
+def attacks(only: tuple[str, ...], json_file: Path | None) -> None:
+    """Attack our listener in eleven ways, beside a good sender.
+
+    Each row says how long a good C-ECHO took meanwhile, how many of the good requests were served,
+    what the attack cost in memory and how it ended. Takes three minutes.
+    """
+    from lightbox.tools.bench.attacks import bench_attacks
+
+    finish(bench_attacks(lambda line: click.echo(line, err=True), only), json_file)
+
+
+@bench.command()
+@click.option("--largest", type=click.IntRange(1), default=1024, show_default=True, help="MiB.")
+@_answer
+def memory(largest: int, json_file: Path | None) -> None:
+    """Measure the most memory of our listener: many senders, long series, huge instances.
+
+    64 associations at once, a CT of 2,000 images, an enhanced CT of 200 frames, and a multi-frame
+    instance of LARGEST MiB; needs 3 GB on the disk.
+    """
+    from lightbox.tools.bench.memory import MemoryPlan, bench_memory
+
+    plan = MemoryPlan(largest=largest * 2**20)
+    finish(bench_memory(plan, lambda line: click.echo(line, err=True)), json_file)
+
+
+@bench.command()
+@click.option("--pending", type=click.IntRange(1), default=10_000, show_default=True)
+@_answer
+@click.pass_obj
+def restart(invocation: Invocation, pending: int, json_file: Path | None) -> None:
+    """Measure from kill -9 with PENDING instances in progress to everything at work again."""
+    from lightbox.tools.bench.restart import RestartPlan, bench_restart
+
+    models = Path(invocation.settings().models.path).expanduser().resolve()
+    plan = RestartPlan(pending)
+    finish(bench_restart(models, plan, lambda line: click.echo(line, err=True)), json_file)
+
+
 def finish(cases: Sequence[Case], json_file: Path | None) -> None:
     """Print the table, write the JSON."""
     answer = as_json(cases, SystemClock())
