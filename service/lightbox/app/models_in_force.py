@@ -56,14 +56,14 @@ class Versions:
         return Versions(self.history[1:], self.history[0])
 
 
-class InForce(NamedTuple):
+class Serving(NamedTuple):
     """What is served, and what it replaced."""
 
     found: Found
     replaced: tuple[LoadedPackage, ...]
 
 
-def in_force(data: Path, installed: Found) -> InForce:
+def in_force(data: Path, installed: Found) -> Serving:
     """Put the versions that are in force in place of the installed ones.
 
     A copy that cannot be served is a problem of its own: the installed one never takes its place
@@ -84,7 +84,7 @@ def in_force(data: Path, installed: Found) -> InForce:
                 replaced.append(_loaded(data, each, of_model.beside))
             except ModelPackageError as error:
                 problems.append(error)
-    return InForce(Found(tuple(served), tuple(problems)), tuple(replaced))
+    return Serving(Found(tuple(served), tuple(problems)), tuple(replaced))
 
 
 def versions(data: Path) -> Mapping[str, Versions]:
