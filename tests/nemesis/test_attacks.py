@@ -13,19 +13,13 @@ from lightbox.tools.bench.restart import RestartPlan, bench_restart
 from site_of_tests import MODELS
 
 MOST_MIB = 256.0
-QUICK = ("M1", "M12")
 BUSY = 4
 """A start may take so many times its bar here; `lightbox bench restart` is for a quiet machine."""
 _SERVED = re.compile(r"served (\d+) of (\d+); memory \d+ to (\d+) MiB; (.*); others:")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(attack.name, marks=() if attack.name in QUICK else pytest.mark.slow)
-        for attack in ATTACKS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [attack.name for attack in ATTACKS])
 def test_an_attack_harms_no_good_sender(name: str, figure: Callable[[str], None]) -> None:
     (case,) = bench_attacks(lambda _: None, (name,), look=1.0)
     found = _SERVED.search(case.note)

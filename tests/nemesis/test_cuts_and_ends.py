@@ -54,6 +54,7 @@ def test_a_line_that_is_cut_after_any_byte_leaves_nothing(
     figure(f"cut after {len(places)} of {len(stream)} bytes, 0 left")
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_lost_makes_no_second_instance(tmp_path: Path) -> None:
     (uid,) = names(1)
     with Receiver(tmp_path / "site") as receiver:
@@ -67,6 +68,7 @@ def test_an_answer_that_is_lost_makes_no_second_instance(tmp_path: Path) -> None
         assert (code, proof["accepted"], proof["files"]) == (0, 1, 1)
 
 
+@pytest.mark.slow
 def test_other_bytes_under_the_same_uid_are_kept_beside_the_first(tmp_path: Path) -> None:
     (uid,) = names(1)
     with Receiver(tmp_path / "site") as receiver:

@@ -73,6 +73,7 @@ def test_a_damaged_ledger_is_rebuilt_and_nothing_acknowledged_is_lost(
         assert receiver.send(names(5, "2")) == names(5, "2")
 
 
+@pytest.mark.slow
 def test_a_lost_ledger_stops_the_start_and_the_error_names_the_mend(tmp_path: Path) -> None:
     receiver = Receiver(tmp_path / "site")
     with receiver:

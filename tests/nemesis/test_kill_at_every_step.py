@@ -55,7 +55,9 @@ def killed_at(folder: Path, call: str, nth: int) -> int:
     return len(answered)
 
 
-@pytest.mark.parametrize(("call", "nth"), [("fsync", 12), ("pwrite64", 60)])
+@pytest.mark.parametrize(
+    ("call", "nth"), [pytest.param("fsync", 12, marks=pytest.mark.slow), ("pwrite64", 60)]
+)
 def test_a_kill_by_the_kernel_at_a_durable_step_loses_nothing(
     tmp_path: Path, call: str, nth: int
 ) -> None:
@@ -74,7 +76,9 @@ def test_a_kill_by_the_kernel_at_every_durable_step_loses_nothing(
     figure(f"{len(points)} of {calls} crash points, {sum(answered)} acknowledged, 0 lost")
 
 
-@pytest.mark.parametrize(("call", "nth"), [("fsync", 14), ("fdatasync", 12)])
+@pytest.mark.parametrize(
+    ("call", "nth"), [pytest.param("fsync", 14, marks=pytest.mark.slow), ("fdatasync", 12)]
+)
 def test_a_sync_that_fails_is_never_acknowledged(tmp_path: Path, call: str, nth: int) -> None:
     log = tmp_path / "s.log"
     receiver = Receiver(tmp_path / "run")
