@@ -12,7 +12,7 @@ TESTS_IN := OPENBLAS_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 ALONE := tests/e2e tests/browser tests/benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test campaign bench bench-peers bench-speed bench-counts statement lint format system system-tests
+.PHONY: help install demo test campaign nemesis bench bench-peers bench-speed bench-counts statement lint format system system-tests
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,10 @@ test: system-tests $(INSTALLED) $(TORCH_INSTALLED) $(AXE) lint  ## run all tests
 
 campaign: system-tests $(INSTALLED) $(TORCH_INSTALLED) $(AXE)  ## the longer tests that make test leaves out
 	$(TESTS_IN) $(BIN)/python -m pytest -m slow
+
+# Which tests those are is said in one place, the table of faults in deploy/FAULTS.md.
+nemesis: system-tests $(INSTALLED)  ## prove every fault of deploy/FAULTS.md with real processes (half an hour)
+	$(TESTS_IN) $(BIN)/python -m pytest $$($(BIN)/python tests/fault_table.py)
 
 bench-peers: .venv-bench/.installed  ## .venv-bench: packages that lightbox bench measures beside ours
 
