@@ -55,6 +55,9 @@ PACKAGE = HERE.parent / "brain_tumour_segmentation"
 FOUND = 0.5
 """Dice from which an outline counts as that of the lesion: what the confidence is calibrated to."""
 
+LEAST_DICE = 0.84
+"""The bar: median Dice of the validation patients' images. The card says whether it is reached."""
+
 Array = np.ndarray[Any, Any]
 
 
@@ -222,6 +225,7 @@ def card(
         {k: f"{v:.3f}" if isinstance(v, float) else str(v) for k, v in figures.items()}
         | {"temperature": f"{loaded.package.calibration.temperature:.2f}"},
         spacing=f"{SPACING_MM:g}",
+        bar=f"{LEAST_DICE:.2f} {'is' if figures['dice_median'] >= LEAST_DICE else '**is not**'}",
         overlaps="\n".join(overlaps),
         other=other,
         measured_images=measured.maps[0].images,
