@@ -24,6 +24,7 @@ from pydicom.data import get_testdata_file
 from conftest import ROW
 from created_objects import faults
 from explained_builders import DICOM, a_lesion, explained_of
+from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import JobPath
 from lightbox.ports import ResultWriter
 from lightbox.results.lesion.lesion_segmentation import LesionSegmentation
@@ -162,9 +163,8 @@ def test_one_of_each_series_in_the_collection(tmp_path: Path, record_property: N
             record_property(ROW, (name, "", "listed: its study has no valid UID"))
 
 
-def objects_of(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
+def objects_of(explained: Explained) -> Iterator[tuple[str, bytes]]:
     """Yield kind and file of all that an audit and a segmentation model make of an image."""
-    explained = explained_of(paths, key=len(paths) // 2, method="shapley")
     fast = replace(explained, job=replace(explained.job, path=JobPath.FAST), fast=None)
     outlined = replace(fast, lesions=(a_lesion(fast),))
     for writer, what in (
@@ -185,7 +185,7 @@ def check(name: str, paths: list[Path], tmp_path: Path, record_property: Note) -
         sources[-1].write_bytes(data)
     made = []
     own = set(run("dcentvfy", *sources))  # what is wrong with the sources by themselves
-    for kind, result in objects_of(paths):
+    for kind, result in objects_of(explained):
         made.append(kind)
         file = tmp_path / f"{kind}.dcm"
         file.write_bytes(result)

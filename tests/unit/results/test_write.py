@@ -20,6 +20,7 @@ from lightbox.domain.explained import Explained
 from lightbox.domain.result import ResultKind
 from lightbox.ports import ResultWriter
 from lightbox.results.picture.png import png
+from lightbox.results.pointing.key_images import KeyImages
 from lightbox.results.secondary_capture import SecondaryCapture
 from lightbox.results.segmentation import Segmentation
 from lightbox.results.structured_report import StructuredReport
@@ -101,6 +102,13 @@ def test_a_normal_study_gets_what_the_site_chose(
     writers: list[ResultWriter] = [SecondaryCapture(), Segmentation(), StructuredReport()]
     door = Write(writers, folder(tmp_path), negative=negative)
     assert [r.kind for r in door.write(an_explained(target=2))] == kinds
+
+
+def test_what_a_destination_asks_for_since_is_made_from_the_next_job_on(tmp_path: Path) -> None:
+    door = Write([SecondaryCapture()], folder(tmp_path))
+    door.configure([SecondaryCapture(), KeyImages()])
+    kinds = [result.kind for result in door.write(an_explained())]
+    assert kinds == [ResultKind.SECONDARY_CAPTURE, ResultKind.KEY_IMAGES]
 
 
 @needs_dicom3tools
