@@ -12,7 +12,7 @@ TESTS_IN := OPENBLAS_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 ALONE := tests/e2e tests/browser tests/benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test campaign nemesis bench bench-peers bench-speed bench-counts statement lint format system system-tests
+.PHONY: help install demo test campaign nemesis bench bench-peers bench-speed bench-counts statement pictures lint format system system-tests
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -92,6 +92,9 @@ $(SYNTHETIC)/model.toml: models/training/synthetic_lesions.py | $(TORCH_INSTALLE
 
 statement: $(INSTALLED)  ## print the tables of the conformance statement from the code
 	PYTHONPATH=tests $(BIN)/python conformance/statement.py
+
+pictures: $(INSTALLED)  ## draw the golden pictures anew; look at each before you commit it
+	PYTHONPATH=tests $(BIN)/python conformance/golden.py
 
 lint: $(INSTALLED)  ## ruff, mypy, import-linter, codespell
 	$(BIN)/ruff check --quiet .
