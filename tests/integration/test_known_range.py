@@ -48,6 +48,7 @@ def answers(config: Path, files: list[Path]) -> list[dict[str, object]]:
     return found
 
 
+@pytest.mark.slow
 def test_no_other_image_gets_an_answer_whatever_it_claims_to_be(config: Path) -> None:
     files = [file for kind in OTHERS for file in sorted((DICOM / kind).rglob("*.dcm"))]
 

@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_images(folder / "samples", 2, 1)
     (folder / "expected.json").unlink()
     assert run(["models", "check", str(folder), "--write-expected"]) == 0
-    images = [write_images(tmp_path / name, 40, seed) for seed, name in ((2, "some"), (3, "more"))]
+    images = [write_images(tmp_path / name, 12, seed) for seed, name in ((2, "some"), (3, "more"))]
     options = ["--images", str(images[0]), "--validation", str(images[1])]
     for _ in range(2):  # the second time replaces what the first one wrote
         assert run(["models", "range", str(folder), *options]) == 0
@@ -56,7 +56,7 @@ def explained(folder: Path, file: Path) -> dict[str, object]:
 def test_other_images_get_no_answer_and_the_reason_is_said(folder: Path) -> None:
     stated = load(folder).package.range
     assert stated is not None
-    assert (stated.images, stated.data) == (40, "more, 99.5 % of 40 images are inside")
+    assert (stated.images, stated.data) == (12, "more, 99.5 % of 12 images are inside")
     assert explained(folder, folder / "samples" / "0.dcm")["refused"] is None
 
     draw = np.random.default_rng(0)
