@@ -64,7 +64,8 @@ class Bench:
             predict=self.doors.predict,
             attribute=self.doors.attribute,
             write=Write(
-                build.writers(Settings().results, {ResultKind.KEY_OBJECT}), FolderStorage(root, Files())
+                build.writers(Settings().results, {ResultKind.KEY_OBJECT}),
+                FolderStorage(root, Files()),
             ),
             packages={digest: doors.package},
             runtimes={digest: doors.runtime},
