@@ -5,6 +5,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TORCH_INSTALLED := .venv/.installed-torch
 AXE := tests/browser/node_modules/.package-lock.json
+OHIF := .viewers/ohif/index.html
+DCMQI_INSTALLED := .venv/.installed-dcmqi
 # Small linear algebra is quicker alone; tests open models and must not report it to anybody.
 TESTS_IN := OPENBLAS_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 
@@ -12,7 +14,7 @@ TESTS_IN := OPENBLAS_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 ALONE := tests/e2e tests/browser tests/benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test campaign nemesis bench bench-peers bench-speed bench-counts statement pictures lint format system system-tests
+.PHONY: help install demo demo-viewer test campaign nemesis viewers bench bench-peers bench-speed bench-counts statement pictures lint format system system-tests system-viewers
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,8 +46,23 @@ $(AXE): tests/browser/package-lock.json | system-tests
 	  npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent && touch $@; \
 	else echo "npm is missing: the browser tests will be skipped" >&2; fi
 
+# OHIF, 50 MB once; without npm or the network its tests are skipped and say so.
+$(OHIF): conformance/viewers/install-ohif.sh | system-tests
+	@$< $(dir $(@D)) && touch $@ || echo "OHIF cannot be fetched by npm: its tests will be skipped" >&2
+
+# What 3D Slicer reads DICOM with.
+$(DCMQI_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check dcmqi==1.5.7 && touch $@ || \
+	  echo "dcmqi cannot be installed: its tests will be skipped" >&2
+
+system-viewers:
+	@deploy/install-system.sh apt-packages-test.txt apt-packages-viewers.txt
+
 demo: system $(INSTALLED)  ## send real studies through the service and look at what comes back
 	$(BIN)/lightbox demo $(DEMO)
+
+demo-viewer: system $(INSTALLED) $(OHIF)  ## the same, and OHIF on the archive, until a key is pressed
+	PYTHONPATH=conformance $(BIN)/python -m viewers.demo $(DEMO)
 
 test: system-tests $(INSTALLED) $(TORCH_INSTALLED) $(AXE) lint  ## run all tests that this machine can run
 	@$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ALONE:%=--ignore=%) && passed=yes || passed=no; \
@@ -57,6 +74,9 @@ campaign: system-tests $(INSTALLED) $(TORCH_INSTALLED) $(AXE)  ## the longer tes
 # Which tests those are is said in one place, the table of faults in deploy/FAULTS.md.
 nemesis: system-tests $(INSTALLED)  ## prove every fault of deploy/FAULTS.md with real processes (half an hour)
 	$(TESTS_IN) $(BIN)/python -m pytest $$($(BIN)/python tests/fault_table.py)
+
+viewers: system-viewers $(INSTALLED) $(OHIF) $(DCMQI_INSTALLED)  ## our results in OHIF, Orthanc, dcmqi and PixelMed
+	$(TESTS_IN) $(BIN)/python -m pytest conformance/viewers
 
 bench-peers: .venv-bench/.installed  ## .venv-bench: packages that lightbox bench measures beside ours
 

@@ -24,11 +24,17 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 AXE = Path(__file__).parent / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 _FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--headless", "--no-sandbox", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-extensions", "--disable-default-apps", "--disable-dev-shm-usage", "--mute-audio",
     "--hide-scrollbars", "--force-color-profile=srgb", "--remote-debugging-pipe", "--lang=en-GB",
 )  # fmt: skip
+_NOTHING_DRAWN = ("--disable-gpu",)
+_DRAWN_WITHOUT_GPU = (
+    "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+)  # fmt: skip
+"""WebGL by the processor: what image viewers draw with."""
 _PATIENCE = 15.0
 _KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowDown": 40}
 
@@ -43,11 +49,21 @@ class BrowserError(AssertionError):
 
 
 class Browser:
-    """One process of Chromium with a profile of its own; ends with the block."""
+    """One process of Chromium with a profile of its own; ends with the block.
 
-    def __init__(self, profile: Path) -> None:
+    Parameters
+    ----------
+    webgl : bool
+        Whether its pages can draw by WebGL.
+    patience : float
+        Seconds that it is waited for.
+    """
+
+    def __init__(self, profile: Path, *, webgl: bool = False, patience: float = _PATIENCE) -> None:
         program = chromium()
         assert program is not None
+        self.patience = patience
+        flags = (*_FLAGS, *(_DRAWN_WITHOUT_GPU if webgl else _NOTHING_DRAWN))
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
         quiet = (
@@ -61,7 +77,7 @@ class Browser:
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (to_read, to_write)]
         self._pid = os.posix_spawn(
             program,
-            [program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            [program, *flags, f"--user-data-dir={profile}", "about:blank"],
             {**os.environ, "HOME": str(profile.parent)},
             file_actions=[
                 quiet,
@@ -124,7 +140,7 @@ class Browser:
         except BrokenPipeError:
             raise BrowserError(f"{method}: the browser is gone") from None
         with self._said:
-            self._said.wait_for(lambda: number in self._answers or self._is_gone, _PATIENCE)
+            self._said.wait_for(lambda: number in self._answers or self._is_gone, self.patience)
             answer = self._answers.pop(number, None)
         if answer is None:
             raise BrowserError(f"{method}: no answer")
@@ -135,7 +151,7 @@ class Browser:
 
     def wait_event(self, since: int, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the first event after mark ``since`` that is the one."""
-        give_up = time.monotonic() + _PATIENCE
+        give_up = time.monotonic() + self.patience
         with self._said:
             while True:
                 found = next((e for e in self.events if e["mark"] > since and is_it(e)), None)
@@ -161,7 +177,7 @@ class Browser:
                     message = json.loads(text)
                     if "id" in message:
                         self._answers[message["id"]] = message
-                    else:
+                    elif not message["method"].startswith("Network."):  # hundreds, asked by nobody
                         mark += 1
                         self.events.append({**message, "mark": mark})
                 self._said.notify_all()
@@ -228,7 +244,7 @@ class Page:
     def until(self, expression: str) -> Any:
         """Wait until a script says something true, and return it."""
         nap = threading.Event()
-        give_up = time.monotonic() + _PATIENCE
+        give_up = time.monotonic() + self._browser.patience
         while time.monotonic() < give_up:
             if found := self.evaluate(expression):
                 return found
@@ -253,12 +269,9 @@ class Page:
         return found
 
     def problems(self) -> list[str]:
-        """What the page complained of in its console: refused scripts or styles, missing files."""
-        return [
-            str(event["params"]["entry"].get("text"))
-            for event in list(self._browser.events)
-            if event["method"] == "Log.entryAdded" and event.get("sessionId") == self._session
-        ]
+        """What stands in the page's console in red or yellow, and exceptions that nobody caught."""
+        mine = [e for e in list(self._browser.events) if e.get("sessionId") == self._session]
+        return [said for event in mine if (said := _complaint(event["method"], event["params"]))]
 
     # ------------------------------------------------------------------------------- doing
     def click(self, role: str, name: str) -> None:
@@ -352,3 +365,16 @@ class Page:
             mark,
             lambda e: e["method"] == "Page.loadEventFired" and e.get("sessionId") == self._session,
         )
+
+
+def _complaint(method: str, said: dict[str, Any]) -> str:
+    """Return what an event of a page complains of, "" if of nothing."""
+    if method == "Log.entryAdded":
+        entry = said["entry"]
+        return " ".join(str(entry[key]) for key in ("text", "url") if key in entry)
+    if method == "Runtime.exceptionThrown":
+        details = said["exceptionDetails"]
+        return str(details.get("exception", {}).get("description") or details["text"])
+    if method == "Runtime.consoleAPICalled" and said["type"] in ("error", "assert"):
+        return " ".join(str(a.get("value", a.get("description", ""))) for a in said["args"])
+    return ""

@@ -1,0 +1,43 @@
+"""``make demo-viewer``: the demo of the service, and its archive in OHIF for a person to look at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from viewers import ohif
+from viewers.ohif import Ohif
+
+_FOLDER = Path("lightbox-demo")
+_WAITING = "running until a key is pressed"
+
+
+def main(arguments: list[str]) -> int:
+    """Run ``lightbox demo --keep`` and say where its studies open."""
+    if not ohif.is_installed():
+        sys.exit(ohif.MISSING)
+    command = [sys.executable, "-m", "lightbox", "demo", "--keep", "--out", str(_FOLDER)]
+    with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as demo:
+        assert demo.stderr is not None
+        for line in demo.stderr:
+            sys.stderr.write(line)
+            if line.startswith(_WAITING):
+                with Ohif(dicomweb_of(_FOLDER / "run" / "archive")) as viewer:
+                    sys.stderr.write(f"studies and results in OHIF: {viewer.url}\n")
+                    demo.wait()
+                break
+    return demo.returncode
+
+
+def dicomweb_of(folder: Path) -> str:
+    """Return where the DICOMweb of the demo's archive is; ends if it has none."""
+    configuration = folder / "orthanc.json"
+    if not configuration.exists():
+        sys.exit("OHIF needs Orthanc: apt-get install orthanc orthanc-dicomweb")
+    return f"http://127.0.0.1:{json.loads(configuration.read_text())['HttpPort']}/dicom-web"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,156 @@
+"""A study that is open in OHIF, handled as by a person: cards are double-clicked, slices wheeled."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from chromium import Browser, BrowserError
+from lightbox.domain.arrays import Picture
+
+_CARDS = "[data-cy^=study-browser-thumbnail]"
+_VIEWPORT = "[data-cy=viewport-pane], .viewport-wrapper"
+_DRAWN = """
+(() => {
+  const engines = window.cornerstone ? cornerstone.getRenderingEngines() : [];
+  const viewports = engines.flatMap(engine => engine.getViewports());
+  const pool = cornerstone.imageLoadPoolManager;
+  return viewports.length > 0
+    && viewports.every(viewport => viewport.viewportStatus === 'rendered')
+    && Object.values(pool.numRequests).every(number => number === 0)
+    && Object.values(pool.requestPool).flatMap(Object.values).every(list => list.length === 0);
+})()
+"""
+"""True when what is seen is not about to change, and no image is still to come."""
+_NOT_OURS = (
+    "GPU stall due to ReadPixels",
+    "The stack viewport has been destroyed",
+    "(reading 'getViewUp')\n    at StackViewport",
+)
+"""What OHIF complains of by itself: of WebGL without a graphics card, and, on a slow machine, of an
+image of the source that came when its viewport had been given to the next series."""
+
+
+class Study:
+    """One study in a window of its own.
+
+    Parameters
+    ----------
+    url : str
+        Where OHIF opens it.
+    cards : int
+        How many series it has; they are waited for.
+    size : tuple of two ints
+        Width and height of the window. All is drawn without a graphics card: small is quick.
+    """
+
+    def __init__(
+        self, browser: Browser, url: str, cards: int, size: tuple[int, int] = (1400, 680)
+    ) -> None:
+        self.page = browser.page(*size)
+        self._size = size
+        self._patience = browser.patience
+        self.page.goto(url)
+        self.page.until(f"document.querySelectorAll({json.dumps(_CARDS)}).length >= {cards}")
+        self.page.until(_DRAWN)
+
+    def close(self) -> None:
+        """Close the window."""
+        self.page.close()
+
+    def show(self, series_number: int) -> None:
+        """Double-click the card of a series."""
+        script = (
+            f"(() => {{ const card = [...document.querySelectorAll({json.dumps(_CARDS)})]"
+            f".find(c => c.innerText.includes('S:{series_number}')); if (!card) return null;"
+            " card.scrollIntoView({block: 'center'}); const r = card.getBoundingClientRect();"
+            " return [r.x + r.width / 2, r.y + r.height / 3]; })()"
+        )
+        x, y = self.page.until(script)
+        for count in (1, 2):
+            for kind in ("mousePressed", "mouseReleased"):
+                self.page.call(
+                    "Input.dispatchMouseEvent",
+                    type=kind, x=x, y=y, button="left", clickCount=count,
+                )  # fmt: skip
+
+    def decline(self) -> None:
+        """Say No to the question whether to work on what is seen: it hides a part of it."""
+        self.page.until("[...document.querySelectorAll('button')].some(b => b.innerText === 'No')")
+        self.page.click("button", "No")
+
+    def wheel(self, slices: int) -> None:
+        """Turn the wheel over the image, down for more than 0."""
+        x, y, width, height = self._viewport()
+        for _ in range(abs(slices)):
+            self.page.call(
+                "Input.dispatchMouseEvent",
+                type="mouseWheel", x=x + width / 2, y=y + height / 2,
+                deltaX=0, deltaY=100 if slices > 0 else -100,
+            )  # fmt: skip
+
+    def window(self) -> Picture:
+        """Return what is seen of the whole page, shape (rows, columns, 3)."""
+        return self._shot(
+            {"x": 0, "y": 0, "width": self._size[0], "height": self._size[1], "scale": 1}
+        )
+
+    def look(self) -> Picture:
+        """Return what the viewport shows, shape (rows, columns, 3)."""
+        x, y, width, height = self._viewport()
+        return self._shot({"x": x, "y": y, "width": width, "height": height, "scale": 1})
+
+    def until(self, holds: Callable[[Picture], bool], what: str) -> Picture:
+        """Look until it holds of what is seen, and return that."""
+        nap = threading.Event()
+        give_up = time.monotonic() + self._patience
+        while time.monotonic() < give_up:
+            seen = self.look()
+            if holds(seen):
+                return seen
+            nap.wait(0.1)
+        raise BrowserError(f"never seen: {what}; problems: {self.problems()}")
+
+    def shapes(self) -> list[dict[str, Any]]:
+        """Return the outlines drawn over the image: their boxes within the viewport."""
+        found: list[dict[str, Any]] = self.page.evaluate(
+            f"(() => {{ const v = document.querySelector({json.dumps(_VIEWPORT)})"
+            ".getBoundingClientRect(); return [...document.querySelectorAll("
+            "'svg.svg-layer polyline, svg.svg-layer path')].map(s => s.getBoundingClientRect())"
+            ".filter(r => r.width > 0).map(r => ({left: r.left - v.left, top: r.top - v.top,"
+            " right: r.right - v.left, bottom: r.bottom - v.top})); })()"
+        )
+        return found
+
+    def words(self) -> str:
+        """Return what is written over the image."""
+        return str(
+            self.page.evaluate(
+                "[...document.querySelectorAll('svg.svg-layer text')].map(t => t.textContent).join(' ')"
+            )
+        )
+
+    def problems(self) -> list[str]:
+        """Return what stands in the console, but for what is not of the page."""
+        return [p for p in self.page.problems() if not any(known in p for known in _NOT_OURS)]
+
+    def _viewport(self) -> tuple[float, float, float, float]:
+        x, y, width, height = self.page.until(
+            f"(() => {{ const v = document.querySelector({json.dumps(_VIEWPORT)});"
+            " if (!v) return null; const r = v.getBoundingClientRect();"
+            " return [r.x, r.y, r.width, r.height]; })()"
+        )
+        return float(x), float(y), float(width), float(height)
+
+    def _shot(self, clip: dict[str, float]) -> Picture:
+        data = self.page.call("Page.captureScreenshot", format="png", clip=clip)["data"]
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            return np.asarray(image.convert("RGB"))
