@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from viewers.ohif import Ohif
 
 _FOLDER = Path("lightbox-demo")
 _WAITING = "running until a key is pressed"
+_STOPPED = 143  # 128 + SIGTERM, as shells have it
 
 
 def main(arguments: list[str]) -> int:
@@ -19,16 +21,26 @@ def main(arguments: list[str]) -> int:
     if not ohif.is_installed():
         sys.exit(ohif.MISSING)
     command = [sys.executable, "-m", "lightbox", "demo", "--keep", "--out", str(_FOLDER)]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(_STOPPED))
     with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as demo:
-        assert demo.stderr is not None
-        for line in demo.stderr:
-            sys.stderr.write(line)
-            if line.startswith(_WAITING):
-                with Ohif(dicomweb_of(_FOLDER / "run" / "archive")) as viewer:
-                    sys.stderr.write(f"studies and results in OHIF: {viewer.url}\n")
-                    demo.wait()
-                break
+        try:
+            _show(demo)
+        finally:
+            demo.terminate()  # stops service and archive; nothing happens where it has ended
     return demo.returncode
+
+
+def _show(demo: subprocess.Popen[str]) -> None:
+    """Say what the demo says; serve OHIF from when it waits until it ends."""
+    assert demo.stderr is not None
+    for line in demo.stderr:
+        sys.stderr.write(line)
+        if line.startswith(_WAITING):
+            with Ohif(dicomweb_of(_FOLDER / "run" / "archive")) as viewer:
+                sys.stderr.write(f"studies and results in OHIF: {viewer.url}\n")
+                demo.wait()
+    demo.wait()
 
 
 def dicomweb_of(folder: Path) -> str:
