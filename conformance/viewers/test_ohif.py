@@ -37,6 +37,8 @@ STACKS = [
 ]
 _ALIKE = 0.75
 _LOWER_HALF = 60
+_LETTER = 6
+"""Rows of the image at its top over which the viewer writes where the patient's side is."""
 
 
 def seen_in(pixels: Picture) -> Seen:
@@ -72,7 +74,8 @@ def coloured_slices(study: Study) -> dict[int, Mask]:
 
 def lies_on(coloured: dict[int, Mask]) -> dict[int, list[list[int]]]:
     """Return the coloured pixels, as row and column, of the slices that have any."""
-    return {index: np.argwhere(mask).tolist() for index, mask in coloured.items() if mask.any()}
+    below = {index: mask[_LETTER:] for index, mask in coloured.items()}
+    return {index: np.argwhere(mask).tolist() for index, mask in below.items() if mask.any()}
 
 
 @pytest.fixture
