@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -131,9 +131,9 @@ def _taken(
     classes = _classes(given, settings)
     refused = {kind: uid.name for kind, uid in classes.items() if uid not in accepted}
     if not refused:
-        return well(name, f"{answers} and takes {_listed([uid.name for uid in classes.values()])}")
-    words = f"{answers}, but does not take {_listed(list(refused.values()))}"
-    kinds = _listed([f'"{kind}"' for kind in refused])
+        return well(name, f"{answers} and takes {_listed(uid.name for uid in classes.values())}")
+    words = f"{answers}, but does not take {_listed(refused.values())}"
+    kinds = _listed(f'"{kind}"' for kind in refused)
     mend = f"switch it on at the PACS for our AE title, or leave {kinds} out of `kinds`"
     return wrong(name, words, mend) if "sc" in refused else note(name, words, mend)
 
@@ -154,7 +154,8 @@ def _explained(
     return wrong(name, f"{said}: {cause}" if cause else said, error.mend)
 
 
-def _listed(words: list[str]) -> str:
+def _listed(each: Iterable[str]) -> str:
+    words = list(dict.fromkeys(each))  # two kinds may be of one SOP class
     return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
 
 
