@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from lightbox.domain.arrays import Picture
 from lightbox.results.picture import colour
-from lightbox.results.picture.render import banner
+from lightbox.results.picture.render import FOOT, warn
 from lightbox.results.picture.typeset import Pen, legible, line_height, wrap
 
 _WIDTH = 1240
@@ -29,10 +29,9 @@ def card(headline: str, subline: str, rows: Sequence[tuple[str, str]]) -> Pictur
     wide = _WIDTH - 2 * _LEFT - _KEY_WIDTH
     table = [(key, wrap(legible(text), _TEXT, wide)) for key, text in rows if text]
     lines = sum(len(text) for _, text in table)
-    height = _TOP + lines * line_height(_TEXT) + 6 * len(table) + 60
+    height = _TOP + lines * line_height(_TEXT) + 6 * len(table) + FOOT
     image = Image.new("RGB", (_WIDTH, height), colour.BACKGROUND)
-    warning = banner()
-    image.paste(warning, ((_WIDTH - warning.width) // 2, 16))
+    warn(image)
     draw = ImageDraw.Draw(image)
     Pen(draw, 30, colour.TEXT, bold=True).write((_WIDTH / 2, 90), headline, "mm")
     Pen(draw, 22, colour.CAUTION).write((_WIDTH / 2, 132), subline, "mm")

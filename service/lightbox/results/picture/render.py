@@ -45,6 +45,8 @@ _CAPTION = 32
 _CAPTION_WIDTH = 220
 _TEXT = 20
 _KEY_WIDTH = 132
+FOOT = 74
+"""Pixels below the table: room for the warning."""
 _TABLE_SHARE = 0.66
 
 Row = tuple[str, str, colour.Rgb]
@@ -72,7 +74,7 @@ def render(explained: Explained, source: Source) -> Picture:
     row_height = max(panel_height, _SMALLEST_ROW)
     table_top = panel_top + row_height + 24
     lines = sum(len(text) for _, text, _ in table)
-    height = table_top + lines * line_height(_TEXT) + 6 * len(table) + 18
+    height = table_top + lines * line_height(_TEXT) + 6 * len(table) + FOOT
     image = Image.new("RGB", (width, height), colour.BACKGROUND)
     draw = ImageDraw.Draw(image)
     _head(image, width, explained)
@@ -142,10 +144,17 @@ def banner() -> Image.Image:
     return image
 
 
-def _head(image: Image.Image, width: int, explained: Explained) -> None:
-    """Draw the warning and the finding, centred."""
+def warn(image: Image.Image) -> None:
+    """Paste the warning above and below: viewers lay controls of their own over the one or other."""
     warning = banner()
-    image.paste(warning, ((width - warning.width) // 2, 16))
+    left = (image.width - warning.width) // 2
+    image.paste(warning, (left, 16))
+    image.paste(warning, (left, image.height - 16 - warning.height))
+
+
+def _head(image: Image.Image, width: int, explained: Explained) -> None:
+    """Draw the warnings and the finding, centred."""
+    warn(image)
     draw = ImageDraw.Draw(image)
     text = wording.headline(explained)
     size = next((s for s in (30, 26, 22, 18) if width_of(text, s, bold=True) <= 0.62 * width), 18)
