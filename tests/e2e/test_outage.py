@@ -138,6 +138,7 @@ def outage(site: Site, load: Load, away: Callable[[], None], patience: float) ->
     everything_arrived_once_in_order_by_itself(site)
 
 
+@pytest.mark.slow
 def test_what_was_made_while_the_archive_was_away_arrives_once_and_in_order(
     site: Site, tmp_path: Path
 ) -> None:

@@ -8,7 +8,6 @@ import socket
 import ssl
 import struct
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +26,7 @@ from lightbox.app.clock import SystemClock
 from lightbox.domain.errors import UsageError
 from lightbox.ports import Clock
 from lightbox.tools.bench import sender
+from lightbox.tools.bench.receivers import listening, peak_memory
 from lightbox.tools.orthanc import free_port
 
 CALLED = "LIGHTBOX"
@@ -57,17 +57,7 @@ class Listener:
 
     def memory(self) -> float:
         """Return the most resident memory that the process ever had, MiB."""
-        return self._status("VmHWM:")
-
-    def memory_now(self) -> float:
-        """Return its resident memory, MiB."""
-        return self._status("VmRSS:")
-
-    def _status(self, name: str) -> float:
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith(name):
-                return int(line.split()[1]) / 1024
-        return 0.0
+        return peak_memory(self.process.pid) / 2**20
 
 
 @contextmanager
@@ -79,38 +69,12 @@ def listener(folder: Path, limits: str = "", *, tls: bool = False) -> Iterator[L
     UsageError
         If it does not start.
     """
-    folder.mkdir(parents=True)
     port, tls_port = free_port(), free_port()
+    folder.mkdir(parents=True)
     context, secured = _certificates(folder, tls_port) if tls else (None, "")
-    config, data = folder / "lightbox.toml", folder / "data"
-    config.write_text(
-        f'data_dir = {json.dumps(str(data))}\n[storage]\nreserve = "100MB"\n'
-        f"[dicom]\nport = {port}\n{limits}\n{secured}"
-    )
-    command = [sys.executable, "-m", "lightbox", "-c", str(config), "serve", "--role", "receive"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603  # our own module
-    try:
-        _wait_for(process, port, folder / "log")
-        yield Listener(port, tls_port, context, data, process)
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    clock, pause = SystemClock(), threading.Event()
-    until = clock.monotonic() + _START_SECONDS
-    while process.poll() is None and clock.monotonic() < until:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
-            return
-        pause.wait(_GLANCE)
-    said = log.read_text(errors="replace").strip().splitlines()
-    raise UsageError("lightbox", said[-1] if said else "does not answer", f"see {log}")
+    site = folder / "site"
+    with listening(site, port, f"{limits}\n{secured}") as process:
+        yield Listener(port, tls_port, context, site / "data", process)
 
 
 def _certificates(folder: Path, port: int) -> tuple[ssl.SSLContext, str]:

@@ -143,7 +143,7 @@ class _Bench:
                 load = Load(self.template(size), senders, instances)
                 yield from self._case(f"{size}, {_of(senders)}", receivers, load, given.asked)
             if size == "20 MB":
-                memory = peak_memory(receivers[OURS].pid)
+                memory = peak_memory(receivers[OURS].pid) / 1e6
                 bar = {"bar": _MEMORY}
                 yield Case("memory of the listener", memory, "MB, most", bar, note=f"after {size}")
 

@@ -31,7 +31,7 @@ from lightbox.tools.orthanc import is_installed as orthanc_is_installed
 STORESCP, SYNCED, ORTHANC = "storescp", "storescp + fsync", "Orthanc"
 _SOURCE = Path(__file__).with_name("sync_shim.c")
 _START_SECONDS = 30.0
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 15.0
 _EVERY = 0.05
 
 
@@ -95,17 +95,39 @@ def _preloaded(shim: Path, **asked: str) -> dict[str, str]:
 
 @contextmanager
 def ours(folder: Path, environment: Mapping[str, str]) -> Iterator[Receiver]:
-    """Run our listener with default settings, no other role beside it."""
-    folder.mkdir()
+    """Run our listener with default settings."""
     port = free_port()
+    with listening(folder, port, environment=environment) as process:
+        yield Receiver(port, "LIGHTBOX", process.pid)
+
+
+@contextmanager
+def listening(
+    folder: Path, port: int, more: str = "", environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run our listener, no other role beside it; its data are in ``folder / "data"``.
+
+    Parameters
+    ----------
+    folder : Path
+        Made here.
+    more : str
+        TOML that goes on after ``[dicom] port``.
+
+    Raises
+    ------
+    UsageError
+        If it does not start.
+    """
+    folder.mkdir(parents=True)
     config = folder / "lightbox.toml"
     config.write_text(
         f'data_dir = {json.dumps(str(folder / "data"))}\n[storage]\nreserve = "100MB"\n'
-        f"[dicom]\nport = {port}\n"
+        f"[dicom]\nport = {port}\n{more}"
     )
     command = [sys.executable, "-m", "lightbox", "-c", str(config), "serve", "--role", "receive"]
-    with _process(command, folder / "log", port, environment) as pid:
-        yield Receiver(port, "LIGHTBOX", pid)
+    with _process(command, folder / "log", port, environment or {}) as process:
+        yield process
 
 
 @contextmanager
@@ -129,7 +151,7 @@ def _orthanc(folder: Path, environment: Mapping[str, str]) -> Iterator[Receiver]
 @contextmanager
 def _process(
     command: list[str], log: Path, port: int, environment: Mapping[str, str]
-) -> Iterator[int]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a receiver until the block ends; it answers when the block begins."""
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603  # fixed programs
@@ -137,7 +159,7 @@ def _process(
         )
     try:
         _wait_for(process, port, log)
-        yield process.pid
+        yield process
     finally:
         process.terminate()
         try:
@@ -158,9 +180,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     raise UsageError(str(process.args), said[-1] if said else "does not answer", f"see {log}")
 
 
-def peak_memory(pid: int) -> float:
-    """Return the most memory that a process ever had, MB."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return 0.0
+def peak_memory(pid: int) -> int:
+    """Return the most resident memory that a process ever had, bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
