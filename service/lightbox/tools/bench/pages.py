@@ -19,7 +19,7 @@ from lightbox.domain.errors import UsageError
 from lightbox.explain.measures import METRICS
 from lightbox.metrics import Metrics
 from lightbox.ports import Clock
-from lightbox.tools.bench.long_ledger import study_uid
+from lightbox.tools.bench.long_ledger import DESTINATION, study_uid
 from lightbox.tools.bench.report import Case, percentile, seconds_of
 from lightbox.tools.orthanc import free_port
 from lightbox.tools.service import Service
@@ -59,6 +59,7 @@ def page_cases(ledger: Path, models: Path, studies: int, times: int, clock: Cloc
             f"data_dir = {json.dumps(str(folder / 'data'))}\n"
             f'[storage]\nreserve = "100MB"\n[dicom]\nport = {free_port()}\n'
             f"[web]\nport = {free_port()}\n[models]\npath = {json.dumps(str(models))}\n"
+            f'[[destinations]]\nname = "{DESTINATION}"\nae_title = "BENCH"\nport = {free_port()}\n'
         )
         with (
             Service(config, folder / "log") as service,
