@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,32 @@ def test_it_serves_on_a_free_port_and_closes() -> None:
         server.close()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{server.port}/healthz", timeout=5)
+
+
+def test_short_answers_wait_for_no_acknowledgement() -> None:
+    """Else each of a browser's further requests takes 40 ms longer (RFC 896 with RFC 1122)."""
+    server = serve(create_app(SOURCES, Web()), "127.0.0.1", 0)
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), 5) as browser:
+            browser.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert browser.recv(1024).startswith(b"HTTP/1.1 200")
+            theirs = the_other_end_of(browser)
+            with theirs:
+                assert theirs.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    finally:
+        server.close()
+
+
+def the_other_end_of(browser: socket.socket) -> socket.socket:
+    """Find it among the open files: the server runs in this process."""
+    for number in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found = socket.socket(fileno=os.dup(int(number.name)))
+            with suppress(OSError):
+                if found.getpeername() == browser.getsockname():
+                    return found
+            found.close()
+    raise AssertionError("the server has no such connection")
 
 
 def test_a_port_in_use_is_said_in_one_line() -> None:
