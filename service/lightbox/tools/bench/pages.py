@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ from lightbox.tools.bench.report import Case, percentile, seconds_of
 from lightbox.tools.orthanc import free_port
 from lightbox.tools.service import Service
 
+_AT_WORK = ("lightbox_jobs_waiting{", "lightbox_jobs_running{")
+_PATIENCE = 120.0
 _SHARE = 0.95
 _PAGE, _METRICS = 100.0, 20.0
 """Milliseconds that the slowest of twenty may take."""
@@ -65,6 +68,7 @@ def page_cases(ledger: Path, models: Path, studies: int, times: int, clock: Cloc
             Service(config, folder / "log") as service,
             httpx.Client(base_url=service.web_url) as browser,
         ):
+            _until_idle(browser, clock)
             ask = {page: seconds_of(partial(_asked, browser, page), clock) for page in pages}
             took = _in_turn(ask, times)
     return [*(_case(page, seconds) for page, seconds in took.items()), _large_site(times, clock)]
@@ -76,6 +80,17 @@ def _in_turn(ask: dict[str, Callable[[], float]], times: int) -> dict[str, list[
         for page, timed in ask.items():
             took[page].append(timed())
     return took
+
+
+def _until_idle(browser: httpx.Client, clock: Clock) -> None:
+    """Wait until the jobs that the ledger left open have ended: no package of theirs is served."""
+    pause, give_up = threading.Event(), clock.monotonic() + _PATIENCE
+    while clock.monotonic() < give_up:
+        lines = browser.get("/metrics").text.splitlines()
+        if not any(line.startswith(_AT_WORK) and not line.endswith(" 0.0") for line in lines):
+            return
+        pause.wait(0.2)
+    raise UsageError("lightbox serve", f"is at work after {_PATIENCE:.0f} s", "see its log")
 
 
 def _asked(browser: httpx.Client, page: str) -> None:
