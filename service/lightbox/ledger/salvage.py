@@ -144,8 +144,11 @@ def anchors_in(file: Path, chain: str) -> Iterator[tuple[str, str]]:
 
 
 def instances_in(file: Path, chain: str) -> Iterator[tuple[Instance, float]]:
-    """Yield the instances that a chain's readable rows name, each with when it was received."""
-    for row in readable_rows(file):
+    """Yield the instances that the rows name which are taken over, and when each was received.
+
+    What only a row names that is left out has to be taken in again, from its file.
+    """
+    for row, _ in _judged(file, chain):
         if not str(row.key).startswith(_NAME_INSTANCES):
             continue
         event = _event(chain, row)

@@ -167,6 +167,29 @@ def test_what_is_taken_in_from_files_says_so_and_who_sent_it(root: Path) -> None
     assert arrivals == {(REBUILT, "PACS")}
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE ledger SET body = replace(body, 'PACS', 'FAKE') WHERE sequence IN (20, 21, 40)",
+        "UPDATE ledger SET digest = replace(digest, 'a', 'b') WHERE sequence IN (20, 40)",
+        "UPDATE ledger SET at = at + 1 WHERE sequence = 61",
+    ],
+)
+def test_an_instance_whose_row_contradicts_the_others_is_taken_in_again(
+    root: Path, edit: str
+) -> None:
+    with closing(sqlite3.connect(root / "ledger" / "receive.sqlite")) as connection, connection:
+        connection.execute(edit)
+    (row,) = rebuild(root, "anna", FakeClock(NOON + 60)).chains
+    assert row.taken_in > 0
+    assert sorted(e.instance.sop_instance_uid for e in stored(root)) == sorted(
+        map(uid, range(COUNT))
+    )
+    assert {e.arrival.calling_ae for e in stored(root)} == {"PACS"}
+    proof = check(root / "ledger", root)
+    assert proof.ok, proof.problems
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_wherever_the_bytes_are_overwritten_all_is_accounted_for_again(
     root: Path, seed: int
