@@ -111,7 +111,8 @@ class Operations:
         self._lock = lock
         self._place = place
         self._queue = queue
-        self._retrying = Retrying(ledger, read_model, place, destinations)
+        self._destinations = destinations
+        self._retrying = Retrying(ledger, read_model, place)
         self._take_up: Callable[[Request], Outcome] | None = None
         self._erases: Callable[[Request], Outcome] | None = None
         self._replacement = replacement
@@ -126,7 +127,7 @@ class Operations:
 
     def configure(self, destinations: Destinations) -> None:
         """Know other destinations from now on."""
-        self._retrying.destinations = destinations
+        self._destinations = destinations
 
     def reload_with(self, take_up: Callable[[Request], Outcome]) -> None:
         """Have this take up another configuration when a person asks for it."""
@@ -185,7 +186,7 @@ class Operations:
     # ------------------------------------------------------------------------- retry and cancel
     def _retry(self, request: Request) -> Outcome:
         uid = "" if request.subject == ALL else request.subject
-        return self._retrying.again(request, uid, self._jobs(uid))
+        return self._retrying.again(request, self._jobs(uid), self._destinations)
 
     def _cancel(self, request: Request) -> Outcome:
         jobs = [job for job in self._jobs(request.subject) if job.state in _CAN_CANCEL]
@@ -329,7 +330,7 @@ class Operations:
         with self._lock:
             waiting = self._account.unplaced_jobs()
         self._place.again(waiting)
-        for _, send in self._retrying.destinations.values():
+        for _, send in self._destinations.values():
             send.release()
 
     def _jobs(self, uid: str) -> tuple[JobStanding, ...]:

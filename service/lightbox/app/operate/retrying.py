@@ -11,7 +11,7 @@ from lightbox.app.operate.removed import Accounts, removed_of, why_gone
 from lightbox.deliver.outbox import Parcel, dead_letters
 from lightbox.deliver.send import Send
 from lightbox.domain.events import DeliveryRevived, FilesRemoved, JobRetried, acted_on
-from lightbox.domain.operations import Outcome, Request, job_words
+from lightbox.domain.operations import ALL, Outcome, Request, job_words
 from lightbox.domain.result import CHOSEN, ListedReason
 from lightbox.domain.standing import DeliveryState, JobStanding, JobState
 from lightbox.ports import Ledger
@@ -36,26 +36,21 @@ class Retrying:
     ----------
     records : Accounts
         Says which files retention or erasure removed: what needs them cannot be tried.
-    destinations : mapping of str to (DestinationSettings, Send)
-        By name; another after a reload.
     """
 
-    def __init__(
-        self, ledger: Ledger, records: Accounts, place: Place, destinations: Destinations
-    ) -> None:
+    def __init__(self, ledger: Ledger, records: Accounts, place: Place) -> None:
         self._ledger = ledger
         self._records = records
         self._place = place
-        self.destinations = destinations
 
-    def again(self, request: Request, uid: str, jobs: Collection[JobStanding]) -> Outcome:
+    def again(
+        self, request: Request, jobs: Collection[JobStanding], destinations: Destinations
+    ) -> Outcome:
         """Try the failed ones of these jobs and their dead letters.
 
-        Parameters
-        ----------
-        uid : str
-            What was named, or "": everything that failed, but not what a person cancelled.
+        Where nothing is named it is everything that failed, but not what a person cancelled.
         """
+        uid = "" if request.subject == ALL else request.subject
         removed = removed_of(self._records, jobs)
         failed = [
             job
@@ -65,7 +60,7 @@ class Retrying:
         gone = [f"{job_words(job.job)}: {why}" for job in failed if (why := _why_not(job, removed))]
         failed = [job for job in failed if not _why_not(job, removed)]
         dead = []
-        for name, parcel in self._dead(jobs, uid):
+        for name, parcel in self._dead(jobs, uid, destinations):
             if row := removed.get(parcel.result.path):
                 gone.append(f"result {parcel.result.sop_instance_uid}: its file was {row.words}")
             else:
@@ -80,6 +75,7 @@ class Retrying:
             self._replace(standing, request.by)
         for name, parcel in dead:
             self._revive(name, parcel, request.by)
+            destinations[name][1].resume(parcel)
         lines = [f"{job_words(job.job)}: tried again" for job in failed]
         for name, count in sorted(Counter(name for name, _ in dead).items()):
             words = "result goes" if count == 1 else "results go"
@@ -96,15 +92,16 @@ class Retrying:
         self._ledger.record(
             DeliveryRevived(parcel.study, parcel.job_id, uid, name, parcel.attempt, by)
         )
-        self.destinations[name][1].resume(parcel)
 
-    def _dead(self, jobs: Collection[JobStanding], uid: str) -> Iterator[tuple[str, Parcel]]:
+    def _dead(
+        self, jobs: Collection[JobStanding], uid: str, destinations: Destinations
+    ) -> Iterator[tuple[str, Parcel]]:
         """Yield the dead letters of these jobs, of one result only where that is named."""
         ours = {job.job.job_id for job in jobs}
         is_result = any(uid == result.sop_instance_uid for job in jobs for result in job.results)
         for study in sorted({job.job.study_instance_uid for job in jobs if _may_be_dead(job)}):
             rows = self._ledger.timeline(study)
-            for name, (settings, _) in self.destinations.items():
+            for name, (settings, _) in destinations.items():
                 for parcel in dead_letters(rows, settings):
                     is_named = not is_result or parcel.result.sop_instance_uid == uid
                     if parcel.job_id in ours and is_named:
