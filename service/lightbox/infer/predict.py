@@ -85,7 +85,7 @@ class Predict:
         with closing(self._frames(job, look.package)) as frames:
             while batch := look.decoding(lambda: list(islice(frames, self._max_batch))):
                 look.at([frame for frame in batch if np.ptp(frame.tensor) > 0])
-        if look.key is None and look.nearest < np.inf:
+        if look.key is None and look.frames:
             assert look.package.range is not None
             raise NotApplicableError(
                 f"{job.instances[0].sop_instance_uid}",
@@ -205,9 +205,10 @@ class _Look:
     def _inside(self, output: Output) -> Mask:
         """Say of each frame whether it is like those that the network knows."""
         known = self.package.range
-        if known is None or output.distance is None:
+        if known is None:
             return np.full(len(output.logits), fill_value=True)
-        self.nearest = min(self.nearest, float(output.distance.min()))
+        assert output.distance is not None  # without it nobody knows whether to answer
+        self.nearest = float(np.fmin.reduce(output.distance, initial=self.nearest))
         inside: Mask = output.distance <= known.threshold
         return inside
 

@@ -333,15 +333,32 @@ class Far(Saying):
         return replace(said, logits=logits, distance=np.array(far, dtype=np.float32))
 
 
-def test_an_image_outside_of_the_models_range_gets_no_answer(place: Place) -> None:
+def with_a_range(place: Place) -> Place:
     known = KnownRange(sha256="0" * 64, threshold=5.0, images=1, data="tests")
     package = place.loaded.package.model_copy(update={"range": known})
     place.loaded = replace(place.loaded, package=package)
+    return place
 
-    with pytest.raises(
-        NotApplicableError, match=r"outside of the model's range: its features are 7"
-    ):
-        place.predict(Far(7.0)).predict(place.a_job_on(LEVELS), nullcontext)
+
+@pytest.mark.parametrize(("distance", "said"), [(7.0, "7.0"), (np.nan, "inf")])
+def test_an_image_outside_of_the_models_range_gets_no_answer(
+    place: Place, distance: float, said: str
+) -> None:
+    with_a_range(place)
+    job = place.a_job_on(LEVELS)
+
+    with pytest.raises(NotApplicableError, match=f"the model's range: its features are {said}"):
+        place.predict(Far(distance)).predict(job, nullcontext)
+
+
+def test_a_network_that_does_not_say_how_far_an_image_is_gives_no_answer(place: Place) -> None:
+    with_a_range(place)
+    with pytest.raises(AssertionError):
+        place.predict(Saying(3, 1, 2)).predict(place.a_job_on(LEVELS), nullcontext)
+
+
+def test_frames_outside_of_the_range_are_passed_over_among_others(place: Place) -> None:
+    with_a_range(place)
     one, two, three = slices(3)
     job = place.a_job_on(one, two, three)
     looked = place.predict(Far(7.0, 4.0, np.nan, 4.0)).predict(job, nullcontext)
