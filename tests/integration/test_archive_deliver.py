@@ -26,12 +26,6 @@ from lightbox.settings import DestinationSettings
 from lightbox.tools.archive import Archive, Do, Reply
 from lightbox.tools.orthanc import free_port
 
-pytestmark = pytest.mark.filterwarnings(
-    # pynetdicom 3.0.4, where a peer hangs up in the moment of our abort: the thread ends by that,
-    # and we have our answer already.
-    "ignore:Exception in thread .*run_reactor:pytest.PytestUnhandledThreadExceptionWarning"
-)
-
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 

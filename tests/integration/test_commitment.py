@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
+import sys
 import threading
 import time
+import traceback
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,16 +110,26 @@ class Desk:
         self.ledger.close()
         self.received.close()
 
-    def until(self, done: Callable[[], bool], seconds: float = 20.0) -> None:
+    def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
         nap = threading.Event()
         give_up = time.monotonic() + seconds
         while not done():
-            assert time.monotonic() < give_up, [type(e).__name__ for e in self.events]
+            assert time.monotonic() < give_up, self.standing()
             for row in self.ledger.since(self.account.positions):
                 self.account.apply(row)
                 self.events.append(row.event)
                 self.commitments.follow(row)
             nap.wait(0.02)
+
+    def standing(self) -> str:
+        """Say what came and what each thread does, for whoever reads why nothing more came."""
+        names = {each.ident: each.name for each in threading.enumerate()}
+        frames = sys._current_frames().items()  # there is no public way
+        threads = [
+            f"{names.get(ident)}: {''.join(traceback.format_stack(frame)[-3:])}"
+            for ident, frame in frames
+        ]
+        return "\n".join([", ".join(map(repr, self.events)), *threads])
 
     def of(self, kind: type[Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -273,7 +285,7 @@ def test_a_report_on_the_same_association_commits_the_results(
     with running(desk_of(tmp_path, ours, trickster)) as desk:
         desk.deliver()
         desk.until(desk.count(CommitmentAsked, 1))
-        asked, association = trickster.asked.get(timeout=10)
+        asked, association = trickster.asked.get(timeout=30)
         assert len(asked.ReferencedSOPSequence) == 2
         assert trickster.report(asked, on=association) == 0x0000
         desk.until(desk.count(Committed, 2))
@@ -287,7 +299,7 @@ def test_a_report_after_our_restart_on_a_new_association_finds_its_results(
     with running(desk_of(tmp_path, ours, trickster)) as desk:
         desk.deliver()
         desk.until(desk.count(CommitmentAsked, 1))
-        asked, _ = trickster.asked.get(timeout=10)
+        asked, _ = trickster.asked.get(timeout=30)
     with running(desk_of(tmp_path, ours, trickster)) as desk:
         assert trickster.report(asked) == 0x0000
         desk.until(desk.count(Committed, 2))
@@ -302,7 +314,7 @@ def test_what_is_acknowledged_and_thrown_away_is_sent_again_three_times_then_an_
         picture, mask = desk.deliver()
         for number in range(1, 4):
             desk.until(desk.count(CommitmentAsked, number))
-            asked, _ = trickster.asked.get(timeout=10)
+            asked, _ = trickster.asked.get(timeout=30)
             assert trickster.report(asked, lost=(mask.sop_instance_uid,)) == 0x0000
         desk.until(desk.count(DeadLettered, 1))
         (dead,) = desk.of(DeadLettered)
@@ -318,7 +330,7 @@ def test_what_is_acknowledged_and_thrown_away_is_sent_again_three_times_then_an_
 def test_silence_is_no_promise(tmp_path: Path, ours: int, trickster: Trickster) -> None:
     with running(desk_of(tmp_path, ours, trickster, within="0.5s")) as desk:
         desk.deliver()
-        desk.until(desk.count(DeadLettered, 2), 30)
+        desk.until(desk.count(DeadLettered, 2))
         assert len(desk.of(CommitmentAsked)) == 3
         assert {e.reason for e in desk.of(CommitmentFailed)} == {0}
         assert "no report within 0.5 s" in desk.of(DeadLettered)[0].reason
@@ -340,7 +352,7 @@ def test_a_peer_that_was_away_gets_its_report_after_our_restart(
     trickster.start()
     with running(desk_of(root, ours, trickster)) as desk:
         desk.until(desk.count(CommitmentAnswered, 1))
-        report = trickster.reports.get(timeout=10)
+        report = trickster.reports.get(timeout=30)
         assert report.TransactionUID == "2.25.77"
         assert [r.ReferencedSOPInstanceUID for r in report.ReferencedSOPSequence] == [held[1]]
         reasons = {(r.ReferencedSOPInstanceUID, r.FailureReason) for r in report.FailedSOPSequence}
@@ -364,7 +376,7 @@ def test_a_file_that_changed_on_our_disk_is_not_promised(
         held = (str(image.SOPClassUID), str(image.SOPInstanceUID))
         assert trickster.ask("2.25.78", held) == 0x0000
         desk.until(desk.count(CommitmentAnswered, 1))
-        report = trickster.reports.get(timeout=10)
+        report = trickster.reports.get(timeout=30)
         assert [r.FailureReason for r in report.FailedSOPSequence] == [0x0112]
 
 
@@ -396,7 +408,7 @@ def test_a_peer_whose_address_nobody_knows_gets_its_report_on_its_own_associatio
         asked = a_question("2.25.80", held, (held[0], "1.2.3"))
         status, _ = association.send_n_action(asked, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
         assert status.Status == 0x0000
-        report = reports.get(timeout=10)
+        report = reports.get(timeout=30)
         assert [r.ReferencedSOPInstanceUID for r in report.ReferencedSOPSequence] == [held[1]]
         assert [r.FailureReason for r in report.FailedSOPSequence] == [0x0112]
         desk.until(desk.count(CommitmentAnswered, 1))
