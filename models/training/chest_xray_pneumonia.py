@@ -1,11 +1,12 @@
 """Train the reference model ``chest_xray_pneumonia``: the program that made its weights.
 
     python models/training/chest_xray_pneumonia.py CHILDREN ADULTS --out RUN
-        [--start CLASSIFIER/weights.pt] [--epochs 24] [--seed 0] [--resume]
+        [--start CLASSIFIER/weights.pt] [--epochs 24] [--seed 0] [--borders-kept] [--resume]
 
 CHILDREN and ADULTS are folders with ``labels.csv`` and ``images/`` (Kermany, Mendeley
 rscbjbr9sj; NIH ChestX-ray14). Writes ``RUN/weights.pt`` (moving average of the weights),
-``RUN/log.csv`` and a checkpoint after each epoch.
+``RUN/log.csv`` and a checkpoint after each epoch. ``--borders-kept`` trains the card's control:
+the same without the first of what follows.
 
 What is unusual, and why:
 
@@ -20,7 +21,6 @@ What is unusual, and why:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,20 @@ class Chests:
             tuple(self.groups[i] for i in at),
             tuple(self.files[i] for i in at),
         )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to train, and out of what: the options of the command."""
+
+    children: Path
+    adults: Path
+    out: Path
+    start: Path | None
+    epochs: int
+    seed: int
+    borders_kept: bool
+    resume: bool
 
 
 def load(children: Path, adults: Path, split: str) -> Chests:
@@ -139,23 +153,26 @@ def repeated(adult: Tensor) -> Tensor:
     return torch.cat([every, *[every[adult]] * (ADULTS_REPEATED - 1)])
 
 
-def train(
-    folders: Sequence[Path], start: Path | None, out: Path, epochs: int, seed: int, *, resume: bool
-) -> None:
+def train(wanted: Wanted) -> None:
     """Run the whole training."""
-    torch.manual_seed(seed)
-    learn, check = load(folders[0], folders[1], "train"), load(folders[0], folders[1], "val")
+    torch.manual_seed(wanted.seed)
+    learn, check = (load(wanted.children, wanted.adults, split) for split in ("train", "val"))
     shown, weight = repeated(learn.adult), weights_of(learn)
     net = UngatedResNet(len(CLASSES))
-    if start is not None:
-        known = torch.load(start, weights_only=True)
+    if wanted.start is not None:
+        known = torch.load(wanted.start, weights_only=True)
         able = {k: v for k, v in known.items() if not k.startswith(("gate.", "classifier."))}
         net.load_state_dict({**net.state_dict(), **able})
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     optimiser = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.05)
 
     def loss(batch: Tensor, rng: np.random.Generator, draw: torch.Generator) -> Tensor:
-        return _step(net, learn, shown[batch], weight, rng, draw)
+        at = shown[batch]
+        images = learn.images[at]
+        images, _ = augment(PREPROCESSING, images, images, draw, mirrored=False)
+        if not wanted.borders_kept:
+            images = overwrite_borders(images, rng)
+        return _step(net, images, learn.labels[at], weight[at][:, None], rng, draw)
 
     def score(average: Weights) -> str:
         smooth = UngatedResNet(len(CLASSES))
@@ -166,27 +183,24 @@ def train(
             for of in (~check.adult, check.adult)
         )
 
-    plan = Plan(out, epochs, seed, len(shown), BATCH)
-    Run(plan, net, optimiser, peak=4e-3).go(loss, score, resume=resume)
+    plan = Plan(wanted.out, wanted.epochs, wanted.seed, len(shown), BATCH)
+    Run(plan, net, optimiser, peak=4e-3).go(loss, score, resume=wanted.resume)
 
 
 def _step(
     net: UngatedResNet,
-    learn: Chests,
-    batch: Tensor,
+    images: Tensor,
+    labels: Tensor,
     weight: Tensor,
     rng: np.random.Generator,
     draw: torch.Generator,
 ) -> Tensor:
-    images, weight = learn.images[batch], weight[batch][:, None]
-    images, _ = augment(PREPROCESSING, images, images[:, :1], draw, mirrored=False)
-    target = functional.one_hot(learn.labels[batch], len(CLASSES)).float() * weight
-    images = overwrite_borders(images, rng)
+    target = functional.one_hot(labels, len(CLASSES)).float() * weight
     if rng.random() < 0.5:
         images, _ = cover(images, images, rng)
     if rng.random() < 0.5:  # mixup, Zhang et al. 2018, arXiv 1710.09412
         part = float(rng.beta(0.3, 0.3))
-        other = torch.randperm(len(batch), generator=draw)
+        other = torch.randperm(len(labels), generator=draw)
         images = part * images + (1 - part) * images[other]
         target = part * target + (1 - part) * target[other]
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -202,13 +216,6 @@ if __name__ == "__main__":
     parser.add_argument("--start", type=Path, help="weights.pt of brain_tumour_mri to begin with")
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--borders-kept", action="store_true", help="the card's control")
     parser.add_argument("--resume", action="store_true")
-    given = parser.parse_args()
-    train(
-        (given.children, given.adults),
-        given.start,
-        given.out,
-        given.epochs,
-        given.seed,
-        resume=given.resume,
-    )
+    train(Wanted(**vars(parser.parse_args())))
