@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 
 class Table(BaseModel):
@@ -29,6 +29,11 @@ class Accepts(Table):
     """BodyPartExamined (0018,0015), any of these; empty: any."""
     body_part_missing: Literal["accept", "refuse"] = "accept"
     """What to do where the source states no body part; accepted ones say so on the picture."""
+    age_years: tuple[int, ...] = ()
+    """Youngest and oldest patient, completed years: Patient's Age (0010,1010), or from birth date
+    and study date where none is stated; empty: any."""
+    age_missing: Literal["accept", "refuse"] = "accept"
+    """What to do where the source states no age; accepted ones say so on the picture."""
     description_refuses: tuple[str, ...] = ()
     """Words in study, series or protocol description that rule the model out (any case)."""
     description_expects: tuple[str, ...] = ()
@@ -41,6 +46,13 @@ class Accepts(Table):
     samples_per_pixel: tuple[int, ...] = (1,)
     """Samples per Pixel (0028,0002), any of these."""
 
+    @field_validator("age_years")
+    @classmethod
+    def _from_young_to_old(cls, ages: tuple[int, ...]) -> tuple[int, ...]:
+        if ages and (len(ages) != 2 or not 0 <= ages[0] <= ages[1]):
+            raise ValueError("expected the youngest and the oldest, or nothing for any")
+        return ages
+
 
 class Preprocessing(Table):
     """From stored pixels to the network's input tensor."""
@@ -51,14 +63,35 @@ class Preprocessing(Table):
     """1 = grey, 3 = grey repeated."""
     percentiles: tuple[float, float] = (0.5, 99.5)
     """Percentiles of the frame that become 0 and 1 (independent of window values and bits)."""
-    fit: Literal["pad", "crop", "stretch"] = "pad"
-    """How the frame is placed in the input."""
+    levels: tuple[float, float] | None = None
+    """In place of ``percentiles``: values after the modality LUT that become 0 and 1, such as -160
+    and 240 Hounsfield units. Only where values have a unit, as in CT."""
+    fit: Literal["pad", "crop", "stretch", "spacing"] = "pad"
+    """How the frame is placed in the input; spacing: in millimetres, the frame's centre in the
+    middle, what does not fit cut off. A source without Pixel Spacing is refused then."""
+    spacing: tuple[float, float] | None = None
+    """Millimetres between rows and between columns of the input; only with ``fit = "spacing"``."""
     mean: tuple[float, ...] = (0.0,)
     """Subtracted, per channel."""
     std: tuple[float, ...] = (1.0,)
     """Divided by, per channel."""
     graph_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     """SHA-256 of ``preprocess.onnx``, which then stands between all this and the network."""
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        if (self.fit == "spacing") != (self.spacing is not None):
+            raise ValueError(
+                f'preprocessing.spacing: goes with fit = "spacing", found {self.spacing} with '
+                f'fit = "{self.fit}"'
+            )
+        if self.spacing is not None and not min(self.spacing) > 0:
+            raise ValueError(f"preprocessing.spacing: expected millimetres, found {self.spacing}")
+        if self.levels is not None and not self.levels[0] < self.levels[1]:
+            raise ValueError(
+                f"preprocessing.levels: expected the lower one first, found {self.levels}"
+            )
+        return self
 
 
 class Code(Table):
@@ -274,6 +307,9 @@ class ModelPackage(Table):
     """What the network answers: a logit per finding, or the outline of one."""
     unit: Literal["instance", "series"] = "instance"
     """What one job looks at."""
+    demonstration: str = ""
+    """Of a package that shows how something is done and claims nothing: why, such as "learned from
+    16 images". It is served only where ``[models] enabled`` names it, and its pictures say so."""
     intended_use: str
     licence: str
     citation: str

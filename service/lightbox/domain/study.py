@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Attributes = Mapping[str, str]
-"""DICOM keyword → text (several values joined by a backslash). Never the patient's."""
+"""DICOM keyword → text (several values joined by a backslash). Never the patient's, but
+for the age in completed years."""
 
 
 @dataclass(frozen=True, slots=True)

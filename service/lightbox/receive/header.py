@@ -19,6 +19,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from lightbox.domain.age import COMPLETED_YEARS, completed_years
 from lightbox.domain.errors import UnreadableError
 from lightbox.domain.patient import PATIENT
 from lightbox.domain.study import Attributes
@@ -61,12 +62,13 @@ _PATIENT_GROUP = 0x0010
 _PERSON_NAME = "PN"
 _MEND = "ask the sender to export it again"
 _DIGESTS = "PatientDigests"
+_AGED = ("PatientAge", "PatientBirthDate", "StudyDate")
 _DIGEST_KEY = secrets.token_bytes(32)
 """Drawn at each start and written nowhere: a digest tells only this process that two differ."""
 
 
 def describe(path: Path, keywords: Iterable[str], nesting: int) -> Attributes:
-    """Read attributes of a stored file, never the patient's.
+    """Read attributes of a stored file, never the patient's but for the age.
 
     Parameters
     ----------
@@ -83,7 +85,8 @@ def describe(path: Path, keywords: Iterable[str], nesting: int) -> Attributes:
     mapping of str to str
         Keyword → text, several values joined by a backslash; absent attributes are absent. Also
         ``ContributingDeviceUID`` (Device UIDs of the contributing equipment), ``HasPixelData``
-        ("YES" or "NO") and what :func:`patient_digests` reads.
+        ("YES" or "NO"), ``CompletedYears`` (the patient's age at the study, where it is stated)
+        and what :func:`patient_digests` reads.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def describe(path: Path, keywords: Iterable[str], nesting: int) -> Attributes:
     wanted = {k: tag for k, tag in wanted.items() if tag.group != _PATIENT_GROUP}
     try:
         has_pixel_data = _walk(path, nesting)
-        patient = [BaseTag(tag) for keyword in PATIENT if (tag := tag_for_keyword(keyword))]
+        patient = [BaseTag(tag) for k in (*PATIENT, *_AGED) if (tag := tag_for_keyword(k))]
         header = _read(path, [*wanted.values(), *patient, BaseTag(_EQUIPMENT)])
     except BrokenError as error:
         raise _unreadable(path, str(error)) from error
@@ -108,6 +111,9 @@ def describe(path: Path, keywords: Iterable[str], nesting: int) -> Attributes:
         if devices := _devices(header):
             found["ContributingDeviceUID"] = devices
         found[_DIGESTS] = _patient(header)
+        years = completed_years(*(_stated(header, keyword) for keyword in _AGED))
+        if years is not None:
+            found[COMPLETED_YEARS] = str(years)
     found["HasPixelData"] = "YES" if has_pixel_data else "NO"
     return found
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pydicom import uid
 
+from lightbox.domain.age import COMPLETED_YEARS
 from lightbox.domain.model_package import Accepts, ModelPackage
 from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Attributes, Described
@@ -62,6 +63,7 @@ _DESCRIPTIONS = ("StudyDescription", "SeriesDescription", "ProtocolName")
 _NO = frozenset({"", "0", "NO", "N", "FALSE"})
 
 UNSTATED_BODY_PART = "body part not stated by the source"
+UNSTATED_AGE = "the patient's age is not stated by the source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ def _ask(package: ModelPackage, described: Described) -> Match:
 def _caveats(accepts: Accepts, attributes: Attributes) -> Iterator[str]:
     if accepts.body_part and not _body_part(attributes):
         yield UNSTATED_BODY_PART
+    if accepts.age_years and _number(attributes, COMPLETED_YEARS) is None:
+        yield UNSTATED_AGE
     expected = accepts.description_expects
     texts = [attributes.get(keyword, "") for keyword in _DESCRIPTIONS]
     if expected and not any(_has_word(text, word) for text in texts for word in expected):
@@ -160,6 +164,20 @@ def _other_body_part(accepts: Accepts, attributes: Attributes) -> str:
     return "Body Part Examined is not stated and the model needs it" if missing else ""
 
 
+def _other_age(accepts: Accepts, attributes: Attributes) -> str:
+    if not accepts.age_years:
+        return ""
+    age, (youngest, oldest) = _number(attributes, COMPLETED_YEARS), accepts.age_years
+    if age is None:
+        missing = accepts.age_missing == "refuse"
+        return "the patient's age is not stated and the model needs it" if missing else ""
+    if youngest <= age <= oldest:
+        return ""
+    # By how much, and so the age, stays in the image: the ledger keeps this line.
+    side = "younger" if age < youngest else "older"
+    return f"the patient is {side} than the model is for, {youngest} to {oldest} years"
+
+
 def _refused_description(accepts: Accepts, attributes: Attributes) -> str:
     for keyword in _DESCRIPTIONS:
         text = attributes.get(keyword, "")
@@ -200,6 +218,7 @@ _CHECKS: tuple[Callable[[Accepts, Attributes], str], ...] = (
     _localiser,
     _other_image_type,
     _other_body_part,
+    _other_age,
     _refused_description,
     _too_small,
     _other_samples,

@@ -217,6 +217,8 @@ citation = "{FILL_IN}: whose work it is"
 modality = ["{FILL_IN}"]  # Modality (0008,0060), such as "DX", "CR"
 body_part = []  # BodyPartExamined (0018,0015), such as "CHEST"; empty: any
 body_part_missing = "refuse"
+age_years = []  # youngest and oldest patient, such as [1, 5]; empty: any
+age_missing = "refuse"
 description_refuses = []  # words in a description that rule the model out
 
 [preprocessing]

@@ -21,6 +21,7 @@ def test_a_manifest_with_only_what_must_be_there_has_safe_defaults() -> None:
     assert package.unit == "instance"
     assert package.calibration.audit_below == 0.85
     assert package.accepts.body_part_missing == "accept"
+    assert package.accepts.age_years == ()
     assert package.explanation.grid == (4, 3)
     assert package.preprocessing.fit == "pad"
 
@@ -45,6 +46,11 @@ def test_findings_stand_in_the_order_of_the_outputs() -> None:
         ("explanation", {"baseline": "noise"}),
         ("preprocessing", {"size": [16]}),
         ("preprocessing", {"size": [16, 16], "channels": 3, "mean": [0.1, 0.2]}),
+        ("accepts", {"modality": ["CR"], "age_years": [5, 1]}),
+        ("accepts", {"modality": ["CR"], "age_years": [-1, 5]}),
+        ("accepts", {"modality": ["CR"], "age_years": [5]}),
+        ("accepts", {"modality": ["CR"], "age_years": [1, 2, 3]}),
+        ("accepts", {"modality": ["CR"], "age_missing": "ask"}),
         ("surprise", 1),
     ],
 )

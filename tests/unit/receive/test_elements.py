@@ -162,6 +162,21 @@ def test_a_header_is_described_without_the_patient(tmp_path: Path, syntax: str) 
     }
 
 
+def test_of_the_patient_the_age_is_described_and_neither_birth_nor_what_it_was_made_of(
+    tmp_path: Path,
+) -> None:
+    data_set = example(2)
+    data_set.PatientBirthDate, data_set.StudyDate = "20200615", "20240614"
+    path = saved(tmp_path / "dates.dcm", data_set)
+    found = describe(path, ("PatientAge", "PatientBirthDate"), 64)
+    assert found["CompletedYears"] == "3"
+    data_set.PatientAge = "018M"
+    found = describe(saved(tmp_path / "age.dcm", data_set), ("PatientAge", "StudyDate"), 64)
+    assert found["CompletedYears"] == "1"
+    assert not {"PatientAge", "PatientBirthDate"} & found.keys()
+    assert "20200615" not in str(found)
+
+
 def test_pixel_data_is_seen_and_not_read(tmp_path: Path) -> None:
     path = pydicom.data.get_testdata_file("CT_small.dcm")
     assert describe(Path(str(path)), (), 64)["HasPixelData"] == "YES"

@@ -15,8 +15,8 @@ SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 PRIVATE = "1.3.6.1.4.1.9999.1"
 
 
-def a_package(name: str = "chest_xray", **accepts: str | tuple[str, ...]) -> ModelPackage:
-    wanted: dict[str, str | tuple[str, ...]] = {"modality": ("DX", "CR"), **accepts}
+def a_package(name: str = "chest_xray", **accepts: str | tuple[str | int, ...]) -> ModelPackage:
+    wanted: dict[str, str | tuple[str | int, ...]] = {"modality": ("DX", "CR"), **accepts}
     code = Code(scheme="SCT", value="233604007", meaning="Pneumonia")
     return ModelPackage(
         name=name,
@@ -43,7 +43,7 @@ def a_chest(sop_class: str = DIGITAL_X_RAY, **attributes: str) -> Described:
     return a_described(an_instance(sop_class=sop_class), **(usual | attributes))
 
 
-def answer(described: Described, **accepts: str | tuple[str, ...]) -> Match:
+def answer(described: Described, **accepts: str | tuple[str | int, ...]) -> Match:
     (only,) = match((a_package("chest_xray", **accepts),), described)
     return only
 
@@ -129,6 +129,40 @@ def test_an_unstated_body_part_is_accepted_with_a_caveat() -> None:
 def test_a_model_may_insist_on_the_body_part() -> None:
     found = answer(a_chest(BodyPartExamined=""), body_part=("CHEST",), body_part_missing="refuse")
     assert found.refused is ListedReason.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(
+    ("age", "reason"),
+    [
+        ("0", "the patient is younger than the model is for, 1 to 5 years"),
+        ("1", ""),
+        ("5", ""),
+        ("6", "the patient is older than the model is for, 1 to 5 years"),
+        ("45", "the patient is older than the model is for, 1 to 5 years"),
+    ],
+)
+def test_a_model_for_some_ages_refuses_the_others_without_telling_the_age(
+    age: str, reason: str
+) -> None:
+    found = answer(a_chest(CompletedYears=age), age_years=(1, 5))
+    assert found.reason == reason
+    assert (found.refused is ListedReason.NOT_APPLICABLE) is bool(reason)
+    assert found.caveat == ""
+
+
+def test_an_unstated_age_is_accepted_with_a_caveat_unless_the_model_insists() -> None:
+    found = answer(a_chest(), age_years=(1, 5))
+    assert (found.refused, found.caveat) == (None, "the patient's age is not stated by the source")
+    found = answer(a_chest(), age_years=(1, 5), age_missing="refuse")
+    assert (found.refused, found.reason) == (
+        ListedReason.NOT_APPLICABLE,
+        "the patient's age is not stated and the model needs it",
+    )
+
+
+def test_a_model_for_any_age_does_not_ask_for_one() -> None:
+    found = answer(a_chest(), age_missing="refuse")
+    assert (found.refused, found.caveat) == (None, "")
 
 
 def test_a_model_for_any_body_part_needs_no_caveat() -> None:
