@@ -64,12 +64,14 @@ class FrameGeometry:
     @classmethod
     def pad(cls, source: tuple[int, int], model: tuple[int, int]) -> FrameGeometry:
         """Keep the aspect ratio: centre the source on a canvas of the model's proportions."""
-        return cls._centred(source, model, max(source[0] / model[0], source[1] / model[1]))
+        scale = max(source[0] / model[0], source[1] / model[1])
+        return cls._centred(source, model, (scale, scale))
 
     @classmethod
     def crop(cls, source: tuple[int, int], model: tuple[int, int]) -> FrameGeometry:
         """Keep the aspect ratio: cut the longer side so that the model frame is filled."""
-        return cls._centred(source, model, min(source[0] / model[0], source[1] / model[1]))
+        scale = min(source[0] / model[0], source[1] / model[1])
+        return cls._centred(source, model, (scale, scale))
 
     @classmethod
     def stretch(cls, source: tuple[int, int], model: tuple[int, int]) -> FrameGeometry:
@@ -80,12 +82,24 @@ class FrameGeometry:
         )
 
     @classmethod
+    def spaced(
+        cls,
+        source: tuple[int, int],
+        model: tuple[int, int],
+        source_mm: tuple[float, float],
+        model_mm: tuple[float, float],
+    ) -> FrameGeometry:
+        """Keep millimetres: pixels of the model lie as far apart as stated, the centre stays."""
+        scales = model_mm[0] / source_mm[0], model_mm[1] / source_mm[1]
+        return cls._centred(source, model, scales)
+
+    @classmethod
     def _centred(
-        cls, source: tuple[int, int], model: tuple[int, int], per_model_pixel: float
+        cls, source: tuple[int, int], model: tuple[int, int], per_model_pixel: tuple[float, float]
     ) -> FrameGeometry:
         axes = []
-        for length, target in zip(source, model, strict=True):
-            canvas = per_model_pixel * target
+        for length, target, scale in zip(source, model, per_model_pixel, strict=True):
+            canvas = scale * target
             axes.append(Axis(length, target, (canvas - length) / 2, canvas))
         return cls(axes[0], axes[1])
 

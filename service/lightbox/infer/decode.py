@@ -248,7 +248,7 @@ class _Child:
             ref=FrameRef(request.sop_instance_uid, header.number),
             tensor=tensor,
             picture=picture,
-            geometry=geometry_for(spec, (rows, columns)),
+            geometry=geometry_for(spec, (rows, columns), header.spacing),
             pixel_spacing=header.spacing,
         )
 

@@ -114,7 +114,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _send_frame(replies: BinaryIO, frame: Decoded, task: Task) -> None:
-    tensor = model_input(task.preprocessing, frame.values)
+    tensor = model_input(task.preprocessing, frame.values, frame.spacing)
     header = Header(
         kind="frame",
         number=frame.number,

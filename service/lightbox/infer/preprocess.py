@@ -1,7 +1,8 @@
 """Decoded pixels to the network's input, as the manifest describes it.
 
 Nothing here looks at window values or at the number of bits: the same picture stored with 8 or
-16 bits, with or without a window, gives the same tensor up to rounding.
+16 bits, with or without a window, gives the same tensor up to rounding. Where values have a unit,
+as in CT, a manifest may state levels in place of the frame's own percentiles.
 """
 
 from __future__ import annotations
@@ -14,13 +15,28 @@ from PIL import Image
 
 from lightbox.domain.arrays import FloatMap, ImageTensor, Mask
 from lightbox.domain.background import Background
-from lightbox.domain.errors import ModelPackageError
+from lightbox.domain.errors import ModelPackageError, UnreadableError
 from lightbox.domain.geometry import FrameGeometry
 from lightbox.domain.model_package import Preprocessing
 
 
-def geometry_for(spec: Preprocessing, source: tuple[int, int]) -> FrameGeometry:
-    """How a frame of ``source`` = (rows, columns) pixels is placed in the model frame."""
+def geometry_for(
+    spec: Preprocessing, source: tuple[int, int], spacing: tuple[float, float] | None = None
+) -> FrameGeometry:
+    """How a frame of ``source`` = (rows, columns) pixels is placed in the model frame.
+
+    Parameters
+    ----------
+    spec : Preprocessing
+    source : tuple of two ints
+    spacing : tuple of two floats, or None
+        The frame's, millimetres between rows and between columns.
+
+    Raises
+    ------
+    UnreadableError
+        If the model needs millimetres and the frame has none.
+    """
     match spec.fit:
         case "pad":
             return FrameGeometry.pad(source, spec.size)
@@ -28,9 +44,18 @@ def geometry_for(spec: Preprocessing, source: tuple[int, int]) -> FrameGeometry:
             return FrameGeometry.crop(source, spec.size)
         case "stretch":
             return FrameGeometry.stretch(source, spec.size)
+        case "spacing":
+            assert spec.spacing is not None  # the manifest was checked
+            if spacing is None:
+                raise UnreadableError(
+                    "the frame", "states no Pixel Spacing, and the model measures in millimetres"
+                )
+            return FrameGeometry.spaced(source, spec.size, spacing, spec.spacing)
 
 
-def model_input(spec: Preprocessing, pixels: FloatMap) -> ImageTensor:
+def model_input(
+    spec: Preprocessing, pixels: FloatMap, spacing: tuple[float, float] | None = None
+) -> ImageTensor:
     """Normalise and resample one frame.
 
     Parameters
@@ -39,16 +64,23 @@ def model_input(spec: Preprocessing, pixels: FloatMap) -> ImageTensor:
         The ``[preprocessing]`` table of the manifest.
     pixels : array, shape (rows, columns) or (rows, columns, 3)
         Values after the modality LUT, larger is brighter.
+    spacing : tuple of two floats, or None
+        Millimetres between rows and between columns.
 
     Returns
     -------
     array, shape (1, channels, H, W), float32
+
+    Raises
+    ------
+    UnreadableError
+        If the model needs millimetres and the frame has none.
     """
     grey = pixels.astype(np.float32)
     if grey.ndim == 3:  # ITU-R BT.601 luma, as PIL's convert("L")
         grey = grey @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     unit = _unit_range(spec, grey)
-    resized = _resample(unit, geometry_for(spec, grey.shape))
+    resized = _resample(unit, geometry_for(spec, grey.shape, spacing))
     return _normalised(spec, resized[None, None])
 
 
@@ -62,8 +94,8 @@ def _normalised(spec: Preprocessing, unit: FloatMap) -> ImageTensor:
 
 
 def _unit_range(spec: Preprocessing, grey: FloatMap) -> FloatMap:
-    """Scale to 0..1 between two percentiles of the frame; a flat frame becomes zero."""
-    low, high = np.percentile(grey, spec.percentiles)
+    """Scale to 0..1 between the levels, or two percentiles; a frame flat by those becomes zero."""
+    low, high = spec.levels or np.percentile(grey, spec.percentiles)
     if high <= low:
         low, high = float(grey.min()), float(grey.max())
     if high <= low:

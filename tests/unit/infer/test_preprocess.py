@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from dicom_images import a_picture
+from lightbox.domain.errors import UnreadableError
 from lightbox.domain.model_package import Preprocessing
 from lightbox.infer.preprocess import model_input
 
@@ -71,3 +73,53 @@ def test_padding_is_black() -> None:
 
     assert tensor[0, 0, 0].max() == 0
     assert tensor[0, 0, 16, -1] == pytest.approx(1)
+
+
+def test_levels_state_what_becomes_black_and_white_whatever_else_is_in_the_frame() -> None:
+    spec = a_spec(size=[8, 8], fit="stretch", levels=[-160, 240])
+    slice_ = np.full((8, 8), 40.0)
+    slice_[0, :3] = (-1000, 240, 3000)
+
+    tensor = model_input(spec, slice_)[0, 0]
+
+    np.testing.assert_allclose(tensor[0, :4], [0, 1, 1, 0.5], atol=1e-6)
+    assert np.ptp(tensor[1:]) < 1e-6
+
+
+@pytest.mark.parametrize("between", [(0.5, 0.5), (1.0, 1.0), (0.8, 1.6), (3.0, 2.0)])
+def test_a_disc_has_the_same_millimetres_in_the_input_whatever_the_spacing(
+    between: tuple[float, float],
+) -> None:
+    spec = a_spec(size=[64, 64], fit="spacing", spacing=[1.5, 1.5], levels=[0, 1])
+    rows, columns = round(120 / between[0]), round(90 / between[1])
+    y = (np.arange(rows) + 0.5) * between[0] - 60
+    x = (np.arange(columns) + 0.5) * between[1] - 45
+    disc = (np.hypot(*np.meshgrid(y - 12, x + 9, indexing="ij")) < 15).astype(np.float32)
+
+    tensor = model_input(spec, disc, between)[0, 0]
+
+    at = (np.arange(64) + 0.5 - 32) * 1.5
+    weight = tensor / tensor.sum()
+    assert tensor.sum() * 1.5**2 == pytest.approx(np.pi * 15**2, rel=0.05)
+    assert weight.sum(1) @ at == pytest.approx(12, abs=0.4)
+    assert weight.sum(0) @ at == pytest.approx(-9, abs=0.4)
+
+
+def test_a_frame_without_millimetres_is_refused_where_the_model_needs_them() -> None:
+    spec = a_spec(fit="spacing", spacing=[1, 1])
+    with pytest.raises(UnreadableError, match="no Pixel Spacing"):
+        model_input(spec, PICTURE)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"fit": "spacing"}, 'goes with fit = "spacing"'),
+        ({"spacing": [1, 1]}, 'goes with fit = "spacing"'),
+        ({"fit": "spacing", "spacing": [1, 0]}, "expected millimetres"),
+        ({"levels": [240, -160]}, "expected the lower one first"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_refused(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        a_spec(**wrong)
