@@ -385,7 +385,7 @@ class ModelSettings(BaseModel):
     path: str = "models"
     """Folder of model packages, relative to the configuration file."""
     enabled: tuple[str, ...] = ()
-    """Names; empty: all that pass ``models check``."""
+    """Names; empty: all that pass ``models check``, but no demonstrations."""
 
 
 class Worker(Section):

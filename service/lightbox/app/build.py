@@ -84,8 +84,8 @@ class Packages:
         return {each.package.name: each.package for each in self.loaded}
 
 
-def packages(settings: Settings) -> Packages:
-    """Load every package that the configuration enables.
+def packages(settings: Settings, asked: str = "") -> Packages:
+    """Load every package that the configuration enables, and a demonstration that is asked for.
 
     Raises
     ------
@@ -93,10 +93,12 @@ def packages(settings: Settings) -> Packages:
         If none can be served, or a site's threshold is of no finding.
     """
     root = Path(settings.models.path).expanduser().resolve()
-    chosen = in_force(Path(settings.data_dir), find(root, settings.models.enabled))
+    chosen = in_force(Path(settings.data_dir), find(root, settings.models.enabled, asked=asked))
     found = chosen.found
     if not found.packages:
         why = "; ".join(str(problem) for problem in found.problems) or "no package was found"
+        if found.demonstrations:
+            why += f"; demonstrations, not enabled: {', '.join(found.demonstrations)}"
         raise ConfigurationError(f"models.path {root}", why, "see lightbox models check")
     own = settings.models.__pydantic_extra__
     at_site = (at_site_of(each, own.get(each.package.name)) for each in found.packages)
@@ -157,11 +159,13 @@ def writers(
     Parameters
     ----------
     asked : collection of ResultKind
-        What destinations ask for: rejection notes, key images and presentation states are only
-        made where one does.
+        What destinations ask for: mosaics, pictures of further slices, rejection notes, key images
+        and presentation states are only made where one does.
     """
     wanted = {
         "secondary_capture": results.secondary_capture,
+        "slice": ResultKind.SLICE in asked,
+        "mosaic": ResultKind.MOSAIC in asked,
         "segmentation": results.segmentation,
         "lesion": results.segmentation,
         "structured_report": results.structured_report,

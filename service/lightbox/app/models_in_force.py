@@ -84,7 +84,8 @@ def in_force(data: Path, installed: Found) -> Serving:
                 replaced.append(_loaded(data, each, of_model.beside))
             except ModelPackageError as error:
                 problems.append(error)
-    return Serving(Found(tuple(served), tuple(problems)), tuple(replaced))
+    found = installed._replace(packages=tuple(served), problems=tuple(problems))
+    return Serving(found, tuple(replaced))
 
 
 def versions(data: Path) -> Mapping[str, Versions]:

@@ -84,12 +84,23 @@ def list_(invocation: Invocation, *, as_json: bool) -> int:
     if as_json:
         served = [_described(each) for each in found.packages]
         problems = [str(problem) for problem in found.problems]
-        show_json({"path": chosen.path, "models": served, "problems": problems})
+        asleep = list(found.demonstrations)
+        show_json(
+            {
+                "path": chosen.path,
+                "models": served,
+                "problems": problems,
+                "demonstrations": asleep,
+            }
+        )
     else:
         columns = ("Name", "Version", "Modality", "Unit", "Findings", "Size")
         show_table(columns, [_row(each) for each in found.packages])
         for problem in found.problems:
             click.echo(str(problem), err=True)
+        for name in found.demonstrations:
+            said = "a demonstration, served only where [models] enabled names it"
+            click.echo(f"{name}: {said}", err=True)
         if not found.packages and not found.problems:
             click.echo(f"no model package under {chosen.path}", err=True)
     return 0 if found.packages and not found.problems else 1

@@ -6,7 +6,7 @@ import hashlib
 import io
 import tomllib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -71,10 +71,11 @@ class LoadedPackage:
 
 
 class Found(NamedTuple):
-    """Packages that can be served, and why others cannot."""
+    """Packages that can be served, why others cannot, and demonstrations that nobody asked for."""
 
     packages: tuple[LoadedPackage, ...]
     problems: tuple[ModelPackageError, ...]
+    demonstrations: tuple[str, ...] = ()
 
 
 def digest(data: bytes) -> str:
@@ -123,7 +124,7 @@ def _preceded(package: ModelPackage, weights: bytes, folder: Path) -> tuple[Mode
     return package.model_copy(update={"sha256": both}), made
 
 
-def find(root: Path, enabled: Sequence[str] = ()) -> Found:
+def find(root: Path, enabled: Sequence[str] = (), asked: str = "") -> Found:
     """Load all packages directly under ``root``; a bad one does not keep the others from serving.
 
     Parameters
@@ -131,13 +132,21 @@ def find(root: Path, enabled: Sequence[str] = ()) -> Found:
     root : Path
         Folder of model packages; folders without a manifest are not packages.
     enabled : sequence of str
-        Names that are wanted; empty: all.
+        Names that are wanted; empty: all but demonstrations.
+    asked : str
+        A demonstration that somebody asks for by its name; "": none.
     """
     folders = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
     loaded: dict[str, LoadedPackage] = {}
     problems: list[ModelPackageError] = []
+    demonstrations: list[str] = []
     for folder in folders:
-        if enabled and folder.name not in enabled and _stated_name(folder) not in enabled:
+        stated = _stated(folder)
+        names = {folder.name, str(stated.get("name", ""))}
+        if enabled and not names & {*enabled}:
+            continue
+        if not enabled and stated.get("demonstration") and asked not in names:
+            demonstrations.append(folder.name)
             continue
         try:
             candidate = said(load(folder))
@@ -151,7 +160,7 @@ def find(root: Path, enabled: Sequence[str] = ()) -> Found:
             loaded[name] = candidate
     known = set(loaded) | {folder.name for folder in folders}
     problems += [_absent(root, name, known) for name in enabled if name not in known]
-    return Found(tuple(loaded.values()), tuple(problems))
+    return Found(tuple(loaded.values()), tuple(problems), tuple(demonstrations))
 
 
 def manifest(path: Path) -> ModelPackage:
@@ -258,12 +267,12 @@ def said(loaded: LoadedPackage) -> LoadedPackage:
     return loaded
 
 
-def _stated_name(folder: Path) -> str:
-    """Return the name in a manifest that may be wrong elsewhere; "" if it cannot be read."""
+def _stated(folder: Path) -> Mapping[str, object]:
+    """Return the keys of a manifest that may be wrong; none if it cannot be read."""
     try:
-        return str(tomllib.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("name", ""))
+        return tomllib.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return ""
+        return {}
 
 
 def _twice(folder: Path, name: str, first: Path) -> ModelPackageError:

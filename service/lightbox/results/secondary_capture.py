@@ -15,6 +15,7 @@ from lightbox.results.replacing.references import IMAGES, refer_to_replaced
 from lightbox.results.replacing.sentence import replaces_sentence
 from lightbox.results.wording import (
     confidence_remark,
+    demonstration_remark,
     headline,
     reason_line,
     site_line,
@@ -64,6 +65,7 @@ def _describe(dataset: Dataset, explained: Explained, source: Source) -> None:
     parts = [
         NOT_FOR_DIAGNOSIS,
         headline(explained),
+        demonstration_remark(explained),
         target_remark(explained),
         confidence_remark(explained),
         site_line(explained),

@@ -193,6 +193,12 @@ def taken_line(attribution: Attribution) -> str:
     return f"Values of the audit {attribution.taken_from} of the same image, not computed again"
 
 
+def demonstration_remark(explained: Explained) -> str:
+    """Say that the model claims nothing, and why; "" of one that does."""
+    why = explained.package.demonstration
+    return f"Demonstration: {why}. Nothing is claimed of this answer" if why else ""
+
+
 def limits_line(explained: Explained) -> str:
     """Return how explanations by this method are known to mislead, as the model's package says."""
     known = explained.package.explanation.failure_modes

@@ -350,14 +350,14 @@ def files_of(paths: tuple[Path, ...]) -> Iterator[Path]:
 
 
 def loaded(settings: Settings, name: str) -> LoadedPackage:
-    """Return a served model; of no name, the first.
+    """Return a served model, or a demonstration by its name; of no name, the first.
 
     Raises
     ------
     UsageError
         If there is none of this name.
     """
-    served = build.packages(settings)
+    served = build.packages(settings, name)
     for each in served.loaded:
         if name in {each.package.name, ""}:
             return each

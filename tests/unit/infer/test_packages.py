@@ -125,6 +125,39 @@ def test_only_enabled_packages_are_read(tmp_path: Path) -> None:
     assert found.problems == ()
 
 
+def a_demonstration(root: Path, name: str = "shown") -> Path:
+    """Write a package that claims nothing."""
+    folder = a_package_folder(root, name=name)
+    text = (folder / MANIFEST).read_text()
+    said = 'demonstration = "learned from 16 images"\n'
+    (folder / MANIFEST).write_text(said + text)
+    return folder
+
+
+def test_a_demonstration_is_served_only_where_its_name_is_enabled(tmp_path: Path) -> None:
+    a_package_folder(tmp_path, name="real")
+    a_demonstration(tmp_path)
+
+    by_itself = find(tmp_path)
+    assert [each.package.name for each in by_itself.packages] == ["real"]
+    assert by_itself.demonstrations == ("shown",)
+
+    wanted = find(tmp_path, ["real", "shown"])
+    assert [each.package.name for each in wanted.packages] == ["real", "shown"]
+    assert wanted.demonstrations == ()
+
+    asked = find(tmp_path, asked="shown")
+    assert [each.package.name for each in asked.packages] == ["real", "shown"]
+
+
+def test_a_broken_demonstration_that_nobody_asked_for_is_nobodys_problem(tmp_path: Path) -> None:
+    a_package_folder(tmp_path, name="real")
+    (a_demonstration(tmp_path) / WEIGHTS).write_bytes(b"changed")
+
+    assert find(tmp_path).problems == ()
+    assert len(find(tmp_path, ["shown"]).problems) == 1
+
+
 def test_an_enabled_package_that_is_not_there_is_reported(tmp_path: Path) -> None:
     a_package_folder(tmp_path, name="chest_xray")
 

@@ -167,6 +167,7 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
     attribution, prediction = explained.attribution, explained.prediction
     cell = "Map cell" if attribution.estimate.values is None else "Region"
     rows: list[Row] = [
+        ("Caution", wording.demonstration_remark(explained), colour.CAUTION),
         ("Caution", wording.target_remark(explained), colour.CAUTION),
         ("Caution", wording.confidence_remark(explained), colour.CAUTION),
         ("Caution", explained.job.caveat, colour.CAUTION),
