@@ -24,7 +24,7 @@ from lightbox.domain.commitment import (
 )
 from lightbox.domain.identity import derived_id
 from lightbox.domain.jobs import Job
-from lightbox.domain.operations import Request
+from lightbox.domain.operations import Action, Request
 from lightbox.domain.patient import PatientChanged
 from lightbox.domain.prediction import Prediction
 from lightbox.domain.rejection import ImagesRejected
@@ -630,19 +630,7 @@ class OperatorActed:
         the reason; of use and rollback, from which version of the model to which.
     """
 
-    action: Literal[
-        "retry",
-        "cancel",
-        "audit",
-        "urgency",
-        "stop",
-        "resume",
-        "reload",
-        "drill",
-        "erase",
-        "use",
-        "rollback",
-    ]
+    action: Action
     subject: str
     by: str
     at: float

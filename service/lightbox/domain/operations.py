@@ -34,9 +34,9 @@ class Request:
     Attributes
     ----------
     subject : str
-        For retry, cancel, audit and urgency the UID of a study, an instance or a result; for stop
-        resume, use and rollback the name of a model; ``all`` where it is everything (not for cancel, audit and
-        urgency, always for reload).
+        For retry, cancel, audit and urgency the UID of a study, an instance or a result; for stop,
+        resume, use and rollback the name of a model; ``all`` where it is everything (not for
+        cancel, audit and urgency, always for reload).
     by : str
         Who asks: the name at the operating system, or the console with an address.
     at : float
