@@ -1,12 +1,14 @@
 """Make the package ``models/brain_tumour_mri`` out of trained weights, and measure its card.
 
     python models/training/package_brain_tumour_mri.py DATA RUN/weights.pt
-        [--audits 24] [--images 36] [--control CONTROL/weights.pt] [--card-only]
+        [--audits 24] [--images 36] [--control CONTROL/weights.pt]
+        [--image-split BY_IMAGE/weights.pt] [--card-only]
 
 Exports the network, fits the temperature, writes ``model.toml``, ``background.npz``, ``samples/``
 and ``expected.json``, then runs the product itself (decoding apart) over the validation patients
 and writes every figure of ``CARD.md``. With ``--card-only`` the weights stay and only manifest and
-card are measured again. CONTROL is a run of ``brain_tumour_mri.py --permute``.
+card are measured again. CONTROL is a run of ``brain_tumour_mri.py --permute``, BY_IMAGE
+one of ``--split image``.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from brain_tumour_mri import (
     load,
     probabilities,
     read,
+    rows_by_image,
     rows_of,
 )
 from dicom_samples import write_samples
@@ -212,6 +215,7 @@ class Found:
     baselines: dict[str, Audited]
     untaught: dict[str, float] | None
     epochs_by_rote: int
+    by_image: str
 
 
 def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
@@ -259,6 +263,7 @@ def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
         faithfulness="\n".join(faithful),
         recalls="\n".join(recalls),
         table="\n".join(table),
+        by_image=found.by_image,
         baselines="\n".join(baseline_line(kind, each) for kind, each in by_left),
         baseline=loaded.package.explanation.baseline,
         second_baseline=loaded.package.explanation.second_baseline,
@@ -279,6 +284,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tolerance", type=float, default=0.01, help="of the audits")
     parser.add_argument("--most", type=int, default=20_000, help="evaluations of an audit")
     parser.add_argument("--control", type=Path, help="weights of a run with --permute")
+    parser.add_argument("--image-split", type=Path, help="weights of a run with --split image")
     parser.add_argument("--card-only", action="store_true")
     return parser.parse_args()
 
@@ -326,6 +332,9 @@ def main() -> None:
         compared,
         None if given.control is None else taught_by_rote(loaded, given.control, few),
         0 if given.control is None else epochs_of(given.control),
+        "not measured"
+        if given.image_split is None
+        else split_by_image(given.data, given.image_split),
     )
     (PACKAGE / "CARD.md").write_text(card(found, loaded, limits))
     print((PACKAGE / "CARD.md").read_text())
@@ -339,9 +348,24 @@ def network_of(weights: Path) -> GatedResNet:
     return net
 
 
-def epochs_of(control: Path) -> int:
-    """Return for how long a control was taught: one line each in its run's log."""
-    return len((control.parent / "log.csv").read_text().splitlines())
+def epochs_of(weights: Path) -> int:
+    """Return for how long a network was taught: one line each in its run's log."""
+    return len((weights.parent / "log.csv").read_text().splitlines())
+
+
+def split_by_image(data: Path, weights: Path) -> str:
+    """Return a sentence with the figures of a network that was split by image."""
+    images = load(data, "val", "image")
+    known = {row["group"] for row in rows_by_image(data, "train")}
+    logits = probabilities(network_of(weights), images.images).numpy().astype(np.float64)
+    figures = classified(logits, images)
+    both_sides = sum(group in known for group in images.groups) / len(images.groups)
+    return (
+        f"balanced accuracy {figures['balanced_accuracy']:.3f}, accuracy {figures['accuracy']:.3f}, "
+        f"kappa {figures['kappa']:.3f}, F2 {figures['f2']:.3f} on {figures['images']} images, "
+        f"{both_sides:.0%} of them of patients that it learned from, after {epochs_of(weights)} "
+        "epochs from scratch"
+    )
 
 
 def taught_by_rote(loaded: LoadedPackage, control: Path, samples: list[Sample]) -> dict[str, float]:
