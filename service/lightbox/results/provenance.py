@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from lightbox.domain.explained import Explained
@@ -20,6 +21,7 @@ from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes
+from lightbox.results.encoding.data_set import parts_of
 from lightbox.results.header.cleaning import put_uid
 from lightbox.results.header.source import Source
 from lightbox.results.header.text import SHORT_TEXT, ascii_text
