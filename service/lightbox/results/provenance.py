@@ -266,16 +266,13 @@ def referenced_series(source: Source) -> Dataset:
 
 def to_file(dataset: Dataset) -> bytes:
     """Encode as a DICOM file (PS3.10), Explicit VR Little Endian."""
-    from io import BytesIO
-
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = _IMPLEMENTATION_CLASS_UID
     meta.ImplementationVersionName = ascii_text(f"LIGHTBOX_{__version__}", 16)
-    plain = Dataset(dataset)
-    plain.file_meta = meta
-    buffer = BytesIO()
-    dcmwrite(buffer, plain, enforce_file_format=True)
-    return buffer.getvalue()
+    head = DicomBytesIO()
+    head.is_little_endian, head.is_implicit_VR = True, False
+    write_file_meta_info(head, meta)
+    return b"".join([bytes(128), b"DICM", head.getvalue(), *parts_of(dataset)])
