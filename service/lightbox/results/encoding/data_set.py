@@ -58,14 +58,11 @@ def _is_group_length(element: DataElement | RawDataElement) -> bool:
     return not int(element.tag) & 0xFFFF and int(element.tag) >> 16 > 6
 
 
-def _element(
-    dataset: Dataset, element: DataElement | RawDataElement, encodings: Encodings
-) -> bytes:
-    if isinstance(element, RawDataElement):
-        element = dataset[element.tag]
+def _element(dataset: Dataset, found: DataElement | RawDataElement, encodings: Encodings) -> bytes:
+    element = found if isinstance(found, DataElement) else dataset[found.tag]
     vr = str(element.VR)
     if len(vr) != 2:
-        element = correct_ambiguous_vr_element(element, dataset, is_little_endian=True)
+        correct_ambiguous_vr_element(element, dataset, is_little_endian=True)  # in place
         vr = str(element.VR)
     value = _plain(vr, element, encodings)
     if value is None or (len(value) > _MOST_IN_SHORT and vr not in _LONG):
