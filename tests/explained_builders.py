@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pydicom
@@ -31,6 +32,7 @@ from lightbox.domain.frame import Frame
 from lightbox.domain.geometry import FrameGeometry
 from lightbox.domain.identity import derived_uid
 from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.key_slices import KeySlice
 from lightbox.domain.lesion import Lesion, LesionPlane
 from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
 from lightbox.domain.prediction import FrameRef, Prediction
@@ -228,6 +230,61 @@ def an_explained(
         target=target,
         exact=exact,
     )
+
+
+def a_stack(
+    count: int = 12,
+    *,
+    key: int = 6,
+    further: Mapping[int, float] = MappingProxyType({3: 0.71, 8: 0.88, 10: 0.64}),
+    shape: tuple[int, int] = (256, 256),
+    package: ModelPackage | None = None,
+    **changes: object,
+) -> Explained:
+    """Return an explanation of a stack with its key slices.
+
+    Parameters
+    ----------
+    count, key : int
+        How many slices there are, and which one is the key slice; the first is 1.
+    further : mapping of int to float
+        The other key slices, with their probabilities.
+    **changes
+        As of :func:`a_header`, for every slice.
+    """
+    headers = [
+        a_header(
+            shape[0],
+            shape[1],
+            SOPInstanceUID=derived_uid("test", "slice", str(number)),
+            InstanceNumber=number,
+            ImagePositionPatient=[-120.0, -110.0, 5.0 * number - 20.0],
+            **changes,
+        )
+        for number in range(1, count + 1)
+    ]
+
+    def slice_of(number: int, confidence: float) -> Explained:
+        share = (number - key) / count
+        explained = _explained(
+            [as_file(header) for header in headers],
+            headers,
+            (a_picture(*shape) * (1.0 - abs(share))).astype(np.uint8),
+            key=number - 1,
+            frame=1,
+            method="grad_cam",
+            package=package or a_package(),
+            confidence=confidence,
+            target=0,
+            exact=True,
+        )
+        cam = a_cam(explained.frame.geometry, (0.34 + 0.3 * share, 0.62 - 0.2 * share))
+        prediction = replace(explained.prediction, frames=count)
+        return replace(explained, prediction=prediction, attribution=cam)
+
+    others = [slice_of(number, confidence) for number, confidence in sorted(further.items())]
+    slices = tuple(KeySlice(one.prediction, one.frame, one.attribution) for one in others)
+    return replace(slice_of(key, 0.93), slices=slices)
 
 
 def explained_of(

@@ -241,7 +241,9 @@ class DestinationSettings(Section):
     """"sender": it gets the results of what it sent itself, as ``ae_title`` or ``sends_as``."""
     sends_as: tuple[str, ...] = ()
     """AE titles that it calls us with, where they are not ``ae_title``."""
-    kinds: tuple[Literal["sc", "seg", "lesion", "sr", "pm", "pr", "key", "ko"], ...] = (
+    kinds: tuple[
+        Literal["sc", "seg", "lesion", "sr", "pm", "mosaic", "slice", "pr", "key", "ko"], ...
+    ] = (
         "sc",
         "seg",
         "lesion",
@@ -249,8 +251,10 @@ class DestinationSettings(Section):
         "pm",
     )
     """What it gets: pictures; regions where a model looked; lesions that one outlined; reports;
-    maps. On request also "pr": outline and words over the source image (presentation state);
-    "key": a note of the key images; "ko": one that rejects what is replaced (IHE IOCM)."""
+    maps. On request also, of a series with several key slices, "mosaic": all of them in one
+    picture; "slice": a picture of each beside the first, which "sc" shows; "pr": outline and words
+    over the source image (presentation state); "key": a note of the key images; "ko": one that
+    rejects what is replaced (IHE IOCM)."""
     syntaxes: tuple[Literal["explicit", "implicit", "rle", "jpeg_ls"], ...] = (
         "explicit",
         "implicit",

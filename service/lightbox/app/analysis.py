@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from lightbox.app.changes.newest_patient import newest_patient
+from lightbox.app.further_slices import further_slices, have_slices
 from lightbox.app.questions.predecessor import replaced_by
 from lightbox.app.turns import Turn, keeping
 from lightbox.domain.attribution import Attribution, AttributionRecord
@@ -30,6 +31,7 @@ from lightbox.domain.errors import (
 from lightbox.domain.events import Attributed, Predicted, ResultsWritten
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.key_slices import KeySlice
 from lightbox.domain.model_package import FAST_METHODS, ModelPackage
 from lightbox.domain.prediction import Prediction
 from lightbox.domain.refusal import Refusal
@@ -41,7 +43,7 @@ from lightbox.explain.sentences import as_shown
 from lightbox.explain.subject import Subject
 from lightbox.infer.looked import Looked
 from lightbox.infer.predict import Predict
-from lightbox.ports import Ledger, Runtime, Step
+from lightbox.ports import Ledger, Output, Runtime, Step
 from lightbox.results.header.patient import sources_of
 from lightbox.results.write import Write
 
@@ -232,16 +234,18 @@ class Analysis:
         fast: Attribution | None,
         turn: Callable[[], AbstractContextManager[object]],
     ) -> None:
+        sources = sources_of(job, newest_patient(self._ledger, job), self._headers)
         explained = Explained(
             job=job,
             package=package,
             prediction=looked.prediction,
             attribution=attribution,
             frame=looked.frame,
-            sources=sources_of(job, newest_patient(self._ledger, job), self._headers),
+            sources=sources,
             fast=fast,
             replaces=replaced_by(self._ledger.find, job),
             lesions=looked.lesions if job.path is JobPath.FAST else (),
+            slices=self._slices(job, package, looked, sources, turn),
         )
         self._chances.check(job)
         results = self._write.write(explained, turn)
@@ -252,6 +256,25 @@ class Analysis:
             )
         )
         self._woke()
+
+    def _slices(
+        self,
+        job: Job,
+        package: ModelPackage,
+        looked: Looked,
+        sources: tuple[bytes, ...],
+        turn: Callable[[], AbstractContextManager[object]],
+    ) -> tuple[KeySlice, ...]:
+        """Look at the other key slices, where a destination gets pictures of them."""
+        if not self._write.needs_slices or not have_slices(job, package):
+            return ()
+
+        def explain(of: Subject, output: Output) -> Attribution:
+            return _shown(package, self._attribute.fast(of, output, job.method))
+
+        with self._chances.asking(job.model):
+            look = partial(self._predict.look_at, job, turn=turn)
+            return further_slices(package, looked, (job, sources), look, explain)
 
 
 def _shown(package: ModelPackage, attribution: Attribution) -> Attribution:

@@ -164,12 +164,12 @@ def writers(
     """
     wanted = {
         "secondary_capture": results.secondary_capture,
-        "slice": ResultKind.SLICE in asked,
-        "mosaic": ResultKind.MOSAIC in asked,
         "segmentation": results.segmentation,
         "lesion": results.segmentation,
         "structured_report": results.structured_report,
         "parametric_map": results.parametric_map,
+        "mosaic": ResultKind.MOSAIC in asked,
+        "one_slice": ResultKind.SLICE in asked,
         "key_object": ResultKind.KEY_OBJECT in asked,
         "key_images": ResultKind.KEY_IMAGES in asked,
         "presentation_state": ResultKind.PRESENTATION_STATE in asked,

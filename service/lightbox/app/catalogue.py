@@ -32,6 +32,8 @@ METHODS: Mapping[str, str] = {
 
 WRITERS: Mapping[str, str] = {
     "secondary_capture": "lightbox.results.secondary_capture:SecondaryCapture",
+    "mosaic": "lightbox.results.slices.mosaic:Mosaic",
+    "one_slice": "lightbox.results.slices.one_slice:OneSlice",
     "segmentation": "lightbox.results.segmentation:Segmentation",
     "structured_report": "lightbox.results.structured_report:StructuredReport",
     "parametric_map": "lightbox.results.parametric_map:ParametricMap",

@@ -24,7 +24,7 @@ from lightbox.domain.events import (
     Recorded,
 )
 from lightbox.domain.hours import Hours
-from lightbox.domain.result import Result, ResultKind
+from lightbox.domain.result import PICTURES, Result
 from lightbox.domain.urgency import AT_ONCE, Urgency
 from lightbox.ports import Clock, Destination, Ledger
 from lightbox.settings import DestinationSettings
@@ -298,7 +298,7 @@ class Send:
         self._reached()
         if error.action is Action.RETRY:
             return self._delay(parcel, error)
-        picture = parcel.result.kind is ResultKind.SECONDARY_CAPTURE
+        picture = parcel.result.kind in PICTURES
         if error.action is Action.NOT_TAKEN and not picture:
             if parcel.result.sop_class_uid not in self._not_taken:
                 self._not_taken.add(parcel.result.sop_class_uid)

@@ -24,6 +24,17 @@ class ResultKind(StrEnum):
     """Outline and words over the source image."""
     LESION = "lesion"
     """What a segmentation network outlined; ``seg`` is where a network looked."""
+    MOSAIC = "mosaic"
+    """The key slices of a series in one picture."""
+    SLICE = "slice"
+    """A picture like ``sc`` of a further key slice; one per slice."""
+
+
+OF_SERIES = frozenset({ResultKind.MOSAIC, ResultKind.SLICE})
+"""What needs more of a series than its key slice."""
+
+PICTURES = OF_SERIES | {ResultKind.SECONDARY_CAPTURE}
+"""What a person looks at: Secondary Capture, with a preview."""
 
 
 @dataclass(frozen=True, slots=True)

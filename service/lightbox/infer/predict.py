@@ -14,6 +14,7 @@ from lightbox.domain.arrays import FloatMap, Mask
 from lightbox.domain.errors import ModelPackageError, NotApplicableError, UnreadableError
 from lightbox.domain.frame import Frame
 from lightbox.domain.jobs import Job
+from lightbox.domain.key_slices import Judged
 from lightbox.domain.lesion import Lesion, LesionPlane
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.prediction import FrameRef, Prediction
@@ -109,10 +110,20 @@ class Predict:
         ModelPackageError, UnreadableError, UnsoundError, OutOfMemoryError, DeviceLostError
             As :meth:`predict`.
         """
+        return replace(self.look_at(job, prediction.key_frame, turn), prediction=prediction)
+
+    def look_at(self, job: Job, ref: FrameRef, turn: Turn) -> Looked:
+        """Look at one frame of a unit that was predicted.
+
+        Raises
+        ------
+        ModelPackageError, UnreadableError, UnsoundError, OutOfMemoryError, DeviceLostError
+            As :meth:`predict`.
+        """
         look = self._look(job, turn)
-        with closing(self._frames(job, look.package, prediction.key_frame)) as frames:
+        with closing(self._frames(job, look.package, ref)) as frames:
             look.at(look.decoding(lambda: list(frames)), anywhere=True)
-        return replace(look.finished(), prediction=prediction)
+        return look.finished()
 
     def _look(self, job: Job, turn: Turn) -> _Look:
         asked = job.model_sha256
@@ -162,6 +173,7 @@ class _Look:
     most: float = -1.0
     output: Output | None = None
     planes: list[LesionPlane] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
     nearest: float = np.inf
     seconds: dict[str, float] = field(default_factory=lambda: {"decode": 0.0, "infer": 0.0})
 
@@ -185,12 +197,19 @@ class _Look:
             return
         tensors = np.concatenate([frame.tensor for frame in batch])
         output = self._forward(tensors)
-        each = suspicion(self.package, probabilities(self.package, output.logits))
+        calibrated = probabilities(self.package, output.logits)
+        each = suspicion(self.package, calibrated)
         self.repeats.check(tensors, output.logits)
         self.frames += len(batch)
         inside = np.full(len(batch), fill_value=True) if anywhere else self._inside(output)
         if not inside.any():
             return
+        winners = calibrated.argmax(axis=1)
+        self.judged += [
+            Judged(frame.ref, int(winner), float(most))
+            for frame, winner, most, known in zip(batch, winners, each, inside, strict=True)
+            if known
+        ]
         each = np.where(inside, each, -1.0)
         first = int(each.argmax())
         if each[first] > self.most:
@@ -218,7 +237,8 @@ class _Look:
         output = self.output or self._forward(self.key.tensor)
         calibrated = probabilities(self.package, output.logits)[0]
         prediction = self._prediction(self.key, calibrated)
-        return Looked(prediction, self.key, output, self._lesions(prediction))
+        lesions = self._lesions(prediction)
+        return Looked(prediction, self.key, output, lesions, tuple(self.judged))
 
     def _lesions(self, prediction: Prediction) -> tuple[Lesion, ...]:
         if not self.planes or self.package.finding(prediction.target).negative:

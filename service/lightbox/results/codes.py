@@ -87,6 +87,8 @@ UNPAIRED = frozenset(
 
 SERIES_NUMBERS = {
     ResultKind.SECONDARY_CAPTURE: 9001,
+    ResultKind.SLICE: 9001,
+    ResultKind.MOSAIC: 9005,
     ResultKind.SEGMENTATION: 9010,
     ResultKind.LESION: 9015,
     ResultKind.PARAMETRIC_MAP: 9020,

@@ -35,6 +35,8 @@ OWN_DEVICE_UID = derived_uid("lightbox", "device")
 _IMPLEMENTATION_CLASS_UID = UID(derived_uid("lightbox", "implementation"))
 _NOUNS = {
     ResultKind.SECONDARY_CAPTURE: "picture",
+    ResultKind.SLICE: "picture",
+    ResultKind.MOSAIC: "mosaic",
     ResultKind.SEGMENTATION: "region",
     ResultKind.PARAMETRIC_MAP: "map",
     ResultKind.STRUCTURED_REPORT: "findings",
@@ -73,13 +75,14 @@ def name_of(explained: Explained, source: Source, kind: ResultKind) -> Name:
         json.dumps(dict(explained.attribution.parameters), sort_keys=True),
         kind,
         *([json.dumps(site, sort_keys=True)] if site else []),
+        *([source.sop_instance_uid, str(source.frame)] if kind is ResultKind.SLICE else []),
     )
     instance = derived_uid("instance", *made_of)
     series = derived_uid("series", instance)
     instance_number = 1
-    if kind is ResultKind.SECONDARY_CAPTURE:
+    if kind in {ResultKind.SECONDARY_CAPTURE, ResultKind.SLICE}:
         series = picture_series(job, method, source, apart=is_contradicting(explained))
-        number = source.text("InstanceNumber")
+        number = str(source.frame) if source.has_frames else source.text("InstanceNumber")
         instance_number = int(number) if number.isdigit() else 1
     return Name(
         sop_instance_uid=instance,
@@ -253,14 +256,16 @@ def source_reference(source: Source, *, same_pixels: bool) -> Dataset:
     return item
 
 
-def referenced_series(source: Source) -> Dataset:
-    """Return an item of Referenced Series Sequence (PS3.3 C.12.2): the source's series."""
-    instance = Dataset()
-    put_uid(instance, "ReferencedSOPClassUID", source.sop_class_uid)
-    put_uid(instance, "ReferencedSOPInstanceUID", source.sop_instance_uid)
+def referenced_series(*sources: Source) -> Dataset:
+    """Return an item of Referenced Series Sequence (PS3.3 C.12.2): the series of the sources."""
     item = Dataset()
-    put_uid(item, "SeriesInstanceUID", source.series_instance_uid)
-    item.ReferencedInstanceSequence = [instance]
+    put_uid(item, "SeriesInstanceUID", sources[0].series_instance_uid)
+    item.ReferencedInstanceSequence = []
+    for source in {source.sop_instance_uid: source for source in sources}.values():
+        instance = Dataset()
+        put_uid(instance, "ReferencedSOPClassUID", source.sop_class_uid)
+        put_uid(instance, "ReferencedSOPInstanceUID", source.sop_instance_uid)
+        item.ReferencedInstanceSequence.append(instance)
     return item
 
 

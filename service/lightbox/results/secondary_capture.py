@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 from pydicom.dataset import Dataset
 
 from lightbox.domain.arrays import Picture
@@ -42,29 +45,67 @@ class SecondaryCapture:
             If the key frame is not among the sources.
         """
         source = key_source(explained)
-        dataset = Dataset()
-        dataset.SOPClassUID = codes.SECONDARY_CAPTURE
-        dataset.Modality = "OT"
-        dataset.ConversionType = "WSD"
-        dataset.ImageType = ["DERIVED", "SECONDARY"]
-        provenance.stamp(dataset, explained, source, self.kind)
-        _describe(dataset, explained, source)
-        carry_over(dataset, source)
-        refer_to_replaced(dataset, explained, source, IMAGES)
-        put_pixels(dataset, render(explained, source))
-        return provenance.to_file(dataset)
+        made = Capture(self.kind, render(explained, source), (source,), IMAGES)
+        return capture(explained, made)
 
 
-def _describe(dataset: Dataset, explained: Explained, source: Source) -> None:
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What one picture shows.
+
+    Attributes
+    ----------
+    picture : array, shape (rows, columns, 3), uint8
+    shown : tuple of Source
+        The frames in it; the key frame's gives the picture its name and place.
+    replaces : collection of ResultKind
+        Which kinds of an earlier result it takes the place of.
+    words : str
+        What is to be said of it beside what is said of every picture, or "".
+    """
+
+    kind: ResultKind
+    picture: Picture
+    shown: tuple[Source, ...]
+    replaces: Collection[ResultKind]
+    words: str = ""
+
+
+def capture(explained: Explained, made: Capture) -> bytes:
+    """Return a picture as a DICOM file.
+
+    Raises
+    ------
+    ResultError
+        If the key frame is not among the sources.
+    """
+    source = key_source(explained)
+    dataset = Dataset()
+    dataset.SOPClassUID = codes.SECONDARY_CAPTURE
+    dataset.Modality = "OT"
+    dataset.ConversionType = "WSD"
+    dataset.ImageType = ["DERIVED", "SECONDARY"]
+    provenance.stamp(dataset, explained, source, made.kind)
+    _describe(dataset, explained, made)
+    carry_over(dataset, source, *made.shown)
+    refer_to_replaced(dataset, explained, source, made.replaces)
+    put_pixels(dataset, made.picture)
+    return provenance.to_file(dataset)
+
+
+def _describe(dataset: Dataset, explained: Explained, made: Capture) -> None:
     """Say what it is, in codes and in words."""
-    method = explained.attribution.method
+    method, source = explained.attribution.method, key_source(explained)
     dataset.DerivationDescription = ascii_text(provenance.derivation(explained), SHORT_TEXT)
     dataset.DerivationCodeSequence = [codes.code_item(codes.visual_explanation(method))]
-    dataset.SourceImageSequence = [provenance.source_reference(source, same_pixels=False)]
-    dataset.ReferencedSeriesSequence = [provenance.referenced_series(source)]
+    dataset.SourceImageSequence = [
+        provenance.source_reference(each, same_pixels=False) for each in made.shown
+    ]
+    dataset.ReferencedSeriesSequence = [provenance.referenced_series(*made.shown)]
     parts = [
         NOT_FOR_DIAGNOSIS,
         headline(explained),
+        made.words,
         demonstration_remark(explained),
         target_remark(explained),
         confidence_remark(explained),
@@ -82,18 +123,19 @@ def _describe(dataset: Dataset, explained: Explained, source: Source) -> None:
     dataset.ImageComments = ascii_text(comments, LONG_TEXT)
 
 
-def carry_over(dataset: Dataset, source: Source) -> None:
-    """Copy what stays true of a picture of the source."""
+def carry_over(dataset: Dataset, source: Source, *shown: Source) -> None:
+    """Copy what stays true of a picture of the source, and of the others in it."""
     dataset.PatientOrientation = None  # a composite has none
     carry_side(dataset, source)
-    burned = source.text("BurnedInAnnotation")
-    dataset.BurnedInAnnotation = "YES" if burned == "YES" else "NO"
-    visible = source.text("RecognizableVisualFeatures")
-    dataset.RecognizableVisualFeatures = "YES" if visible == "YES" else "NO"
-    if source.text("LossyImageCompression") == "01":
+    sources = (source, *shown)
+    for keyword in ("BurnedInAnnotation", "RecognizableVisualFeatures"):
+        said = {each.text(keyword) for each in sources}
+        setattr(dataset, keyword, "YES" if "YES" in said else "NO")
+    lossy = next((s for s in sources if s.text("LossyImageCompression") == "01"), None)
+    if lossy is not None:
         for keyword in _LOSSY:
-            if keyword in source.image:
-                dataset.add(source.image[keyword])
+            if keyword in lossy.image:
+                dataset.add(lossy.image[keyword])
 
 
 def carry_side(dataset: Dataset, source: Source) -> None:

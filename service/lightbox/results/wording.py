@@ -81,7 +81,8 @@ def headline(explained: Explained) -> str:
     confidence = percent(explained.prediction.confidence)
     if explained.prediction.confidence < explained.prediction.threshold(finding):
         return f"No finding above its threshold (highest: {finding.words}, {confidence})"
-    return f"{finding.words}, calibrated confidence {confidence}"
+    where = "" if explained.unit is None else " in this slice"
+    return f"{finding.words}, calibrated confidence {confidence}{where}"
 
 
 def explained_confidence(explained: Explained) -> float:

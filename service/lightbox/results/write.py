@@ -20,7 +20,7 @@ from lightbox.domain.errors import ResultError
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job
 from lightbox.domain.refusal import Refusal
-from lightbox.domain.result import Result, ResultKind
+from lightbox.domain.result import OF_SERIES, PICTURES, Result, ResultKind
 from lightbox.ports import ResultWriter, Storage
 from lightbox.results.note import note
 from lightbox.results.picture.png import png
@@ -30,7 +30,7 @@ from lightbox.results.validate import Inspection, validator
 Negative = Literal["picture", "report", "none"]
 _AT_ONCE = 8
 """Most threads that prepare and store the objects of one job."""
-_PICTURE_ONLY = {ResultKind.SECONDARY_CAPTURE, ResultKind.STRUCTURED_REPORT}
+_PICTURE_ONLY = PICTURES | {ResultKind.STRUCTURED_REPORT}
 
 
 Turn = Callable[[], AbstractContextManager[object]]
@@ -87,14 +87,20 @@ class Write:
             for writer in self._writers:
                 if not self._wanted(explained, writer.kind):
                     continue
-                with turn():
-                    data = writer.write(explained)
-                if data is not None:
-                    inspection.begin(data)
-                    made.append(pool.submit(_ready, explained.job, writer.kind, data))
+                for shown in _each(explained, writer.kind):
+                    with turn():
+                        data = writer.write(shown)
+                    if data is not None:
+                        inspection.begin(data)
+                        made.append(pool.submit(_ready, explained.job, writer.kind, data))
             ready = [each.result() for each in made]
             _refuse_invalid(ready, inspection)
             return tuple(pool.map(self._store, ready))
+
+    @property
+    def needs_slices(self) -> bool:
+        """Whether some of its objects show more of a series than its key slice."""
+        return any(writer.kind in OF_SERIES for writer in self._writers)
 
     def refuse(self, refusal: Refusal) -> tuple[Result, ...]:
         """Write the note of a unit that was not analysed; repeating it writes the same bytes.
@@ -134,6 +140,13 @@ class Write:
         return ready.result
 
 
+def _each(explained: Explained, kind: ResultKind) -> tuple[Explained, ...]:
+    """Return what each object of a kind is made of: one of all, but of every further key slice."""
+    if kind is ResultKind.SLICE:
+        return tuple(explained.of_slice(each) for each in explained.slices)
+    return (explained,)
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """An object with its row, and the PNG that the console shows of a picture, else nothing."""
@@ -145,10 +158,10 @@ class _Ready:
 
 def _ready(job: Job, kind: ResultKind, data: bytes) -> _Ready:
     day = datetime.fromtimestamp(job.placed_at, tz=UTC).strftime("%Y%m%d")
-    dataset = dcmread(io.BytesIO(data), stop_before_pixels=kind is not _PICTURE)
+    dataset = dcmread(io.BytesIO(data), stop_before_pixels=kind not in PICTURES)
     stem = f"results/{day}/{dataset.SOPInstanceUID}"
     shown = b""
-    if kind is _PICTURE:
+    if kind in PICTURES:
         pixels = np.frombuffer(dataset.PixelData, dtype=np.uint8)
         shape = (dataset.Rows, dataset.Columns, 3)
         shown = png(pixels[: math.prod(shape)].reshape(shape))
@@ -169,9 +182,6 @@ def _refuse_invalid(ready: Sequence[_Ready], inspection: Inspection) -> None:
         if error:
             kind = each.result.kind
             raise ResultError(f"{kind} object", f"is not valid: {error}", "report this fault")
-
-
-_PICTURE = ResultKind.SECONDARY_CAPTURE
 
 
 def warm() -> None:

@@ -6,8 +6,10 @@ together here once for all three.
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from collections.abc import Collection
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -16,10 +18,13 @@ import numpy as np
 from lightbox.app import build
 from lightbox.app.catalogue import methods
 from lightbox.app.clock import SystemClock
+from lightbox.app.further_slices import further_slices, have_slices
 from lightbox.domain.attribution import Attribution
 from lightbox.domain.errors import ExplanationError
 from lightbox.domain.explained import Explained
 from lightbox.domain.frame import Frame
+from lightbox.domain.jobs import Job
+from lightbox.domain.key_slices import KeySlice
 from lightbox.domain.result import Result, ResultKind
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, finished
@@ -32,6 +37,7 @@ from lightbox.infer.packages import LoadedPackage
 from lightbox.infer.predict import Predict
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.infer.sharing import Passes
+from lightbox.ports import Output
 from lightbox.results.write import Write
 from lightbox.settings import ResultSettings, Settings
 from lightbox.storage.files import Files
@@ -124,6 +130,25 @@ class Doors:
             output = self.runtime.layers(looked.frame.tensor, (target,))
         return self.attribute.fast(self.subject(looked), output, method)
 
+    def slices(
+        self, job: Job, looked: Looked, sources: tuple[bytes, ...], method: str = ""
+    ) -> tuple[KeySlice, ...]:
+        """Return the key slices beside the key frame, with their maps as they were found.
+
+        Raises
+        ------
+        LightboxError
+            If one of them cannot be looked at again.
+        """
+        if not have_slices(job, self.package):
+            return ()
+
+        def explain(of: Subject, output: Output) -> Attribution:
+            return self.fast(Looked(of.prediction, of.frame, output), method)
+
+        look = partial(self.predict.look_at, job, turn=nullcontext)
+        return further_slices(self.package, looked, (job, sources), look, explain)
+
     def map_to_compare(self, looked: Looked) -> Attribution | None:
         """Return the fast map; None where it is withheld."""
         with suppress(ExplanationError):  # no map to compare with is no reason to have no audit
@@ -155,8 +180,18 @@ class Doors:
         return finished(self.attribute.audit(self.subject(looked), self.runtime, fast, plan))
 
 
-def write_into(folder: Path, explained: Explained, results: ResultSettings) -> tuple[Result, ...]:
+def write_into(
+    folder: Path,
+    explained: Explained,
+    results: ResultSettings,
+    asked: Collection[ResultKind] = (),
+) -> tuple[Result, ...]:
     """Write every kind of result that ``results`` wants into a folder of its own, as it is sent.
+
+    Parameters
+    ----------
+    asked : collection of ResultKind
+        Kinds beside them, as destinations ask for some.
 
     Raises
     ------
@@ -168,18 +203,19 @@ def write_into(folder: Path, explained: Explained, results: ResultSettings) -> t
     shown = as_shown(explained.attribution, not_shown, insists=insists)
     fast = explained.fast if package.shows_maps else None
     made = replace(explained, attribution=shown, fast=fast)
-    return Write(build.writers(results), storage).write(made)
+    return Write(build.writers(results, asked), storage).write(made)
 
 
 def write_one(
-    folder: Path, explained: Explained, kind: ResultKind, results: ResultSettings
+    folder: Path, explained: Explained, result: Result, results: ResultSettings
 ) -> Result | None:
-    """Write one kind of result into a folder, whatever kinds the site wants now.
+    """Write one result again into a folder, whatever kinds the site wants now.
 
     Returns
     -------
     Result or None
-        None where this kind does not apply to what was found.
+        The one with its name, where its kind has several, else the first; None where this kind
+        does not apply to what was found.
 
     Raises
     ------
@@ -187,6 +223,7 @@ def write_one(
         If the object cannot be made.
     """
     every = build.writers(results.model_copy(update=ALL_KINDS), frozenset(ResultKind))
-    only = tuple(writer for writer in every if writer.kind is kind)
+    only = tuple(writer for writer in every if writer.kind is result.kind)
     made = Write(only, FolderStorage(folder, Files()), validate=False).write(explained)
-    return next(iter(made), None)
+    named = [one for one in made if one.sop_instance_uid == result.sop_instance_uid]
+    return next(iter([*named, *made]), None)

@@ -23,6 +23,8 @@ from lightbox.domain.attribution import Attribution, AttributionRecord
 from lightbox.domain.errors import NotApplicableError
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import JobPath
+from lightbox.domain.key_slices import KeySlice
+from lightbox.domain.result import OF_SERIES
 from lightbox.explain.sentences import INSISTED, as_shown
 from lightbox.infer.confidence import probabilities
 from lightbox.infer.looked import Looked
@@ -251,20 +253,20 @@ class _Again:
                 shutil.copyfile(self._kept, values)
                 known = values.read_bytes()
             attribution, fast = self._shown(*self._explain(looked, values))
+            sources = sources_of(past.job, past.patient, lambda path: header_of(self._root / path))
             explained = Explained(
                 job=past.job,
                 package=self._doors.package,
                 prediction=looked.prediction,
                 attribution=attribution,
                 frame=looked.frame,
-                sources=sources_of(
-                    past.job, past.patient, lambda path: header_of(self._root / path)
-                ),
+                sources=sources,
                 fast=fast,
                 replaces=past.replaces,
                 lesions=looked.lesions if past.job.path is JobPath.FAST else (),
+                slices=self._slices(looked, sources),
             )
-            one = write_one(folder, explained, past.result.kind, self._settings.results)
+            one = write_one(folder, explained, past.result, self._settings.results)
             computed = values.is_file() and values.read_bytes() != known
         record = AttributionRecord.of(attribution)
         differences = tuple(_differences(past, looked.prediction.scores, record))
@@ -304,6 +306,16 @@ class _Again:
         names = (finding.name for finding in doors.package.findings)
         scores = dict(zip(names, now.tolist(), strict=True))
         return replace(looked, prediction=replace(past.prediction, scores=scores))
+
+    def _slices(self, looked: Looked, sources: tuple[bytes, ...]) -> tuple[KeySlice, ...]:
+        """Look at the other key slices again, where the result shows any of them."""
+        past = self._past
+        if past.result.kind not in OF_SERIES:
+            return ()
+        found = self._doors.slices(past.job, looked, sources, past.record.method)
+        return tuple(
+            replace(one, attribution=self._shown(one.attribution, None)[0]) for one in found
+        )
 
     def _explain(self, looked: Looked, values: Path) -> tuple[Attribution, Attribution | None]:
         doors, method = self._doors, self._past.record.method

@@ -8,8 +8,8 @@ import numpy as np
 
 from lightbox.domain.explained import Explained
 from lightbox.domain.lesion import Lesion, LesionPlane
-from lightbox.results.header.plane import Plane, plane_of
-from lightbox.results.header.source import frames_of, read_header
+from lightbox.results.header.plane import Plane
+from lightbox.results.header.stack import planes_of
 from lightbox.results.outline import longest_line, parts
 
 _SAME_MM = 1e-3
@@ -40,8 +40,8 @@ class Size:
 
 def size_of(explained: Explained, lesion: Lesion) -> Size:
     """Measure a lesion on the planes of its sources."""
-    planes = _planes(explained)
-    spacing = _spacing(explained, planes[_at(lesion.planes[0])])
+    planes = planes_of(explained.job.instances, explained.sources, explained.frame.pixel_spacing)
+    spacing = _spacing(explained, planes[lesion.planes[0].ref])
     unit = spacing or (1.0, 1.0)
     lengths = [
         max((longest_line(part, unit) for part in parts(plane.mask)), default=0.0)
@@ -56,7 +56,7 @@ def size_of(explained: Explained, lesion: Lesion) -> Size:
     volume = None
     if heights:
         volume = sum(
-            int(plane.mask.sum()) * area * heights[planes[_at(plane)].distance]
+            int(plane.mask.sum()) * area * heights[planes[plane.ref].distance]
             for plane in lesion.planes
         )
     return Size(widest, lengths[place], int(widest.mask.sum()) * area, volume)
@@ -72,21 +72,6 @@ def size_words(size: Size) -> str:
     if size.volume is not None:
         parts.append(f"volume {size.volume / 1000:.1f} cm\u00b3")
     return ", ".join(parts)
-
-
-def _at(plane: LesionPlane) -> tuple[str, int]:
-    return plane.ref.sop_instance_uid, plane.ref.frame
-
-
-def _planes(explained: Explained) -> dict[tuple[str, int], Plane]:
-    """Return the plane of every frame of the unit."""
-    found = {}
-    for instance, data in zip(explained.job.instances, explained.sources, strict=True):
-        header = read_header(data)
-        for frame in range(1, frames_of(header) + 1):
-            plane = plane_of(header, frame, (0, 0), explained.frame.pixel_spacing)
-            found[instance.sop_instance_uid, frame] = plane
-    return found
 
 
 def _spacing(explained: Explained, plane: Plane) -> tuple[float, float] | None:

@@ -6,7 +6,8 @@ outlives its header.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle
 
@@ -33,14 +34,16 @@ from lightbox.results.picture.panels import (
     view_of,
 )
 from lightbox.results.picture.places import audit_sentence, contrast_sentence
+from lightbox.results.picture.slice_words import further_slice_line
 from lightbox.results.picture.typeset import Pen, legible, line_height, width_of, wrap
 from lightbox.results.replacing.sentence import replaces_sentence
 
-_MARGIN = 40
+MARGIN = 40
 _GAP = 28
-_SMALLEST_WIDTH = 1240
+SMALLEST_WIDTH = 1240
 _SMALLEST_ROW = 150
-_TOP = 118
+TOP = 118
+"""Pixels above the panels: warning and finding."""
 _CAPTION = 32
 _CAPTION_WIDTH = 220
 _TEXT = 20
@@ -60,7 +63,7 @@ def render(explained: Explained, source: Source) -> Picture:
     array, shape (height, width, 3), uint8
     """
     attribution, frame = explained.attribution, explained.frame
-    lesions = _lesions_of(explained)
+    lesions = lesions_in(explained)
     between = explained.fast is not None or bool(lesions)
     shape = (frame.picture.shape[0], frame.picture.shape[1])
     view = view_of(shape, frame.pixel_spacing, SMALLER if between else PANEL)
@@ -68,16 +71,14 @@ def render(explained: Explained, source: Source) -> Picture:
     panel_width, panel_height = view.size
     gap = max(_GAP, _CAPTION_WIDTH - panel_width)
     content = len(panels) * (panel_width + gap) - gap + BAR_WIDTH
-    width = max(_SMALLEST_WIDTH, content + 2 * _MARGIN)
-    table = _wrapped(_rows(explained, source), round(width * _TABLE_SHARE) - _KEY_WIDTH)
-    panel_top = _TOP + _CAPTION
+    width = max(SMALLEST_WIDTH, content + 2 * MARGIN)
+    table = Table.of(rows(explained, source), width)
+    panel_top = TOP + _CAPTION
     row_height = max(panel_height, _SMALLEST_ROW)
     table_top = panel_top + row_height + 24
-    lines = sum(len(text) for _, text, _ in table)
-    height = table_top + lines * line_height(_TEXT) + 6 * len(table) + FOOT
-    image = Image.new("RGB", (width, height), colour.BACKGROUND)
+    image = Image.new("RGB", (width, table_top + table.height + FOOT), colour.BACKGROUND)
     draw = ImageDraw.Draw(image)
-    _head(image, width, explained)
+    head(image, explained)
     start = (width - content) // 2
     for number, (panel, caption) in enumerate(panels):
         x = start + number * (panel_width + gap)
@@ -88,7 +89,7 @@ def render(explained: Explained, source: Source) -> Picture:
     if not attribution.lies_nowhere:
         bar = legend(attribution, row_height, outlined=not wording.is_negative(explained))
         image.paste(bar, (start + content - BAR_WIDTH + 16, panel_top))
-    _table(draw, table, (round(width * (1 - _TABLE_SHARE) / 2), table_top))
+    table.write(draw, table_top)
     return np.asarray(image)
 
 
@@ -114,7 +115,7 @@ def _panels(
     return [*shown, (right, wording.caption(explained))]
 
 
-def _lesions_of(explained: Explained) -> list[tuple[Mask, colour.Rgb]]:
+def lesions_in(explained: Explained) -> list[tuple[Mask, colour.Rgb]]:
     """Return the lesions in the key frame, each with the colour of its segment."""
     return [
         (plane.mask, ink)
@@ -152,21 +153,21 @@ def warn(image: Image.Image) -> None:
     image.paste(warning, (left, image.height - 16 - warning.height))
 
 
-def _head(image: Image.Image, width: int, explained: Explained) -> None:
+def head(image: Image.Image, explained: Explained) -> None:
     """Draw the warnings and the finding, centred."""
     warn(image)
-    draw = ImageDraw.Draw(image)
+    draw, width = ImageDraw.Draw(image), image.width
     text = wording.headline(explained)
     size = next((s for s in (30, 26, 22, 18) if width_of(text, s, bold=True) <= 0.62 * width), 18)
     lines = wrap(text, size, round(0.62 * width))
     Pen(draw, size, colour.TEXT, bold=True).write((width / 2, 86), lines[0], "mm")
 
 
-def _rows(explained: Explained, source: Source) -> list[Row]:
+def rows(explained: Explained, source: Source) -> list[Row]:
     """Return key, text and colour of every line of the table that has something to say."""
     attribution, prediction = explained.attribution, explained.prediction
     cell = "Map cell" if attribution.estimate.values is None else "Region"
-    rows: list[Row] = [
+    found: list[Row] = [
         ("Caution", wording.demonstration_remark(explained), colour.CAUTION),
         ("Caution", wording.target_remark(explained), colour.CAUTION),
         ("Caution", wording.confidence_remark(explained), colour.CAUTION),
@@ -178,6 +179,7 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
         ("Contrast", contrast_sentence(explained, source), colour.TEXT),
         ("Others", wording.others_line(explained), colour.TEXT),
         ("Threshold", wording.site_line(explained), colour.TEXT),
+        ("Slice", further_slice_line(explained), colour.TEXT),
         ("Model", f"{prediction.model} {prediction.version}", colour.TEXT),
         ("Method", wording.method_sentence(explained), colour.TEXT),
         ("Known limits", wording.limits_line(explained), colour.TEXT),
@@ -188,26 +190,46 @@ def _rows(explained: Explained, source: Source) -> list[Row]:
         ("Check", wording.trust_line(attribution), colour.TEXT),
         ("Quality", wording.quality_line(attribution), colour.TEXT),
     ]
-    return [row for row in rows if row[1]]
+    return [row for row in found if row[1]]
 
 
-def _wrapped(rows: list[Row], width: int) -> list[tuple[str, list[str], colour.Rgb]]:
-    return [(key, wrap(legible(text), _TEXT, width), ink) for key, text, ink in rows]
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of key and text, wrapped to the width of a picture.
 
+    Attributes
+    ----------
+    lines : tuple
+        Key, lines of text and colour of each row.
+    left : int
+        Where the keys begin, pixels.
+    """
 
-def _table(
-    draw: ImageDraw.ImageDraw,
-    rows: list[tuple[str, list[str], colour.Rgb]],
-    at: tuple[int, int],
-) -> None:
-    x, y = at
-    previous = ""
-    for key, lines, ink in rows:
-        if key != previous:
-            key_ink = colour.CAUTION if ink == colour.CAUTION else colour.MUTED
-            Pen(draw, _TEXT, key_ink).write((x, y), key)
-        previous = key
-        for line in lines:
-            Pen(draw, _TEXT, ink).write((x + _KEY_WIDTH, y), line)
-            y += line_height(_TEXT)
-        y += 6
+    lines: tuple[tuple[str, list[str], colour.Rgb], ...]
+    left: int
+
+    @classmethod
+    def of(cls, listed: Iterable[Row], width: int) -> Table:
+        """Wrap rows for a picture of this width."""
+        wide = round(width * _TABLE_SHARE) - _KEY_WIDTH
+        lines = tuple((key, wrap(legible(text), _TEXT, wide), ink) for key, text, ink in listed)
+        return cls(lines, round(width * (1 - _TABLE_SHARE) / 2))
+
+    @property
+    def height(self) -> int:
+        """How much room it takes, pixels."""
+        lines = sum(len(text) for _, text, _ in self.lines)
+        return lines * line_height(_TEXT) + 6 * len(self.lines)
+
+    def write(self, draw: ImageDraw.ImageDraw, top: int) -> None:
+        """Draw it; what comes again is named once."""
+        y, previous = top, ""
+        for key, lines, ink in self.lines:
+            if key != previous:
+                key_ink = colour.CAUTION if ink == colour.CAUTION else colour.MUTED
+                Pen(draw, _TEXT, key_ink).write((self.left, y), key)
+            previous = key
+            for line in lines:
+                Pen(draw, _TEXT, ink).write((self.left + _KEY_WIDTH, y), line)
+                y += line_height(_TEXT)
+            y += 6

@@ -13,14 +13,14 @@ from pydicom.dataset import Dataset
 
 from lightbox.domain.explained import Explained
 from lightbox.domain.identity import derived_uid
-from lightbox.domain.result import ResultKind
+from lightbox.domain.result import PICTURES, ResultKind
 from lightbox.results import provenance
 from lightbox.results.header.cleaning import put_uid
 from lightbox.results.header.source import Source
 
 IMAGES = frozenset(
     {
-        ResultKind.SECONDARY_CAPTURE,
+        *PICTURES,
         ResultKind.SEGMENTATION,
         ResultKind.LESION,
         ResultKind.PARAMETRIC_MAP,
@@ -43,7 +43,7 @@ def replaced_objects(
         item.ReferencedSOPClassUID = result.sop_class_uid
         item.ReferencedSOPInstanceUID = result.sop_instance_uid
         series = str(derived_uid("series", result.sop_instance_uid))
-        if result.kind is ResultKind.SECONDARY_CAPTURE:
+        if result.kind in {ResultKind.SECONDARY_CAPTURE, ResultKind.SLICE}:
             job, apart = replaced.job, replaced.contradicted
             series = provenance.picture_series(job, job.method, source, apart=apart)
         yield series, item

@@ -13,7 +13,7 @@ def replaces_sentence(explained: Explained) -> str:
     if replaced is None:
         return ""
     labels = {finding.name: finding.words for finding in explained.package.findings}
-    then, now = replaced.prediction, explained.prediction
+    then, now = replaced.prediction, explained.unit or explained.prediction
     before = f"{labels.get(then.finding, then.finding)} {percent(then.confidence)}"
     after = f"{labels.get(now.finding, now.finding)} {percent(now.confidence)}"
     said = (

@@ -114,6 +114,8 @@ def _classes(given: DestinationSettings, settings: Settings) -> dict[str, UID]:
         "sr": (made.structured_report, report[made.sr_class]),
         "pm": (made.parametric_map, codes.PARAMETRIC_MAP),
         "lesion": (made.segmentation, codes.SEGMENTATION),
+        "mosaic": (True, codes.SECONDARY_CAPTURE),
+        "slice": (True, codes.SECONDARY_CAPTURE),
         "pr": (True, codes.GRAYSCALE_PRESENTATION_STATE),
         "key": (True, codes.KEY_OBJECT_SELECTION),
         "ko": (True, codes.KEY_OBJECT_SELECTION),
