@@ -390,6 +390,10 @@ class ModelSettings(BaseModel):
     """Folder of model packages, relative to the configuration file."""
     enabled: tuple[str, ...] = ()
     """Names; empty: all that pass ``models check``, but no demonstrations."""
+    signed_by: str = ""
+    """PEM file with the public keys, or the certificates, that packages must be signed by (OpenSSF
+    Model Signing, ``model.sig``), relative to the configuration file; empty: no signature is asked
+    for. Needs ``pip install 'lightbox-dicom[signing]'``."""
 
 
 class Worker(Section):
@@ -530,6 +534,7 @@ def _with_absolute_paths(
         base = folder if sources.get(key, "") == file else Path.cwd()
         return str(base / Path(path).expanduser()) if path else ""
 
+    signed_by = absolute("models.signed_by", settings.models.signed_by)
     models = absolute("models.path", settings.models.path)
     if "models.path" not in sources:  # the default: beside the file, here, or in our checkout
         places = (folder, Path.cwd(), Path(__file__).parents[2])
@@ -543,7 +548,7 @@ def _with_absolute_paths(
     return settings.model_copy(
         update={
             "data_dir": absolute("data_dir", settings.data_dir),
-            "models": settings.models.model_copy(update={"path": models}),
+            "models": settings.models.model_copy(update={"path": models, "signed_by": signed_by}),
             "dicom": settings.dicom.model_copy(update={"tls": tls}),
             "destinations": tuple(_destination_from(base, each) for each in settings.destinations),
             "webhooks": tuple(_webhook_from(hooked, each) for each in settings.webhooks),

@@ -18,6 +18,7 @@ from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import Result, ResultKind
 from lightbox.domain.urgency import Deadlines, Rule, Urgency
 from lightbox.infer.packages import LoadedPackage, find
+from lightbox.infer.signatures.signed import signature_check
 from lightbox.ports import Destination, ResultWriter
 from lightbox.settings import DestinationSettings, ModelOverride, ResultSettings, Settings
 
@@ -90,10 +91,13 @@ def packages(settings: Settings, asked: str = "") -> Packages:
     Raises
     ------
     ConfigurationError
-        If none can be served, or a site's threshold is of no finding.
+        If none can be served, a site's threshold is of no finding, or signatures are asked for and
+        cannot be proven.
     """
     root = Path(settings.models.path).expanduser().resolve()
-    chosen = in_force(Path(settings.data_dir), find(root, settings.models.enabled, asked=asked))
+    signatures = signature_check(settings.models)
+    installed = find(root, settings.models.enabled, asked, signatures)
+    chosen = in_force(Path(settings.data_dir), installed, signatures)
     found = chosen.found
     if not found.packages:
         why = "; ".join(str(problem) for problem in found.problems) or "no package was found"

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from lightbox.domain.errors import ConfigurationError, ModelPackageError, OperationError
 from lightbox.infer.packages import MANIFEST, Found, LoadedPackage, load
+from lightbox.infer.signatures.signed import SignatureCheck
 
 FILE = "models.json"
 _INSTALLED = ""
@@ -63,11 +64,11 @@ class Serving(NamedTuple):
     replaced: tuple[LoadedPackage, ...]
 
 
-def in_force(data: Path, installed: Found) -> Serving:
+def in_force(data: Path, installed: Found, signatures: SignatureCheck | None = None) -> Serving:
     """Put the versions that are in force in place of the installed ones.
 
     A copy that cannot be served is a problem of its own: the installed one never takes its place
-    unasked.
+    unasked. What was replaced needs no signature: its jobs name its weights.
     """
     chosen = versions(data)
     served, replaced = [], []
@@ -76,7 +77,7 @@ def in_force(data: Path, installed: Found) -> Serving:
         name = each.package.name
         of_model = chosen.get(name, Versions())
         try:
-            served.append(_loaded(data, each, of_model.history[0]))
+            served.append(_loaded(data, each, of_model.history[0], signatures))
         except ModelPackageError as error:
             problems.append(error)
         if of_model.beside is not None:
@@ -119,7 +120,9 @@ def copies_of(data: Path, model: str) -> Iterator[LoadedPackage]:
             yield load(manifest.parent)
 
 
-def _loaded(data: Path, installed: LoadedPackage, name: str) -> LoadedPackage:
+def _loaded(
+    data: Path, installed: LoadedPackage, name: str, signatures: SignatureCheck | None = None
+) -> LoadedPackage:
     if name == _INSTALLED:
         return installed
-    return load(folder_of(data, installed.package.name, name))
+    return load(folder_of(data, installed.package.name, name), signatures)

@@ -14,6 +14,7 @@ from lightbox.cli.invocation import Invocation
 from lightbox.domain.errors import UsageError
 from lightbox.domain.model_package import ModelPackage
 from lightbox.infer.packages import LoadedPackage, find, load
+from lightbox.infer.signatures.signed import signature_check
 from lightbox.tools.map_measures import Onboarding
 
 
@@ -80,7 +81,9 @@ def list_(invocation: Invocation, *, as_json: bool) -> int:
     """List the packages under ``[models] path``; exit 1 if one cannot be served."""
     settings = invocation.settings()
     chosen = settings.models
-    found = in_force(Path(settings.data_dir), find(Path(chosen.path), chosen.enabled)).found
+    signatures = signature_check(chosen)
+    installed = find(Path(chosen.path), chosen.enabled, signatures=signatures)
+    found = in_force(Path(settings.data_dir), installed, signatures).found
     if as_json:
         served = [_described(each) for each in found.packages]
         problems = [str(problem) for problem in found.problems]
@@ -256,4 +259,5 @@ def _row(loaded: LoadedPackage) -> tuple[object, ...]:
 
 def _described(loaded: LoadedPackage) -> dict[str, object]:
     package: ModelPackage = loaded.package
-    return {"folder": str(loaded.folder), **package.model_dump(mode="json")}
+    said = package.model_dump(mode="json")
+    return {"folder": str(loaded.folder), "signer": loaded.signer, **said}

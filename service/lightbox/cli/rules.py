@@ -11,6 +11,7 @@ from lightbox.app.operate.rules_trial import PRIORITIES, RulesTrial, arrival_of
 from lightbox.cli.display import show_json, show_table
 from lightbox.cli.invocation import Invocation
 from lightbox.infer.packages import find
+from lightbox.infer.signatures.signed import signature_check
 
 
 @click.group(epilog="Example: lightbox rules test image.dcm --called LIGHTBOX_STAT")
@@ -45,8 +46,9 @@ def test(
     Nothing is sent or stored. Exit 1 if a file cannot be read.
     """
     settings = invocation.settings()
-    installed = find(Path(settings.models.path), settings.models.enabled)
-    found = in_force(Path(settings.data_dir), installed).found
+    signatures = signature_check(settings.models)
+    installed = find(Path(settings.models.path), settings.models.enabled, signatures=signatures)
+    found = in_force(Path(settings.data_dir), installed, signatures).found
     trial = RulesTrial(settings, [each.package for each in found.packages])
     arrival = arrival_of(called, calling, priority)
     answers = [trial.answer(path, arrival) for path in files]

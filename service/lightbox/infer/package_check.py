@@ -31,6 +31,7 @@ from lightbox.infer.packages import (
     load,
 )
 from lightbox.infer.predict import outlined_in
+from lightbox.infer.signatures.signed import SignatureCheck
 from lightbox.ports import Output, Runtime
 
 _PAPERS = ("licence", "citation", "intended_use")
@@ -79,7 +80,10 @@ class Expected(BaseModel):
 
 
 def check(
-    folder: Path, start: Callable[[LoadedPackage], Runtime], decode: DecodePool
+    folder: Path,
+    start: Callable[[LoadedPackage], Runtime],
+    decode: DecodePool,
+    signatures: SignatureCheck | None = None,
 ) -> list[CheckLine]:
     """Ask everything that can be asked of a package without other data.
 
@@ -91,9 +95,11 @@ def check(
         Opens a runtime on it.
     decode : DecodePool
         Decodes its samples.
+    signatures : callable or None
+        Proves whose it is, where the site asks for it.
     """
     try:
-        loaded = load(folder)
+        loaded = load(folder, signatures)
     except ModelPackageError as error:
         return [CheckLine("package", passed=False, answer=str(error))]
     lines = [*_papers(loaded), *_graph(loaded)]
@@ -108,6 +114,8 @@ def _papers(loaded: LoadedPackage) -> Iterator[CheckLine]:
     if package.preprocessing.graph_sha256:
         said = f"{PREPROCESS} and {WEIGHTS} are as stated; results name both as {package.sha256}"
     yield CheckLine("digest", passed=True, answer=said)
+    if loaded.signer:
+        yield CheckLine("signature", passed=True, answer=f"every file is signed by {loaded.signer}")
     yield CheckLine("size", size <= _LARGE, f"{size / 2**20:.1f} MiB of at most {_LARGE >> 20} MiB")
     for key in _PAPERS:
         stated = str(getattr(package, key)).strip()

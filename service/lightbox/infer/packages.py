@@ -22,6 +22,7 @@ from lightbox.domain.model_package import ModelPackage
 from lightbox.infer.graphs.network import Network
 from lightbox.infer.graphs.preceding import preceded
 from lightbox.infer.preprocess import read_background
+from lightbox.infer.signatures.signed import SignatureCheck, Signed
 
 MANIFEST = "model.toml"
 WEIGHTS = "weights.onnx"
@@ -54,6 +55,8 @@ class LoadedPackage:
         Images of ``background.npz``, where the manifest states its digest.
     range : FeatureRange or None
         Of ``range.npz``, where the manifest has a table ``[range]``.
+    signer : str
+        Who signed it, where the site asks for signatures; else "".
     """
 
     package: ModelPackage
@@ -62,6 +65,7 @@ class LoadedPackage:
     card: str = ""
     background: Background | None = None
     range: FeatureRange | None = None
+    signer: str = ""
 
     @property
     def known(self) -> tuple[FeatureRange, str] | None:
@@ -83,15 +87,23 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def load(folder: Path) -> LoadedPackage:
+def load(folder: Path, signatures: SignatureCheck | None = None) -> LoadedPackage:
     """Read a package and prove that its parts agree.
+
+    Parameters
+    ----------
+    folder : Path
+        The package.
+    signatures : callable or None
+        Proves whose it is (``signatures/signed.py``); None: the site asks for no signature.
 
     Raises
     ------
     ModelPackageError
         In one line: the file, the key, what was found, what was expected, what to do.
     """
-    package = manifest(folder / MANIFEST)
+    signed = signatures(folder) if signatures else None
+    package = _parsed(folder / MANIFEST, _read(folder / MANIFEST, signed))
     weights = _read(folder / WEIGHTS)
     found = digest(weights)
     if found != package.sha256:
@@ -109,9 +121,10 @@ def load(folder: Path) -> LoadedPackage:
         package,
         folder,
         weights,
-        card.read_text(encoding="utf-8") if card.is_file() else "",
+        _read(card, signed).decode() if card.is_file() else "",
         _background(package, folder / BACKGROUND),
         _range(package, folder / RANGE),
+        signed.signer if signed else "",
     )
 
 
@@ -124,7 +137,12 @@ def _preceded(package: ModelPackage, weights: bytes, folder: Path) -> tuple[Mode
     return package.model_copy(update={"sha256": both}), made
 
 
-def find(root: Path, enabled: Sequence[str] = (), asked: str = "") -> Found:
+def find(
+    root: Path,
+    enabled: Sequence[str] = (),
+    asked: str = "",
+    signatures: SignatureCheck | None = None,
+) -> Found:
     """Load all packages directly under ``root``; a bad one does not keep the others from serving.
 
     Parameters
@@ -135,6 +153,8 @@ def find(root: Path, enabled: Sequence[str] = (), asked: str = "") -> Found:
         Names that are wanted; empty: all but demonstrations.
     asked : str
         A demonstration that somebody asks for by its name; "": none.
+    signatures : callable or None
+        As ``load`` takes it.
     """
     folders = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
     loaded: dict[str, LoadedPackage] = {}
@@ -149,7 +169,7 @@ def find(root: Path, enabled: Sequence[str] = (), asked: str = "") -> Found:
             demonstrations.append(folder.name)
             continue
         try:
-            candidate = said(load(folder))
+            candidate = said(load(folder, signatures))
         except ModelPackageError as error:
             problems.append(error)
             continue
@@ -171,8 +191,12 @@ def manifest(path: Path) -> ModelPackage:
     ModelPackageError
         Naming the first wrong key, what was found, what was expected, the nearest right key.
     """
+    return _parsed(path, _read(path))
+
+
+def _parsed(path: Path, data: bytes) -> ModelPackage:
     try:
-        table = tomllib.loads(_read(path).decode())
+        table = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ModelPackageError(str(path), f"is not TOML: {error}", "correct the line") from error
     try:
@@ -183,14 +207,21 @@ def manifest(path: Path) -> ModelPackage:
         raise ModelPackageError(thing, what.reason, what.mend) from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, signed: Signed | None = None) -> bytes:
+    """Read a file; of a signed package only what was signed.
+
+    Where the manifest states a file's digest, the manifest's signature is the file's.
+    """
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise ModelPackageError(
             str(path), f"cannot be read: {reason}", "a package is a folder with this file in it"
         ) from error
+    if signed:
+        signed.refuse_others(path, data)
+    return data
 
 
 def _agree(package: ModelPackage, network: Network, thing: str) -> None:

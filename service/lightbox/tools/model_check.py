@@ -25,6 +25,7 @@ from lightbox.infer.package_check import (
 )
 from lightbox.infer.packages import EXPECTED, MANIFEST, SAMPLES, LoadedPackage, load
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
+from lightbox.infer.signatures.signed import signature_check
 from lightbox.settings import Settings
 from lightbox.tools.localisation import localisation_line, mark, overlap_of
 from lightbox.tools.map_measures import Measuring, Onboarding, Sample
@@ -37,8 +38,9 @@ _HEAD = re.compile(r"^\[explanation\]\n", re.MULTILINE)
 
 def check_package(folder: Path, settings: Settings) -> list[CheckLine]:
     """Ask everything that can be asked of the package in ``folder``."""
+    signatures = signature_check(settings.models)
     with closing(DecodePool(1, settings.dicom.limits)) as decode:
-        lines = check(folder, _starter(settings), decode)
+        lines = check(folder, _starter(settings), decode, signatures)
     if all(line.passed for line in lines):
         loaded = load(folder)
         runtime = _starter(settings)(loaded)

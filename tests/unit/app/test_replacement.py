@@ -15,13 +15,15 @@ from lightbox.app import build
 from lightbox.app.doorbell import Doorbell
 from lightbox.app.models_in_force import copies_of
 from lightbox.app.operate.replacement import Replacement
-from lightbox.domain.errors import ModelPackageError, OperationError
+from lightbox.domain.errors import ConfigurationError, ModelPackageError, OperationError
 from lightbox.domain.events import OperatorActed
 from lightbox.domain.jobs import Job
 from lightbox.domain.operations import Request
 from lightbox.infer.packages import MANIFEST, load
+from lightbox.infer.signatures.signed import SIGNATURE, signature_check
 from lightbox.settings import ModelSettings, Settings
 from packages import a_package_folder
+from signing import a_key, signed_by_key
 
 
 class Place:
@@ -35,15 +37,26 @@ class Place:
         self.bell = Doorbell(self.data, "supervisor")
         self.installed = a_package_folder(self.models)
         self.other = a_package_folder(root / "new", seed=1)
+        self.signed_by = ""
+
+    def settings(self) -> ModelSettings:
+        given = {"path": str(self.models), "signed_by": self.signed_by}
+        return ModelSettings.model_validate(given)
 
     def served(self) -> build.Packages:
         """What a process that starts now serves."""
-        models = ModelSettings.model_validate({"path": str(self.models)})
-        return build.packages(Settings(data_dir=str(self.data), models=models))
+        return build.packages(Settings(data_dir=str(self.data), models=self.settings()))
+
+    def refused(self) -> ConfigurationError:
+        """Why a process that starts now serves nothing."""
+        with pytest.raises(ConfigurationError) as caught:
+            self.served()
+        return caught.value
 
     def replacement(self) -> Replacement:
         served = self.served().by_name.values()
-        return Replacement(self.data, self.ledger, served, lambda: self.waiting)
+        signatures = signature_check(self.settings())
+        return Replacement(self.data, self.ledger, served, lambda: self.waiting, signatures)
 
     def use(self, folder: Path, name: str = "small") -> tuple[str, ...]:
         asked = Request("use", name, "tester", NOON + len(self.ledger.events), detail=str(folder))
@@ -142,3 +155,26 @@ def test_without_a_supervisor_nobody_would_start_anew(place: Place) -> None:
     place.bell.close()
     with pytest.raises(OperationError, match="restart the service"):
         place.use(place.other)
+
+
+def test_where_a_site_asks_for_signatures_nothing_unsigned_is_served_or_put_in_force(
+    place: Place, tmp_path: Path
+) -> None:
+    private, public = a_key(tmp_path, "site")
+    place.signed_by = str(public)
+    assert "model.sig: is missing" in str(place.refused())
+    signed_by_key(place.installed, private)
+    with pytest.raises(ModelPackageError, match=r"model\.sig: is missing"):
+        place.use(place.other)
+    assert place.ledger.events == ()
+    signed_by_key(place.other, private)
+
+    place.use(place.other)
+
+    (acted,) = (e for e in place.ledger.events if isinstance(e, OperatorActed))
+    (serving,) = place.served().loaded
+    assert serving.signer.startswith("key ")
+    assert acted.detail.endswith(f", signed by {serving.signer}")
+    (copy,) = (place.data / "models" / "small").glob(f"*/{SIGNATURE}")
+    copy.unlink()
+    assert "model.sig: is missing" in str(place.refused())

@@ -15,6 +15,7 @@ from dicom_images import a_file, a_picture, an_image
 from lightbox.cli import display
 from lightbox.cli.main import run
 from packages import a_package_folder
+from signing import a_key, signed_by_key
 
 Captured = pytest.CaptureFixture[str]
 
@@ -69,6 +70,24 @@ def test_a_package_is_found_by_its_name_and_each_question_answered(
     assert not answers["expected"]  # it has no samples
     assert run(["-c", config, "models", "check", "small"]) == 1
     assert "FAILED\texpected" in capsys.readouterr().out
+
+
+def test_where_a_site_asks_for_signatures_each_package_says_whose_it_is(
+    config: str, tmp_path: Path, capsys: Captured
+) -> None:
+    private, _ = a_key(tmp_path, "site")
+    with Path(config).open("a") as stream:
+        stream.write('[models]\nsigned_by = "site.pub"\n')
+    unsigned = answer(["-c", config, "models", "check", "small"], capsys, code=1)
+    assert "model.sig: is missing" in unsigned["checks"][0]["answer"]
+
+    signed_by_key(tmp_path / "models" / "small", private)
+
+    told = answer(["-c", config, "models", "check", "small"], capsys, code=1)
+    (line,) = (each for each in told["checks"] if each["question"] == "signature")
+    (listed,) = answer(["-c", config, "models", "list"], capsys)["models"]
+    assert line["passed"]
+    assert line["answer"] == f"every file is signed by {listed['signer']}"
 
 
 def test_a_rule_decides_and_is_named(config: str, tmp_path: Path, capsys: Captured) -> None:

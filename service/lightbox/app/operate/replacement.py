@@ -20,6 +20,7 @@ from lightbox.domain.jobs import Job
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.operations import Outcome, Request
 from lightbox.infer.packages import MANIFEST, LoadedPackage, digest, load, said
+from lightbox.infer.signatures.signed import SignatureCheck
 from lightbox.ports import Ledger
 from lightbox.storage.files import Files
 
@@ -39,6 +40,8 @@ class Replacement:
         Returns the models that are served.
     waiting : callable
         Returns the jobs that have no end yet.
+    signatures : callable or None
+        Proves whose a package is, where the site asks for it.
     """
 
     def __init__(
@@ -47,11 +50,13 @@ class Replacement:
         ledger: Ledger,
         served: Collection[ModelPackage],
         waiting: Callable[[], Collection[Job]],
+        signatures: SignatureCheck | None = None,
     ) -> None:
         self._data = data
         self._ledger = ledger
         self._served = {package.name: package for package in served}
         self._waiting = waiting
+        self._signatures = signatures
 
     def use(self, request: Request) -> Outcome:
         """Serve the package in the folder ``request.detail`` as the model ``request.subject``.
@@ -61,10 +66,10 @@ class Replacement:
         OperationError
             If it is of another model, or what was replaced before is not done yet.
         ModelPackageError
-            If it is not right.
+            If it is not right, or not signed by whom the site asks for.
         """
         now = self._now(request.subject)
-        offered = said(load(Path(request.detail)))
+        offered = said(load(Path(request.detail), self._signatures))
         if offered.package.name != now.name:
             raise OperationError(
                 f"package {request.detail}",
@@ -73,7 +78,8 @@ class Replacement:
             )
         name = _copied(self._data, offered, Files())
         of_model = versions(self._data).get(now.name, Versions()).given(name)
-        return self._put_in_force(request, now, of_model, _words(offered.package))
+        by = f", signed by {offered.signer}" if offered.signer else ""
+        return self._put_in_force(request, now, of_model, f"{_words(offered.package)}{by}")
 
     def roll_back(self, request: Request) -> Outcome:
         """Serve the version that was in force before.

@@ -38,6 +38,7 @@ from lightbox.deliver.webhooks.call import Call
 from lightbox.domain.account import Account
 from lightbox.domain.operations import ALL
 from lightbox.domain.urgency import Urgency
+from lightbox.infer.signatures.signed import signature_check
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.ledger.timeline import in_time_order
 from lightbox.logs import hashed, key_of
@@ -102,7 +103,10 @@ def control(loaded: Loaded, open_console: OpenConsole) -> None:
         switch=switch,
         clock=clock,
         off_peak=off_peak,
-        replacement=Replacement(at.root, ledger, served.by_name.values(), account.unplaced_jobs),
+        replacement=Replacement(
+            *(at.root, ledger, served.by_name.values(), account.unplaced_jobs),
+            signature_check(settings.models),
+        ),
     )
     retention = _retention(settings, ledger, control, operations, queue, clock)
     mark(ledger, "control", "started", clock)

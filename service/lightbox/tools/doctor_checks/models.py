@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lightbox.domain.errors import ModelPackageError
+from lightbox.domain.errors import ConfigurationError, ModelPackageError
 from lightbox.infer.packages import LoadedPackage, find
+from lightbox.infer.signatures.signed import signature_check
 from lightbox.settings import Settings, Worker
 from lightbox.tools.doctor_checks.finding import Finding, failed, note, well, wrong
 
@@ -15,7 +16,13 @@ _DRIVER = Path("/proc/driver/nvidia/version")
 
 def models(settings: Settings) -> Iterator[Finding]:
     """Load every package that is enabled and open it; say which device runs them and why."""
-    found = find(Path(settings.models.path), settings.models.enabled)
+    try:
+        signatures = signature_check(settings.models)
+    except ConfigurationError as error:
+        yield failed("models", error)
+        return
+    chosen = settings.models
+    found = find(Path(chosen.path), chosen.enabled, signatures=signatures)
     for problem in found.problems:
         yield failed("models", problem)
     if not found.packages and not found.problems:
@@ -33,7 +40,8 @@ def models(settings: Settings) -> Iterator[Finding]:
             continue
         devices[device] = why
         package = loaded.package
-        yield well("models", f"{package.name} {package.version} loads on {device}")
+        signed = f", signed by {loaded.signer}" if loaded.signer else ""
+        yield well("models", f"{package.name} {package.version} loads on {device}{signed}")
     for device, why in devices.items():
         yield _device(device, why, settings.worker)
 
