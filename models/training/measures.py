@@ -75,6 +75,16 @@ def f2(table: Array) -> float:
     return float(np.mean(5 * precision * recall / np.maximum(4 * precision + recall, 1e-9)))
 
 
+def wilson_interval(right: int, of: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927): how little a small number says."""
+    z = 1.96
+    share = right / of
+    centre = share + z * z / (2 * of)
+    spread = z * np.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    low, high = (centre - spread) / (1 + z * z / of), (centre + spread) / (1 + z * z / of)
+    return float(max(low, 0.0)), float(min(high, 1.0))
+
+
 def dice(drawn: npt.NDArray[np.bool_], masks: npt.NDArray[np.bool_]) -> Array:
     """Return the Dice coefficient of each image, shape (N,): 1 where both are empty."""
     pixels = tuple(range(1, drawn.ndim))

@@ -21,7 +21,6 @@ Loss = Callable[[Tensor, np.random.Generator, torch.Generator], Tensor]
 Weights = dict[str, Tensor]
 
 _SCORED_EACH = 3  # epochs: scoring costs seconds
-_AVERAGED = 0.01  # share of the newest weights in the moving average, per step
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ class Plan:
     seed: int
     images: int
     batch: int
+    averaged: float = 0.01
+    """Share of the newest weights in the moving average, per step."""
 
     @property
     def steps(self) -> int:
@@ -112,7 +113,7 @@ class Run:
         with torch.no_grad():
             for key, value in self._net.state_dict().items():
                 if value.dtype.is_floating_point:
-                    self._average[key].lerp_(value, _AVERAGED)
+                    self._average[key].lerp_(value, self._plan.averaged)
                 else:
                     self._average[key] = value.clone()
 

@@ -15,6 +15,7 @@ from measures import (
     fitted_temperature,
     kappa,
     softmax,
+    wilson_interval,
 )
 
 
@@ -63,3 +64,11 @@ def test_the_temperature_takes_overconfidence_away() -> None:
     before = calibration_error(softmax(bold, 1.0), labels)
     assert before > 0.05
     assert calibration_error(cross_fitted(bold, labels, groups), labels) < before / 2
+
+
+def test_a_share_of_few_says_little_and_never_leaves_nothing_to_one() -> None:
+    low, high = wilson_interval(5, 10)
+    assert (round(low, 3), round(high, 3)) == (0.237, 0.763)
+    assert wilson_interval(0, 16)[0] == 0.0
+    assert wilson_interval(16, 16)[1] == 1.0
+    assert wilson_interval(800, 1000)[1] - wilson_interval(800, 1000)[0] < 0.06
