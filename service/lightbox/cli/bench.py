@@ -160,6 +160,30 @@ def log(log_file: Path, json_files: tuple[Path, ...]) -> None:
 
 
 @bench.command()
+@_model
+@_rounds(40, "Images.")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="An image; else the package's first sample.",
+)
+@_answer
+@click.pass_obj
+def encode(
+    invocation: Invocation, model: str, rounds: int, file: Path | None, json_file: Path | None
+) -> None:
+    """Measure picture, region, report and map of one image, to the row that names them.
+
+    Made, looked at by dciodvfy where it is installed, synced and recorded, as in the service.
+    """
+    from lightbox.tools.bench.encode import EncodePlan, bench_encode
+    from lightbox.tools.explain import loaded
+
+    settings = invocation.settings()
+    finish(bench_encode(settings, loaded(settings, model), EncodePlan(rounds, file)), json_file)
+
+
+@bench.command()
 @click.option("--minutes", type=click.FloatRange(0.05), default=0.5, show_default=True)
 @click.option(
     "--peer-minutes",

@@ -6,6 +6,7 @@ EXAMPLES = {
     "bench attacks": "lightbox bench attacks --only M3 --only M5",
     "bench audit": "lightbox bench audit --json audit.json",
     "bench deliver": "lightbox bench deliver --studies 20",
+    "bench encode": "lightbox bench encode --rounds 100 --json encode.json",
     "bench fast": "lightbox bench fast --rounds 100 --json fast.json",
     "bench ledger": "lightbox bench ledger --rows 100000",
     "bench log": "lightbox bench log BENCHMARKS.md fast.json audit.json",

@@ -7,6 +7,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import UID
 
 from lightbox.domain.result import ResultKind
+from lightbox.results.encoding.build import data_set
 
 SECONDARY_CAPTURE = UID("1.2.840.10008.5.1.4.1.1.7")
 SEGMENTATION = UID("1.2.840.10008.5.1.4.1.1.66.4")
@@ -183,12 +184,9 @@ def visual_explanation(method: str) -> Code:
 
 def code_item(code: Code) -> Dataset:
     """Return the item of a code sequence (PS3.3 8.1)."""
-    item = Dataset()
+    keyword = "CodeValue"
     if len(code.value) > _SHORT_CODE:
         is_urn = code.value.startswith("urn") or "://" in code.value
-        setattr(item, "URNCodeValue" if is_urn else "LongCodeValue", code.value)
-    else:
-        item.CodeValue = code.value
-    item.CodingSchemeDesignator = code.scheme_designator
-    item.CodeMeaning = code.meaning
-    return item
+        keyword = "URNCodeValue" if is_urn else "LongCodeValue"
+    said = {keyword: code.value}
+    return data_set(**said, CodingSchemeDesignator=code.scheme_designator, CodeMeaning=code.meaning)

@@ -21,8 +21,8 @@ from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
 from lightbox.results import codes
+from lightbox.results.encoding import build
 from lightbox.results.encoding.data_set import parts_of
-from lightbox.results.header.cleaning import put_uid
 from lightbox.results.header.source import Source
 from lightbox.results.header.text import SHORT_TEXT, ascii_text
 from lightbox.results.wording import is_contradicting, method_name
@@ -156,30 +156,42 @@ class Made:
 
 def put(dataset: Dataset, made: Made, source: Source, name: Name) -> None:
     """Put patient, study, series, equipment and provenance on an object of this name."""
-    for element in source.patient_study:
-        dataset.add(element)
+    dataset.update(source.patient_study)
     for keyword in ("SpecificCharacterSet", "TimezoneOffsetFromUTC"):
         _copy_or_remove(dataset, source, keyword)
-    package, moment = made.package, made_at(made.job, source)
-    dataset.SOPInstanceUID = name.sop_instance_uid
-    dataset.SeriesInstanceUID = name.series_instance_uid
-    dataset.SeriesNumber = name.series_number
-    dataset.SeriesDescription = name.series_description
-    dataset.InstanceNumber = name.instance_number
-    dataset.InstanceCreationDate = dataset.ContentDate = date_text(moment)
-    dataset.InstanceCreationTime = dataset.ContentTime = time_text(moment)
+    moment = made_at(made.job, source)
+    date, time = date_text(moment), time_text(moment)
+    build.put(
+        dataset,
+        SOPInstanceUID=name.sop_instance_uid,
+        SeriesInstanceUID=name.series_instance_uid,
+        SeriesNumber=name.series_number,
+        SeriesDescription=name.series_description,
+        InstanceNumber=name.instance_number,
+        InstanceCreationDate=date,
+        ContentDate=date,
+        InstanceCreationTime=time,
+        ContentTime=time,
+        ContributingEquipmentSequence=[_contribution(made)],
+        **_equipment(made.package),
+    )
     for keyword in ("SeriesDate", "SeriesTime"):
         dataset.pop(keyword, None)
-    dataset.Manufacturer = MANUFACTURER
-    dataset.ManufacturerModelName = ascii_text(package.name)
-    dataset.SoftwareVersions = [__version__, ascii_text(package.version)]
-    dataset.DeviceSerialNumber = package.sha256[:16]
-    dataset.ContributingEquipmentSequence = [_contribution(made)]
-    body_part = body_part_of(package, source)
+    body_part = body_part_of(made.package, source)
     if body_part:
         dataset.BodyPartExamined = body_part
     else:
         dataset.pop("BodyPartExamined", None)
+
+
+def _equipment(package: ModelPackage) -> dict[str, object]:
+    """Return what names us and the model (PS3.3 C.7.5.1)."""
+    return {
+        "Manufacturer": MANUFACTURER,
+        "ManufacturerModelName": ascii_text(package.name),
+        "SoftwareVersions": [__version__, ascii_text(package.version)],
+        "DeviceSerialNumber": package.sha256[:16],
+    }
 
 
 def body_part_of(package: ModelPackage, source: Source) -> str:
@@ -198,18 +210,14 @@ def _copy_or_remove(dataset: Dataset, source: Source, keyword: str) -> None:
 
 def _contribution(made: Made) -> Dataset:
     """Return our item of Contributing Equipment (PS3.3 C.12.1): processing, by this device."""
-    package = made.package
     moment = datetime.fromtimestamp(made.job.placed_at, tz=UTC)
-    item = Dataset()
-    item.PurposeOfReferenceCodeSequence = [codes.code_item(codes.PROCESSING_EQUIPMENT)]
-    item.Manufacturer = MANUFACTURER
-    item.ManufacturerModelName = ascii_text(package.name)
-    item.SoftwareVersions = [__version__, ascii_text(package.version)]
-    item.DeviceSerialNumber = package.sha256[:16]
-    item.DeviceUID = OWN_DEVICE_UID
-    item.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S.%f+0000")
-    item.ContributionDescription = ascii_text(f"{NOT_FOR_DIAGNOSIS}. {made.words}", SHORT_TEXT)
-    return item
+    return build.data_set(
+        PurposeOfReferenceCodeSequence=[codes.code_item(codes.PROCESSING_EQUIPMENT)],
+        DeviceUID=OWN_DEVICE_UID,
+        ContributionDateTime=moment.strftime("%Y%m%d%H%M%S.%f+0000"),
+        ContributionDescription=ascii_text(f"{NOT_FOR_DIAGNOSIS}. {made.words}", SHORT_TEXT),
+        **_equipment(made.package),
+    )
 
 
 def derivation(explained: Explained) -> str:
@@ -246,27 +254,29 @@ def source_reference(source: Source, *, same_pixels: bool) -> Dataset:
     same_pixels : bool
         Whether our pixels lie where the source's lie (a picture's do not).
     """
-    item = Dataset()
-    put_uid(item, "ReferencedSOPClassUID", source.sop_class_uid)
-    put_uid(item, "ReferencedSOPInstanceUID", source.sop_instance_uid)
+    item = build.data_set(
+        ReferencedSOPClassUID=source.sop_class_uid,
+        ReferencedSOPInstanceUID=source.sop_instance_uid,
+        PurposeOfReferenceCodeSequence=[codes.code_item(codes.SOURCE_IMAGE)],
+        SpatialLocationsPreserved="YES" if same_pixels else "NO",
+    )
     if source.has_frames:
         item.ReferencedFrameNumber = source.frame
-    item.PurposeOfReferenceCodeSequence = [codes.code_item(codes.SOURCE_IMAGE)]
-    item.SpatialLocationsPreserved = "YES" if same_pixels else "NO"
     return item
 
 
 def referenced_series(*sources: Source) -> Dataset:
     """Return an item of Referenced Series Sequence (PS3.3 C.12.2): the series of the sources."""
-    item = Dataset()
-    put_uid(item, "SeriesInstanceUID", sources[0].series_instance_uid)
-    item.ReferencedInstanceSequence = []
-    for source in {source.sop_instance_uid: source for source in sources}.values():
-        instance = Dataset()
-        put_uid(instance, "ReferencedSOPClassUID", source.sop_class_uid)
-        put_uid(instance, "ReferencedSOPInstanceUID", source.sop_instance_uid)
-        item.ReferencedInstanceSequence.append(instance)
-    return item
+    instances = [
+        build.data_set(
+            ReferencedSOPClassUID=source.sop_class_uid,
+            ReferencedSOPInstanceUID=source.sop_instance_uid,
+        )
+        for source in {source.sop_instance_uid: source for source in sources}.values()
+    ]
+    return build.data_set(
+        SeriesInstanceUID=sources[0].series_instance_uid, ReferencedInstanceSequence=instances
+    )
 
 
 def to_file(dataset: Dataset) -> bytes:

@@ -102,7 +102,7 @@ def _item(dataset: Dataset, encodings: Encodings) -> bytes:
 
 def _text(value: object) -> bytes | None:
     """Return letters that are the same in every character set, else None."""
-    if isinstance(value, MultiValue) and all(isinstance(each, str) for each in value):
+    if isinstance(value, MultiValue | list) and all(isinstance(each, str) for each in value):
         value = "\\".join(value)
     return value.encode() if isinstance(value, str) and value.isascii() else None
 

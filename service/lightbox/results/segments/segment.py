@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import highdicom as hd
 from pydicom.dataset import Dataset
@@ -10,6 +11,7 @@ from pydicom.sr.coding import Code
 
 from lightbox.domain.explained import Explained
 from lightbox.results import codes, provenance
+from lightbox.results.encoding.build import data_set
 from lightbox.results.header.text import SHORT_TEXT, ascii_text
 
 
@@ -35,27 +37,34 @@ class Segment:
 
 def segment_item(explained: Explained, segment: Segment, number: int) -> Dataset:
     """Return the item of Segment Sequence."""
-    item = Dataset()
-    item.SegmentedPropertyCategoryCodeSequence = [codes.code_item(segment.category)]
-    item.SegmentNumber = number
-    item.SegmentLabel = segment.label
-    item.SegmentDescription = ascii_text(segment.words, SHORT_TEXT)
-    item.SegmentationAlgorithmIdentificationSequence = [_algorithm(explained)]
-    item.SegmentAlgorithmType = "AUTOMATIC"
-    item.SegmentAlgorithmName = ascii_text(explained.package.name)
-    item.RecommendedDisplayCIELabValue = list(hd.color.CIELabColor.from_rgb(*segment.colour).value)
-    item.SegmentedPropertyTypeCodeSequence = [codes.code_item(segment.type)]
-    item.TrackingID, item.TrackingUID = segment.tracking
-    return item
+    tracking_id, tracking_uid = segment.tracking
+    return data_set(
+        SegmentedPropertyCategoryCodeSequence=[codes.code_item(segment.category)],
+        SegmentNumber=number,
+        SegmentLabel=segment.label,
+        SegmentDescription=ascii_text(segment.words, SHORT_TEXT),
+        SegmentationAlgorithmIdentificationSequence=[_algorithm(explained)],
+        SegmentAlgorithmType="AUTOMATIC",
+        SegmentAlgorithmName=ascii_text(explained.package.name),
+        RecommendedDisplayCIELabValue=_cie_lab(segment.colour),
+        SegmentedPropertyTypeCodeSequence=[codes.code_item(segment.type)],
+        TrackingID=tracking_id,
+        TrackingUID=tracking_uid,
+    )
+
+
+@lru_cache(maxsize=32)
+def _cie_lab(colour: tuple[int, int, int]) -> list[int]:
+    return [int(value) for value in hd.color.CIELabColor.from_rgb(*colour).value]
 
 
 def _algorithm(explained: Explained) -> Dataset:
     """Return model, version and parameters (PS3.3 10.16)."""
     parameters = provenance.algorithm_parameters(explained)
-    item = Dataset()
-    item.AlgorithmSource = provenance.MANUFACTURER
-    item.AlgorithmFamilyCodeSequence = [codes.code_item(codes.ARTIFICIAL_INTELLIGENCE)]
-    item.AlgorithmVersion = ascii_text(explained.package.version)
-    item.AlgorithmParameters = ",".join(f"{key}={value}" for key, value in parameters.items())
-    item.AlgorithmName = ascii_text(explained.package.name)
-    return item
+    return data_set(
+        AlgorithmSource=provenance.MANUFACTURER,
+        AlgorithmFamilyCodeSequence=[codes.code_item(codes.ARTIFICIAL_INTELLIGENCE)],
+        AlgorithmVersion=ascii_text(explained.package.version),
+        AlgorithmParameters=",".join(f"{key}={value}" for key, value in parameters.items()),
+        AlgorithmName=ascii_text(explained.package.name),
+    )
