@@ -20,6 +20,7 @@ from explained_builders import (
     a_lesion,
     a_package,
     a_picture,
+    a_stack,
     an_explained,
 )
 from lightbox.domain.arrays import Picture
@@ -28,7 +29,9 @@ from lightbox.domain.model_package import Accepts, Code, Explanation, Finding
 from lightbox.domain.replaced import Replaced
 from lightbox.results.header.source import key_source
 from lightbox.results.picture.card import card
+from lightbox.results.picture.mosaic import mosaic
 from lightbox.results.picture.render import render
+from lightbox.results.slices.mosaic import tiles_of
 
 GOLDEN = Path(__file__).parent / "pictures" / "golden"
 _SCALE = 2
@@ -124,6 +127,47 @@ def _long_names() -> Explained:
     return replace(explained, job=replace(explained.job, rule=rule.strip()))
 
 
+def _stack_of_lesions() -> Explained:
+    explained = a_stack(20, key=9, further={7: 0.86, 11: 0.9}, shape=(256, 256))
+    planes = [
+        replace(a_lesion(one).planes[0], ref=one.prediction.key_frame)
+        for one in (explained, *(explained.of_slice(each) for each in explained.slices))
+    ]
+    return replace(explained, lesions=(replace(a_lesion(explained), planes=tuple(planes)),))
+
+
+def _many_slices() -> Explained:
+    warned = "48 % of the map lies at the border of the picture."
+    further = {4: 0.71, 8: 0.83, 10: 0.9, 15: 0.91, 18: 0.62}
+    package = a_package(explanation=_limited())
+    explained = a_stack(22, key=12, further=further, shape=(384, 384), package=package)
+    first = explained.slices[0]
+    first = replace(first, attribution=replace(first.attribution, warnings=(warned,)))
+    return replace(explained, slices=(first, *explained.slices[1:]))
+
+
+def _sagittal() -> Explained:
+    turned = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    further = {2: 0.7, 5: 0.8, 9: 0.77}
+    return a_stack(11, key=7, further=further, shape=(320, 210), orientation=turned)
+
+
+def _tiny_slices() -> Explained:
+    further = {2: 0.66}
+    return a_stack(9, key=4, further=further, shape=(64, 80), orientation=None, PixelSpacing=None)
+
+
+def _long_names_of_slices() -> Explained:
+    named = _long_names()
+    explained = a_stack(9, key=4, further={1: 0.66, 7: 0.71}, package=named.package)
+    return replace(explained, job=replace(explained.job, rule=named.job.rule))
+
+
+def _further_slice() -> Explained:
+    explained = _many_slices()
+    return explained.of_slice(explained.slices[1])
+
+
 CASES: dict[str, Callable[[], Explained]] = {
     "fast": _fast,
     "audit": _audit,
@@ -136,6 +180,15 @@ CASES: dict[str, Callable[[], Explained]] = {
     "portrait": lambda: _chest(2500, 1700),
     "landscape": lambda: _chest(1900, 2500),
     "long_names": _long_names,
+    "further_slice": _further_slice,
+}
+
+MOSAICS: dict[str, Callable[[], Explained]] = {
+    "mosaic": _many_slices,
+    "mosaic_of_lesions": _stack_of_lesions,
+    "mosaic_sagittal": _sagittal,
+    "mosaic_tiny": _tiny_slices,
+    "mosaic_long_names": _long_names_of_slices,
 }
 
 
@@ -148,11 +201,14 @@ def drawn(name: str) -> Picture:
             ("Model", "brain_tumour_mri 1.0.0"),
         )
         return card("NOT ANALYSED", "No result does not mean that nothing is there.", rows)
+    if name in MOSAICS:
+        explained = MOSAICS[name]()
+        return mosaic(explained, tiles_of(explained))
     explained = CASES[name]()
     return render(explained, key_source(explained))
 
 
-NAMES = (*CASES, "not_analysed")
+NAMES = (*CASES, *MOSAICS, "not_analysed")
 
 
 def reduced(picture: Picture) -> Picture:

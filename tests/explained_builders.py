@@ -239,6 +239,7 @@ def a_stack(
     further: Mapping[int, float] = MappingProxyType({3: 0.71, 8: 0.88, 10: 0.64}),
     shape: tuple[int, int] = (256, 256),
     package: ModelPackage | None = None,
+    orientation: Sequence[float] | None = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
     **changes: object,
 ) -> Explained:
     """Return an explanation of a stack with its key slices.
@@ -249,16 +250,20 @@ def a_stack(
         How many slices there are, and which one is the key slice; the first is 1.
     further : mapping of int to float
         The other key slices, with their probabilities.
+    orientation : sequence of float, or None
+        Image Orientation (Patient); the slices lie 5 mm apart along the normal.
     **changes
         As of :func:`a_header`, for every slice.
     """
+    normal = np.cross(orientation[:3], orientation[3:]) if orientation else np.zeros(3)
     headers = [
         a_header(
             shape[0],
             shape[1],
             SOPInstanceUID=derived_uid("test", "slice", str(number)),
             InstanceNumber=number,
-            ImagePositionPatient=[-120.0, -110.0, 5.0 * number - 20.0],
+            ImageOrientationPatient=orientation and list(orientation),
+            ImagePositionPatient=(normal * (5.0 * number - 20.0)).tolist(),
             **changes,
         )
         for number in range(1, count + 1)

@@ -16,7 +16,8 @@ from rich.table import Table
 from lightbox.cli.invocation import Invocation
 from lightbox.cli.outputs import folder, writable
 from lightbox.domain.errors import UsageError
-from lightbox.tools.explain import Offline, Wish, files_of, loaded, mask_for
+from lightbox.tools.explain import Offline, Wish, loaded
+from lightbox.tools.explained_files import files_of, mask_for, series_of
 
 
 @click.command(epilog="Example: lightbox explain slice.dcm --model brain_tumour_mri --out pictures")
@@ -36,6 +37,7 @@ from lightbox.tools.explain import Offline, Wish, files_of, loaded, mask_for
     type=click.Path(exists=True, path_type=Path),
     help="Where the finding is: a PNG, or a folder with NAME.mask.png for NAME.dcm.",
 )
+@click.option("--series", is_flag=True, help="Files of one series are one unit, as in the service.")
 @click.option("--deidentify", is_flag=True, help="Write results that name nobody (needs --out).")
 @click.pass_obj
 def explain(
@@ -49,6 +51,7 @@ def explain(
     mask: Path | None,
     *,
     evaluate: bool,
+    series: bool,
     deidentify: bool,
 ) -> int:
     """Explain images offline. Exit 1 if one was refused."""
@@ -58,13 +61,18 @@ def explain(
         folder(out)
     elif deidentify:
         raise UsageError("--deidentify", "writes nothing without --out", "name a folder by --out")
+    if series and (deidentify or mask is not None):
+        raise UsageError("--series", "takes no --mask and no --deidentify", "leave one of them out")
     wish = Wish(method, target, out, evaluate, deidentify=deidentify)
     names = list(files_of(files))
+    units = series_of(names) if series else [(name,) for name in names]
     screen = Console(stderr=True)
     with Offline(settings, loaded(settings, model)) as offline:
         answers = [
-            offline.explain(name, replace(wish, mask=mask_for(name, mask)))
-            for name in track(names, "explaining", console=screen, disable=not sys.stderr.isatty())
+            offline.explain(name, replace(wish, mask=mask_for(name, mask)), *others)
+            for name, *others in track(
+                units, "explaining", console=screen, disable=not sys.stderr.isatty()
+            )
         ]
     if json_file is not None:
         json_file.write_text(json.dumps(answers, indent=2) + "\n")

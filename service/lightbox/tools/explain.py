@@ -5,7 +5,7 @@ The same doors as in the service do the work: what is measured here is what is s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import numpy as np
-from PIL import Image
 
 from lightbox.app import build
 from lightbox.app.instance_file import instance_of
@@ -23,6 +22,7 @@ from lightbox.domain.errors import LightboxError, NotApplicableError, UsageError
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job, JobPath, job_identity
 from lightbox.domain.quality import Plausibility
+from lightbox.domain.result import OF_SERIES, Result
 from lightbox.domain.study import Arrival, Described, Instance
 from lightbox.domain.urgency import Urgency
 from lightbox.explain.plugin import MapMethod
@@ -67,33 +67,6 @@ class Wish:
     deidentify: bool = False
 
 
-def read_mask(path: Path) -> Mask:
-    """Read a mask: every pixel that is not 0 is inside.
-
-    Raises
-    ------
-    UsageError
-        If it is no picture.
-    """
-    try:
-        with Image.open(path) as image:
-            mask: Mask = np.asarray(image.convert("L")) > 0
-    except OSError as error:
-        raise UsageError(f"mask {path}", str(error), "give a PNG of the source's size") from error
-    return mask
-
-
-def mask_for(file: Path, masks: Path | None) -> Mask | None:
-    """Return the mask of one file: ``masks`` itself, or ``NAME.mask.png`` where it is a folder.
-
-    A folder need not have one of every file.
-    """
-    if masks is None or not masks.is_dir():
-        return None if masks is None else read_mask(masks)
-    drawn = masks / f"{file.stem}.mask.png"
-    return read_mask(drawn) if drawn.is_file() else None
-
-
 class Offline:
     """A model with everything around it, for many files.
 
@@ -118,8 +91,12 @@ class Offline:
     def __exit__(self, *_: object) -> None:
         self._doors.__exit__()
 
-    def explain(self, file: Path, wish: Wish) -> dict[str, Any]:
-        """Explain one file; what cannot be explained comes back refused, with the reason."""
+    def explain(self, file: Path, wish: Wish, *others: Path) -> dict[str, Any]:
+        """Explain one file, or the series of several; what cannot be comes back refused.
+
+        Of a series the answer is about its key slice.
+        """
+        files = (file, *others)
         wish = replace(wish, method=wish.method or self._package.explanation.method)
         answer: dict[str, Any] = {
             "file": str(file.resolve()),
@@ -136,15 +113,17 @@ class Offline:
             "files": {},
         }
         try:
-            instance = instance_of(file)
-            header = self._header(file, wish)
-            answer["sop_instance_uid"] = instance.sop_instance_uid
+            instances = tuple(instance_of(each) for each in files)
+            headers = tuple(self._header(each, wish) for each in files)
+            answer["sop_instance_uid"] = instances[0].sop_instance_uid
             if wish.deidentify:
-                answer["sop_instance_uid"] = self._deidentifier.uid(instance.sop_instance_uid)
-            job = self._job(instance, file, wish)
+                answer["sop_instance_uid"] = self._deidentifier.uid(instances[0].sop_instance_uid)
+            job = self._job(instances, file, wish)
             looked = self._doors.predict.predict(job, nullcontext)
             answer |= _predicted(looked)
-            target = self._target(looked, wish)
+            if others:
+                answer |= _key_of(files, instances, looked)
+            winner, target = looked.prediction.target, self._target(looked, wish)
             answer["target"] = self._package.finding(target).name
             looked = replace(looked, prediction=replace(looked.prediction, target=target))
             attribution, fast = self._explain(looked, wish)
@@ -161,12 +140,16 @@ class Offline:
                     prediction=looked.prediction,
                     attribution=attribution,
                     frame=looked.frame,
-                    sources=(header,),
+                    sources=headers,
                     fast=fast,
                     lesions=looked.lesions if job.path is JobPath.FAST else (),
+                    # The other slices are explained for the finding that wins.
+                    slices=self._doors.slices(job, looked, headers, wish.method)
+                    if target == winner and not wish.deidentify
+                    else (),
                 )
                 if wish.deidentify:
-                    explained = self._deidentifier.hide(explained, header)
+                    explained = self._deidentifier.hide(explained, headers[0])
                 stem = self._stem(file, wish)
                 answer["files"] = self._write(explained, wish.out.resolve(), stem)
         except UsageError:
@@ -175,20 +158,21 @@ class Offline:
             answer["refused"] = str(error)
         return answer
 
-    def _job(self, instance: Instance, file: Path, wish: Wish) -> Job:
+    def _job(self, instances: tuple[Instance, ...], file: Path, wish: Wish) -> Job:
         now = self._doors.clock.now()
         attributes = describe(file, (), self._settings.dicom.limits.nesting)
+        instance = instances[0]
         here = Described(instance, Arrival(now, "", "", "", ""), attributes)
         found = match((self._package,), here)[0]
         if found.refused is not None:
             raise NotApplicableError(str(file), found.reason, "use a model made for such images")
         path = JobPath.FAST if isinstance(self._method(wish.method), MapMethod) else JobPath.AUDIT
         return Job(
-            job_id=job_identity(path, (instance,), self._package.sha256, wish.method),
+            job_id=job_identity(path, instances, self._package.sha256, wish.method),
             path=path,
             study_instance_uid=instance.study_instance_uid,
             series_instance_uid=instance.series_instance_uid,
-            instances=(instance,),
+            instances=instances,
             model=self._package.name,
             model_sha256=self._package.sha256,
             method=wish.method,
@@ -261,11 +245,14 @@ class Offline:
         written = {"npz": str(arrays)}
         with TemporaryDirectory(dir=out) as made:
             folder = Path(made)
-            for result in write_into(folder, explained, self._settings.results):
-                target = out / f"{stem}.{result.kind}.dcm"
-                written[result.kind] = str((folder / result.path).rename(target))
+            made_here = write_into(folder, explained, self._settings.results, OF_SERIES)
+            for result in made_here:
+                name = _name_of(result, made_here)
+                target = out / f"{stem}.{name}.dcm"
+                written[name] = str((folder / result.path).rename(target))
                 if result.preview:
-                    written["png"] = str((folder / result.preview).rename(out / f"{stem}.png"))
+                    shown = "png" if result.kind not in OF_SERIES else f"{name}.png"
+                    written[shown] = str((folder / result.preview).rename(out / f"{stem}.{shown}"))
         return written
 
     def _stem(self, file: Path, wish: Wish) -> str:
@@ -291,6 +278,20 @@ def _predicted(looked: Looked) -> dict[str, Any]:
         "confidence": prediction.confidence,
         "scores": dict(prediction.scores),
     }
+
+
+def _key_of(
+    files: tuple[Path, ...], instances: tuple[Instance, ...], looked: Looked
+) -> dict[str, Any]:
+    uid = looked.prediction.key_frame.sop_instance_uid
+    at = next(i for i, instance in enumerate(instances) if instance.sop_instance_uid == uid)
+    return {"file": str(files[at].resolve()), "sop_instance_uid": uid, "images": len(files)}
+
+
+def _name_of(result: Result, results: Sequence[Result]) -> str:
+    """Name a result by its kind; what there are several of is numbered."""
+    same = [one for one in results if one.kind is result.kind]
+    return result.kind if len(same) == 1 else f"{result.kind}{same.index(result) + 1}"
 
 
 def _explained(looked: Looked, attribution: Attribution) -> dict[str, Any]:
@@ -329,24 +330,6 @@ def _outlined(looked: Looked, mask: Mask | None) -> dict[str, float]:
     if mask is not None:
         found["dice"] = float(2 * (drawn & mask).sum() / (drawn.sum() + mask.sum()))
     return found
-
-
-def files_of(paths: tuple[Path, ...]) -> Iterator[Path]:
-    """Yield files; folders are searched for ``.dcm`` files.
-
-    Raises
-    ------
-    UsageError
-        If a folder holds none.
-    """
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        found = sorted(path.rglob("*.dcm"))
-        if not found:
-            raise UsageError(f"folder {path}", "holds no .dcm file", "name DICOM files")
-        yield from found
 
 
 def loaded(settings: Settings, name: str) -> LoadedPackage:

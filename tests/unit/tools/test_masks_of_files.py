@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lightbox.domain.errors import UsageError
-from lightbox.tools.explain import mask_for
+from lightbox.tools.explained_files import mask_for
 
 
 def a_mask(path: Path, row: int) -> Path:

@@ -45,6 +45,8 @@ _LONGEST = 400
 _NARROWEST = 300
 """Room that the words under a slice take, pixels."""
 _LOWEST = 120
+_PORTRAIT = 1.2
+"""Height by width from which four slices stand in one row."""
 _GAP = 24
 _WORDS = 66
 _NAME = 19
@@ -54,6 +56,8 @@ _LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200)
 _SCALE_SHARE = 0.3
 _OF_ONE_MAP = frozenset({"Check", "Quality", "Source", "Result", "Contrast"})
 """Rows that are about one slice."""
+_OF_MAPS = frozenset({"Method", "Map cell"})
+"""Rows that are about maps; where lesions are outlined, none is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +122,10 @@ class _Layout:
 
     @classmethod
     def of(cls, tiles: Sequence[Tile], *, has_legend: bool) -> _Layout:
-        columns = {1: 1, 2: 2, 4: 2}.get(len(tiles), 3)
-        longest = _LONGEST if columns == 3 else SMALLER
+        high, wide = tiles[0].explained.frame.picture.shape[:2]
+        four = 4 if high > _PORTRAIT * wide else 2
+        columns = {1: 1, 2: 2, 4: four}.get(len(tiles), 3)
+        longest = SMALLER if columns < 3 else _LONGEST
         views = []
         for tile in tiles:
             rows, columns_of = tile.explained.frame.picture.shape[:2]
@@ -212,9 +218,9 @@ def _rows(explained: Explained, tiles: Sequence[Tile]) -> list[Row]:
     sources = [tile.source for tile in tiles]
     said = replace(explained.attribution, warnings=_warnings(tiles))
     key = next(tile.source for tile in tiles if tile.explained.unit is None)
-    found = [
-        row for row in rows(replace(explained, attribution=said), key) if row[0] not in _OF_ONE_MAP
-    ]
+    left_out = _OF_ONE_MAP | _OF_MAPS if explained.lesions else _OF_ONE_MAP
+    every = rows(replace(explained, attribution=said), key)
+    found = [row for row in every if row[0] not in left_out]
     own: list[Row] = [("Slices", slices_line(explained, sources), colour.TEXT)]
     if explained.lesions:
         own.append(("Outlines", "The lesion, as the model outlined it", colour.TEXT))

@@ -160,7 +160,10 @@ def head(image: Image.Image, explained: Explained) -> None:
     text = wording.headline(explained)
     size = next((s for s in (30, 26, 22, 18) if width_of(text, s, bold=True) <= 0.62 * width), 18)
     lines = wrap(text, size, round(0.62 * width))
-    Pen(draw, size, colour.TEXT, bold=True).write((width / 2, 86), lines[0], "mm")
+    top = 86 - (len(lines[:2]) - 1) * size * 0.6
+    for number, line in enumerate(lines[:2]):  # the confidence stands at the end
+        at = (width / 2, top + number * size * 1.2)
+        Pen(draw, size, colour.TEXT, bold=True).write(at, line, "mm")
 
 
 def rows(explained: Explained, source: Source) -> list[Row]:
