@@ -22,9 +22,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from lightbox.domain.arrays import FloatMap, Picture
 from lightbox.domain.errors import UnreadableError
 from lightbox.infer.decoders.second_opinion import SecondOpinion
+from lightbox.infer.preprocess import percentiles
 
 _PERCENTILES = (0.5, 99.5)
 _WHITE = 255.0
+_SMALL = 16 * 2**20
+"""Bytes of a file up to which it is read once, pixel data and all; larger ones frame by frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,14 @@ def decoded(
     UnreadableError
         If the file is no image, asks for more than it may, or decoders differ about it.
     """
-    header = _header(path)
+    is_small = path.stat().st_size <= _SMALL
+    header = _header(path, is_whole=is_small)
     frames = _checked(header, path, numbers, most_samples)
     syntax = header.file_meta.get("TransferSyntaxUID")
+    source: Dataset | Path = header if is_small else path
     # A deflated file cannot be read frame by frame: it is read as a whole.
-    source = dcmread(path) if syntax == DeflatedExplicitVRLittleEndian else path
+    if syntax == DeflatedExplicitVRLittleEndian and not is_small:
+        source = dcmread(path)
     arrays = iter_pixels(source, indices=[number - 1 for number in frames])
     for number, stored in zip(frames, arrays, strict=True):
         if opinions is not None:
@@ -85,9 +91,9 @@ def decoded(
         yield _frame(header, groups, number, stored)
 
 
-def _header(path: Path) -> Dataset:
+def _header(path: Path, *, is_whole: bool) -> Dataset:
     try:
-        return dcmread(path, stop_before_pixels=True)
+        return dcmread(path, stop_before_pixels=not is_whole)
     except InvalidDicomError as error:
         raise UnreadableError(
             path.name, "is not a DICOM file (PS3.10)", "send it by C-STORE or add the file header"
@@ -214,7 +220,7 @@ def _windowed(voi: Dataset, values: FloatMap) -> FloatMap | None:
 
 def _stretched(values: FloatMap) -> FloatMap:
     finite = values[np.isfinite(values)]
-    low, high = np.percentile(finite, _PERCENTILES) if finite.size else (0.0, 0.0)
+    low, high = percentiles(finite, _PERCENTILES) if finite.size else (0.0, 0.0)
     if high <= low and finite.size:
         low, high = float(finite.min()), float(finite.max())
     if high <= low:

@@ -19,6 +19,10 @@ from lightbox.domain.errors import ModelPackageError, UnreadableError
 from lightbox.domain.geometry import FrameGeometry
 from lightbox.domain.model_package import Preprocessing
 
+_EACH = 61
+"""Every so manieth value is in the sample; a prime, so that it is no column of an image."""
+_MARGIN = 8
+
 
 def geometry_for(
     spec: Preprocessing, source: tuple[int, int], spacing: tuple[float, float] | None = None
@@ -84,6 +88,43 @@ def model_input(
     return _normalised(spec, resized[None, None])
 
 
+def percentiles(values: FloatMap, wanted: tuple[float, float]) -> tuple[float, float]:
+    """Return ``np.percentile(values, wanted)``, bit for bit, in a fraction of its time.
+
+    Only the two ends are sorted, beyond bounds that a sample suggests; where it misleads, and of
+    few values, numpy is asked.
+
+    Parameters
+    ----------
+    values : array, float32
+        Of any shape.
+    wanted : tuple of two floats
+        From 0 to 100, the lower one below 50, the upper one above.
+    """
+    flat = values.ravel()
+    places = (flat.size - 1) * np.true_divide(wanted, 100)  # as numpy's method "linear"
+    first, last = (int(place) for place in places)
+    some = np.sort(flat[::_EACH])
+    reach = 2 * int(max(first, flat.size - last) / _EACH) + _MARGIN
+    if 2 * reach < some.size and not np.isnan(flat.max()):
+        lower = np.sort(flat[flat <= some[reach]])
+        upper = np.sort(flat[flat >= some[-reach]])
+        last -= flat.size - upper.size
+        if first + 1 < lower.size and last >= 0 and last + 1 < upper.size:
+            below = np.array([lower[first], upper[last]])
+            above = np.array([lower[first + 1], upper[last + 1]])
+            return _between(below, above, places - np.floor(places))
+    low, high = np.percentile(values, wanted)
+    return low, high
+
+
+def _between(below: FloatMap, above: FloatMap, part: FloatMap) -> tuple[float, float]:
+    """Interpolate, from the nearer side as numpy does."""
+    step = above - below
+    low, high = np.where(part >= 0.5, above - step * (1 - part), below + step * part)
+    return low, high
+
+
 def _normalised(spec: Preprocessing, unit: FloatMap) -> ImageTensor:
     """Bring levels of 0 to 1, shape (B, 1, H, W), to the network's channels and scale."""
     channels = np.repeat(unit, spec.channels, axis=1)
@@ -95,7 +136,7 @@ def _normalised(spec: Preprocessing, unit: FloatMap) -> ImageTensor:
 
 def _unit_range(spec: Preprocessing, grey: FloatMap) -> FloatMap:
     """Scale to 0..1 between the levels, or two percentiles; a frame flat by those becomes zero."""
-    low, high = spec.levels or np.percentile(grey, spec.percentiles)
+    low, high = spec.levels or percentiles(grey, spec.percentiles)
     if high <= low:
         low, high = float(grey.min()), float(grey.max())
     if high <= low:
@@ -111,7 +152,8 @@ def _resample(unit: FloatMap, geometry: FrameGeometry) -> FloatMap:
     after = tuple(
         max(0, int(np.ceil(axis.canvas - axis.offset - axis.source))) for axis in (rows, columns)
     )
-    canvas = np.pad(unit, ((before[0], after[0]), (before[1], after[1])))
+    around = ((before[0], after[0]), (before[1], after[1]))
+    canvas = np.pad(unit, around) if any(map(any, around)) else unit
     top, left = before[0] - rows.offset, before[1] - columns.offset
     box = (left, top, left + columns.canvas, top + rows.canvas)
     image = Image.fromarray(np.ascontiguousarray(canvas, dtype=np.float32))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dicom_images import a_picture
 from lightbox.domain.errors import UnreadableError
 from lightbox.domain.model_package import Preprocessing
-from lightbox.infer.preprocess import model_input
+from lightbox.infer.preprocess import model_input, percentiles
 
 PICTURE = a_picture().astype(np.float32)
 
@@ -20,6 +20,39 @@ def a_spec(**values: object) -> Preprocessing:
     return Preprocessing.model_validate({"size": [32, 24], **values})
 
 
+@settings(deadline=None)  # on a busy machine anything takes long
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.sampled_from([(1, 1), (7, 9), (64, 61), (200, 300), (256, 256), (512, 512)]),
+    kind=st.sampled_from(["whole", "few levels", "normal", "background", "ramp", "far apart"]),
+    wanted=st.sampled_from([(0.5, 99.5), (0.0, 100.0), (1.0, 99.0), (2.5, 97.5), (49.0, 51.0)]),
+)
+def test_percentiles_are_numpys_bit_for_bit(
+    seed: int, shape: tuple[int, int], kind: str, wanted: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = {
+        "whole": rng.integers(-1024, 3072, shape),
+        "few levels": rng.integers(0, 3, shape),
+        "normal": rng.normal(0, 1e3, shape),
+        "background": np.maximum(rng.normal(-100, 100, shape), 0),
+        "ramp": np.arange(np.prod(shape)).reshape(shape),  # where a sample is no sample
+        "far apart": np.where(rng.random(shape) < 1e-3, 1e30, rng.random(shape)),
+    }[kind].astype(np.float32)
+
+    ours, numpys = percentiles(values, wanted), np.percentile(values, wanted)
+
+    assert np.array(ours).tobytes() == numpys.tobytes()
+
+
+def test_percentiles_of_what_is_no_number_are_none() -> None:
+    values = np.zeros((300, 300), np.float32)
+    values[150, 150] = np.nan
+
+    assert np.isnan(percentiles(values, (0.5, 99.5))).all()
+
+
+@settings(deadline=None)
 @given(slope=st.floats(0.01, 1000), intercept=st.floats(-5000, 5000))
 def test_scale_and_offset_of_the_values_do_not_matter(slope: float, intercept: float) -> None:
     same = model_input(a_spec(), (PICTURE.astype(np.float64) * slope + intercept))

@@ -1,9 +1,4 @@
-"""What a signature says of a package: the digest of every file, and who said so.
-
-The format is that of the OpenSSF Model Signing project (``model_signing sign key`` and ``sign
-certificate``): a Sigstore bundle around a DSSE envelope around an in-toto statement that lists the
-SHA-256 of each file.
-"""
+"""What a signature says of a package: the digest of every file, and who said so."""
 
 from __future__ import annotations
 
@@ -11,12 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import ValidationError
 
 from lightbox.domain.errors import ConfigurationError, ModelPackageError
+from lightbox.infer.signatures.bundle import Bundle, Statement, WrongSignerError
 from lightbox.settings import ModelSettings
 
 SIGNATURE = "model.sig"
@@ -57,82 +51,6 @@ class Signed:
 
 SignatureCheck = Callable[[Path], Signed]
 """Proves the signature of the package in a folder, or raises ``ModelPackageError``."""
-
-
-class _Part(BaseModel):
-    """Of a bundle; what verifiers of this version need not know may stand beside it."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
-
-
-class _Key(_Part):
-    hint: str | None = None
-
-
-class _Certificate(_Part):
-    raw_bytes: Base64Bytes
-
-
-class _Chain(_Part):
-    certificates: tuple[_Certificate, ...] = Field(min_length=1)
-
-
-class Material(_Part):
-    """Whose signature it says it is."""
-
-    public_key: _Key | None = None
-    x509_certificate_chain: _Chain | None = None
-
-
-class _Signature(_Part):
-    sig: Base64Bytes
-
-
-class Envelope(_Part):
-    """What was signed, and the signature (DSSE)."""
-
-    payload: Base64Bytes
-    payload_type: Literal["application/vnd.in-toto+json"]
-    signatures: tuple[_Signature, ...] = Field(min_length=1, max_length=1)
-
-    @property
-    def signed_bytes(self) -> bytes:
-        """What the signature is over (DSSE, pre-authentication encoding)."""
-        kind = self.payload_type.encode()
-        return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(self.payload), self.payload)
-
-
-class Bundle(_Part):
-    """``model.sig``."""
-
-    media_type: Literal["application/vnd.dev.sigstore.bundle.v0.3+json"]
-    verification_material: Material
-    dsse_envelope: Envelope
-
-
-class _File(BaseModel):
-    name: str
-    algorithm: Literal["sha256"]
-    digest: str
-
-
-class _Serialization(BaseModel):
-    method: Literal["files"]
-
-
-class _Predicate(BaseModel):
-    serialization: _Serialization
-    resources: tuple[_File, ...] = Field(min_length=1)
-
-
-class _Statement(_Part):
-    kind: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
-    predicate_type: Literal["https://model_signing/signature/v1.0"]
-    predicate: _Predicate
-
-
-class WrongSignerError(Exception):
-    """A signature is not by anybody whose signature counts; its text says why."""
 
 
 def signature_check(settings: ModelSettings) -> SignatureCheck | None:
@@ -176,7 +94,7 @@ def prove(folder: Path, verify: Callable[[Bundle], str]) -> Signed:
     try:
         bundle = Bundle.model_validate_json(path.read_bytes())
         signer = verify(bundle)
-        statement = _Statement.model_validate_json(bundle.dsse_envelope.payload)
+        statement = Statement.model_validate_json(bundle.dsse_envelope.payload)
     except FileNotFoundError as error:
         reason = "is missing: models.signed_by asks for signed packages"
         raise ModelPackageError(str(path), reason, _SIGN) from error

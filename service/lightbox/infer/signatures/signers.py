@@ -21,7 +21,7 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from lightbox.domain.errors import ConfigurationError
-from lightbox.infer.signatures.signed import Bundle, Material, WrongSignerError
+from lightbox.infer.signatures.bundle import Bundle, Material, WrongSignerError
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 _SHOWN = 16  # hexadecimal digits of a fingerprint
