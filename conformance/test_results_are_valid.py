@@ -36,6 +36,7 @@ from lightbox.results.secondary_capture import SecondaryCapture
 from lightbox.results.segmentation import Segmentation
 from lightbox.results.structured_report import StructuredReport
 from lightbox.results.validate import FAULTS_OF_THE_SOURCE
+from site_of_tests import MODELS
 
 pytestmark = pytest.mark.skipif(
     shutil.which("dciodvfy") is None, reason="dicom3tools is not installed"
@@ -55,6 +56,13 @@ READ_BY = {"sr": "dsrdump", "sr-fast": "dsrdump", "key": "dsrdump", "pr": "dcmps
 
 SHIPPED = ("CT_small.dcm", "MR_small.dcm", "examples_rgb_color.dcm")
 """Files that come with pydicom: these are always there."""
+
+SAMPLES = (
+    "retinal_oct/samples/cnv_8598714_1.dcm",
+    "retinal_oct/samples/dme_9721607_1_frames.dcm",
+    "breast_ultrasound/samples/malignant_45.dcm",
+)
+"""Files of our own packages: ophthalmic tomography of one and of two frames, ultrasound."""
 
 SOURCES = (
     "CR/RG1_JLSN.dcm",
@@ -109,6 +117,8 @@ def run(*command: str | Path) -> list[str]:
 
 
 def found(name: str) -> list[Path]:
+    if name in SAMPLES:
+        return [MODELS / name]
     path = Path(get_testdata_file(name) or "") if name in SHIPPED else DICOM / name
     if not path.exists():
         pytest.skip(f"{name}: the collection of DICOM files is not beside this repository")
@@ -119,7 +129,7 @@ Note = Callable[[str, object], None]
 """Leaves a property with the report of the test (pytest's ``record_property``)."""
 
 
-@pytest.mark.parametrize("name", SHIPPED + SOURCES + SERIES)
+@pytest.mark.parametrize("name", SHIPPED + SAMPLES + SOURCES + SERIES)
 def test_every_object_of_every_source_is_valid(
     name: str, tmp_path: Path, record_property: Note
 ) -> None:
