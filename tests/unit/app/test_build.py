@@ -10,6 +10,7 @@ from lightbox.app.build import packages
 from lightbox.domain.errors import ConfigurationError
 from lightbox.settings import Settings
 from packages import a_package_folder
+from site_of_tests import MODELS
 
 
 def served(root: Path, **thresholds: float) -> Settings:
@@ -36,6 +37,15 @@ def test_a_threshold_of_a_finding_that_is_none_stops_the_start_and_the_nearest_i
     assert str(refused.value) == (
         "models.small.thresholds: 'tumor' is no finding of small (did you mean tumour?)"
     )
+
+
+def test_what_is_shipped_answers_unasked_only_where_it_is_no_demonstration() -> None:
+    shipped = Settings.model_validate({"models": {"path": str(MODELS)}})
+
+    assert not {"breast_ultrasound", "retinal_oct"} & packages(shipped).by_name.keys()
+    asked = packages(shipped, "retinal_oct").by_name
+    assert asked["retinal_oct"].demonstration.startswith("learned from 16 images")
+    assert "breast_ultrasound" not in asked
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.5])

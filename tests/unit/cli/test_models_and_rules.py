@@ -14,6 +14,7 @@ from pydicom.uid import ComputedRadiographyImageStorage
 from dicom_images import a_file, a_picture, an_image
 from lightbox.cli import display
 from lightbox.cli.main import run
+from lightbox.infer.packages import MANIFEST
 from packages import a_package_folder
 from signing import a_key, signed_by_key
 
@@ -59,6 +60,25 @@ def test_a_broken_package_is_listed_as_a_problem(
     assert "was changed" in told["problems"][0]
     assert run(["-c", config, "models", "list"]) == 1
     assert "was changed" in capsys.readouterr().err
+
+
+def test_a_demonstration_is_listed_as_not_served_until_its_name_is_enabled(
+    config: str, tmp_path: Path, capsys: Captured
+) -> None:
+    manifest = a_package_folder(tmp_path / "models", name="shown") / MANIFEST
+    manifest.write_text('demonstration = "learned from 16 images"\n' + manifest.read_text())
+
+    told = answer(["-c", config, "models", "list"], capsys)
+    assert [model["name"] for model in told["models"]] == ["small"]
+    assert told["demonstrations"] == ["shown"]
+    assert run(["-c", config, "models", "list"]) == 0
+    assert "shown: a demonstration, served only where [models] enabled" in capsys.readouterr().err
+
+    text = Path(config).read_text()
+    Path(config).write_text(text + '[models]\nenabled = ["shown"]\n')
+    told = answer(["-c", config, "models", "list"], capsys)
+    assert [model["name"] for model in told["models"]] == ["shown"]
+    assert told["demonstrations"] == []
 
 
 def test_a_package_is_found_by_its_name_and_each_question_answered(

@@ -115,3 +115,11 @@ def test_the_map_of_a_normal_study_is_not_said_to_show_a_lesion() -> None:
     explained = an_explained(target=2)
     assert wording.caption(explained) == "What spoke for it"
     assert "absence of a finding" in wording.method_sentence(explained)
+
+
+def test_a_demonstration_says_so_and_why() -> None:
+    package = a_package(demonstration="learned from 16 images")
+    assert wording.demonstration_remark(an_explained(package=package)) == (
+        "Demonstration: learned from 16 images. Nothing is claimed of this answer"
+    )
+    assert wording.demonstration_remark(an_explained()) == ""
