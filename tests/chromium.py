@@ -241,10 +241,10 @@ class Page:
     def url(self) -> str:
         return str(self.evaluate("location.href"))
 
-    def until(self, expression: str) -> Any:
-        """Wait until a script says something true, and return it."""
+    def until(self, expression: str, patience: float | None = None) -> Any:
+        """Wait until a script says something true, and return it; as long as the browser does."""
         nap = threading.Event()
-        give_up = time.monotonic() + self._browser.patience
+        give_up = time.monotonic() + (self._browser.patience if patience is None else patience)
         while time.monotonic() < give_up:
             if found := self.evaluate(expression):
                 return found
@@ -369,7 +369,7 @@ class Page:
 
 def _complaint(method: str, said: dict[str, Any]) -> str:
     """Return what an event of a page complains of, "" if of nothing."""
-    if method == "Log.entryAdded":
+    if method == "Log.entryAdded" and said["entry"]["level"] in ("warning", "error"):
         entry = said["entry"]
         return " ".join(str(entry[key]) for key in ("text", "url") if key in entry)
     if method == "Runtime.exceptionThrown":

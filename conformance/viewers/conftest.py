@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
@@ -10,7 +10,10 @@ from chromium import Browser, chromium
 from lightbox.tools.orthanc import Orthanc, is_installed
 from viewers import ohif
 from viewers.ohif import Ohif
+from viewers.seen import keep
 from viewers.study import Study
+
+_OPEN = pytest.StashKey[list[Study]]()
 
 
 @pytest.fixture(scope="session")
@@ -41,14 +44,30 @@ def viewer(archive: Orthanc) -> Iterator[Ohif]:
 
 
 @pytest.fixture
-def opened(viewer: Ohif, browser: Browser) -> Iterator[Callable[..., Study]]:
+def opened(
+    viewer: Ohif, browser: Browser, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Study]]:
     """Open a study in a window of its own, by its UID and how many series it has."""
-    studies: list[Study] = []
+    studies = request.node.stash.setdefault(_OPEN, [])
 
     def open_(study_instance_uid: str, series: int, *size: tuple[int, int]) -> Study:
-        studies.append(Study(browser, viewer.study_url(study_instance_uid), series, *size))
-        return studies[-1]
+        study = Study(browser, *size)
+        studies.append(study)
+        study.open(viewer.study_url(study_instance_uid), series)
+        return study
 
     yield open_
     for study in studies:
         study.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what was seen when a test failed, where pictures are asked for."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for study in item.stash.get(_OPEN, []):
+            keep(f"failed-{item.name.replace('/', '-')}", study.window())
+    return report

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +93,53 @@ def _longest(share: npt.NDArray[np.float64]) -> tuple[int, int]:
     return int(begins[at]), int(ends[at])
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """An image that just fits a screen, in the middle: which of its pixels is where.
+
+    Parameters
+    ----------
+    screen : tuple of two ints
+        Rows and columns of the screen.
+    image : tuple of two ints
+        Rows and columns of the image.
+    aspect : float
+        Height of a pixel of the image by its width.
+    """
+
+    screen: tuple[int, int]
+    image: tuple[int, int]
+    aspect: float = 1.0
+
+    @property
+    def box(self) -> Box:
+        """Where the image lies."""
+        height, width = self.image[0] * self.aspect, float(self.image[1])
+        scale = min(self.screen[0] / height, self.screen[1] / width)
+        rows, columns = round(height * scale), round(width * scale)
+        top, left = (self.screen[0] - rows) // 2, (self.screen[1] - columns) // 2
+        return Box(top, top + rows, left, left + columns)
+
+    def cut(self, seen: Picture) -> Picture:
+        """Return what is seen of the image, without what is beside it."""
+        box = self.box
+        return seen[box.top : box.bottom, box.left : box.right]
+
+    def drawn(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the values of the image's pixels as large as it is seen."""
+        box = self.box
+        rows = (np.arange(box.bottom - box.top) + 0.5) / (box.bottom - box.top) * self.image[0]
+        columns = (np.arange(box.right - box.left) + 0.5) / (box.right - box.left) * self.image[1]
+        return values[np.ix_(rows.astype(int), columns.astype(int))]
+
+
+def correlation(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+    """Return Pearson's correlation of two arrays of one shape, 0 where one is constant."""
+    a, b = (values.astype(np.float64) - values.mean() for values in (one, other))
+    both = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.vdot(a, b)) / both if both else 0.0
+
+
 def overlap(one: Mask, other: Mask) -> float:
     """Return how much two masks agree: what both cover of what either covers."""
     either = np.logical_or(one, other).sum()
@@ -105,15 +153,11 @@ def likeness(screen: Picture, picture: Picture) -> float:
     ----------
     screen, picture : array, shape (rows, columns, 3), uint8
     """
-    height, width = screen.shape[:2]
-    scale = min(height / picture.shape[0], width / picture.shape[1])
-    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
-    fitted = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-    top, left = (height - size[1]) // 2, (width - size[0]) // 2
-    shown = screen[top : top + size[1], left : left + size[0]]
-    one, other = (pixels.astype(np.float64) - pixels.mean() for pixels in (shown, fitted))
-    size_of_both = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(np.vdot(one, other)) / size_of_both if size_of_both else 0.0
+    fitted = Fitted(screen.shape[:2], picture.shape[:2])
+    box = fitted.box
+    size = (box.right - box.left, box.bottom - box.top)
+    wanted = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    return correlation(fitted.cut(screen), wanted)
 
 
 def keep(name: str, picture: Picture) -> None:

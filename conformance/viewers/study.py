@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import threading
@@ -30,6 +31,21 @@ _DRAWN = """
 })()
 """
 """True when what is seen is not about to change, and no image is still to come."""
+_TWO_FRAMES_LATER = (
+    "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+)
+"""Says so when all that was asked for before has been painted."""
+_SHOWN = """
+(() => {
+  const { viewportGridService, displaySetService } = window.services;
+  return [...viewportGridService.getState().viewports.values()]
+    .flatMap(viewport => viewport.displaySetInstanceUIDs)
+    .map(uid => displaySetService.getDisplaySetByUID(uid))
+    .some(set => String(set?.SeriesNumber) === '%d');
+})()
+"""
+_NOTICED = 20.0
+"""Seconds after which a double click is taken for lost."""
 _NOT_OURS = (
     "GPU stall due to ReadPixels",
     "The stack viewport has been destroyed",
@@ -44,20 +60,17 @@ class Study:
 
     Parameters
     ----------
-    url : str
-        Where OHIF opens it.
-    cards : int
-        How many series it has; they are waited for.
     size : tuple of two ints
         Width and height of the window. All is drawn without a graphics card: small is quick.
     """
 
-    def __init__(
-        self, browser: Browser, url: str, cards: int, size: tuple[int, int] = (1400, 680)
-    ) -> None:
+    def __init__(self, browser: Browser, size: tuple[int, int] = (1400, 680)) -> None:
         self.page = browser.page(*size)
         self._size = size
         self._patience = browser.patience
+
+    def open(self, url: str, cards: int) -> None:
+        """Open it where OHIF has it, and wait for that many series."""
         self.page.goto(url)
         self.page.until(f"document.querySelectorAll({json.dumps(_CARDS)}).length >= {cards}")
         self.page.until(_DRAWN)
@@ -67,11 +80,24 @@ class Study:
         self.page.close()
 
     def show(self, series_number: int) -> None:
-        """Double-click the card of a series."""
+        """Double-click the card of a series, again where the viewer was too busy to notice."""
+        shown = _SHOWN % series_number
+        give_up = time.monotonic() + self._patience
+        while time.monotonic() < give_up:
+            self._double_click(series_number)
+            with contextlib.suppress(BrowserError):
+                self.page.until(shown, patience=_NOTICED)
+                return
+        raise BrowserError(f"series {series_number} was not opened; problems: {self.problems()}")
+
+    def _double_click(self, series_number: int) -> None:
+        """Double-click a card where it is when the list has come to rest."""
         script = (
-            f"(() => {{ const card = [...document.querySelectorAll({json.dumps(_CARDS)})]"
+            f"(async () => {{ const card = [...document.querySelectorAll({json.dumps(_CARDS)})]"
             f".find(c => c.innerText.includes('S:{series_number}')); if (!card) return null;"
-            " card.scrollIntoView({block: 'center'}); const r = card.getBoundingClientRect();"
+            " card.scrollIntoView({block: 'center'}); const before = card.getBoundingClientRect();"
+            f" await {_TWO_FRAMES_LATER}; const r = card.getBoundingClientRect();"
+            " if (r.x !== before.x || r.y !== before.y) return null;"
             " return [r.x + r.width / 2, r.y + r.height / 3]; })()"
         )
         x, y = self.page.until(script)
@@ -108,14 +134,24 @@ class Study:
         x, y, width, height = self._viewport()
         return self._shot({"x": x, "y": y, "width": width, "height": height, "scale": 1})
 
-    def until(self, holds: Callable[[Picture], bool], what: str) -> Picture:
-        """Look until it holds of what is seen, and return that."""
+    def until(
+        self, holds: Callable[[Picture], bool], what: str, patience: float | None = None
+    ) -> Picture:
+        """Look until it holds of what is seen and nothing moves any more, and return that.
+
+        A viewer draws an image first and what lies on it later: whoever looks at the first picture
+        that has the right slice may see the overlay of the slice before it, or none.
+        """
         nap = threading.Event()
-        give_up = time.monotonic() + self._patience
+        give_up = time.monotonic() + (self._patience if patience is None else patience)
+        before: Picture | None = None
         while time.monotonic() < give_up:
             seen = self.look()
-            if holds(seen):
+            rests = before is not None and np.array_equal(seen, before)
+            if rests and holds(seen) and self.page.evaluate(_DRAWN):
                 return seen
+            before = seen
+            self.page.evaluate(_TWO_FRAMES_LATER)
             nap.wait(0.1)
         raise BrowserError(f"never seen: {what}; problems: {self.problems()}")
 
