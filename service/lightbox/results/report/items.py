@@ -14,6 +14,7 @@ from lightbox.domain.result import NOT_FOR_DIAGNOSIS
 from lightbox.results import codes, provenance
 from lightbox.results.header.text import ascii_text
 from lightbox.results.report import tree
+from lightbox.results.wording import demonstration_remark
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,11 @@ def _algorithm(explained: Explained) -> list[Dataset]:
         (codes.ALGORITHM_NAME, ascii_text(package.name)),
         (codes.ALGORITHM_VERSION, ascii_text(package.version)),
         (codes.ALGORITHM_PARAMETERS, NOT_FOR_DIAGNOSIS),
+        (codes.ALGORITHM_PARAMETERS, ascii_text(demonstration_remark(explained))),
         *((codes.ALGORITHM_PARAMETERS, f"{key}={value}") for key, value in parameters.items()),
         *((codes.ALGORITHM_PARAMETERS, words) for words in _quality(explained)),
     ]
-    return [tree.text("HAS CONCEPT MOD", name, words) for name, words in said]
+    return [tree.text("HAS CONCEPT MOD", name, words) for name, words in said if words]
 
 
 def _quality(explained: Explained) -> list[str]:
