@@ -145,7 +145,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def results_of(site: Site, study: StudyStanding) -> dict[str, Dataset]:
     """Return what was made of a study, each without an error of ``dciodvfy``, all in the archive."""
-    made = {}
+    made: dict[str, Dataset] = {}
     for each in study.results:
         path = site.data / each.result.path
         said = subprocess.run(
