@@ -26,6 +26,7 @@ from created_objects import faults
 from explained_builders import DICOM, a_lesion, explained_of
 from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import JobPath
+from lightbox.domain.key_slices import KeySlice
 from lightbox.ports import ResultWriter
 from lightbox.results.lesion.lesion_segmentation import LesionSegmentation
 from lightbox.results.mask import region_mask
@@ -34,6 +35,8 @@ from lightbox.results.pointing.key_images import KeyImages
 from lightbox.results.pointing.presentation_state import PresentationState
 from lightbox.results.secondary_capture import SecondaryCapture
 from lightbox.results.segmentation import Segmentation
+from lightbox.results.slices.mosaic import Mosaic
+from lightbox.results.slices.one_slice import OneSlice
 from lightbox.results.structured_report import StructuredReport
 from lightbox.results.validate import FAULTS_OF_THE_SOURCE
 from site_of_tests import MODELS
@@ -191,6 +194,19 @@ def objects_of(explained: Explained) -> Iterator[tuple[str, bytes]]:
             yield f"{writer.kind}{path}", data
 
 
+def pictures_of(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
+    """Yield what is made of two key slices of a series beside the picture of the first."""
+    if len(paths) == 1:
+        return
+    explained, other = explained_of(paths, key=len(paths) // 2), explained_of(paths)
+    further = KeySlice(other.prediction, other.frame, other.attribution)
+    explained = replace(explained, slices=(further,))
+    for writer, what in ((Mosaic(), explained), (OneSlice(), explained.of_slice(further))):
+        data = writer.write(what)
+        assert data is not None
+        yield str(writer.kind), data
+
+
 def check(name: str, paths: list[Path], tmp_path: Path, record_property: Note) -> None:
     explained = explained_of(paths, key=len(paths) // 2, method="shapley")
     sources = []
@@ -199,7 +215,7 @@ def check(name: str, paths: list[Path], tmp_path: Path, record_property: Note) -
         sources[-1].write_bytes(data)
     made = []
     own = set(run("dcentvfy", *sources))  # what is wrong with the sources by themselves
-    for kind, result in objects_of(explained):
+    for kind, result in (*objects_of(explained), *pictures_of(paths)):
         made.append(kind)
         file = tmp_path / f"{kind}.dcm"
         file.write_bytes(result)
