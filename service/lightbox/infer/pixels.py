@@ -15,9 +15,14 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from lightbox.domain.arrays import FloatMap, Picture
 from lightbox.domain.errors import UnreadableError
@@ -27,7 +32,8 @@ from lightbox.infer.preprocess import percentiles
 _PERCENTILES = (0.5, 99.5)
 _WHITE = 255.0
 _SMALL = 16 * 2**20
-"""Bytes of a file up to which it is read once, pixel data and all; larger ones frame by frame."""
+"""Bytes of a file up to which one plain frame is read with its header; else both are read apart."""
+_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,12 @@ def decoded(
     UnreadableError
         If the file is no image, asks for more than it may, or decoders differ about it.
     """
-    is_small = path.stat().st_size <= _SMALL
-    header = _header(path, is_whole=is_small)
+    header = _header(path)
     frames = _checked(header, path, numbers, most_samples)
     syntax = header.file_meta.get("TransferSyntaxUID")
-    source: Dataset | Path = header if is_small else path
+    source: Dataset | Path = header if "PixelData" in header else path
     # A deflated file cannot be read frame by frame: it is read as a whole.
-    if syntax == DeflatedExplicitVRLittleEndian and not is_small:
+    if syntax == DeflatedExplicitVRLittleEndian:
         source = dcmread(path)
     arrays = iter_pixels(source, indices=[number - 1 for number in frames])
     for number, stored in zip(frames, arrays, strict=True):
@@ -91,13 +96,23 @@ def decoded(
         yield _frame(header, groups, number, stored)
 
 
-def _header(path: Path, *, is_whole: bool) -> Dataset:
+def _header(path: Path) -> Dataset:
+    """Read what stands before the pixel data, and with it one frame that is stored as it is."""
     try:
-        return dcmread(path, stop_before_pixels=not is_whole)
+        with path.open("rb") as stream:
+            header = dcmread(stream, stop_before_pixels=True)
+            if _is_plain(header) and path.stat().st_size <= _SMALL:
+                header.update(read_dataset(stream, *header.original_encoding))
+            return header
     except InvalidDicomError as error:
         raise UnreadableError(
             path.name, "is not a DICOM file (PS3.10)", "send it by C-STORE or add the file header"
         ) from error
+
+
+def _is_plain(header: Dataset) -> bool:
+    frames = int(header.get("NumberOfFrames") or 1)
+    return header.file_meta.get("TransferSyntaxUID") in _PLAIN and frames == 1
 
 
 def _checked(
@@ -170,6 +185,8 @@ def _modality(header: Dataset, groups: tuple[Dataset, ...], stored: np.ndarray) 
         return looked_up
     macro = _macro(header, groups, "PixelValueTransformationSequence")
     slope, intercept = _number(macro, "RescaleSlope"), _number(macro, "RescaleIntercept")
+    if slope in {None, 0.0, 1.0} and not intercept:
+        return stored.astype(np.float32)
     values: FloatMap = (stored.astype(np.float64) * (slope or 1.0) + (intercept or 0.0)).astype(
         np.float32
     )
@@ -230,8 +247,8 @@ def _stretched(values: FloatMap) -> FloatMap:
 
 
 def _grey_levels(unit: FloatMap) -> Picture:
-    scaled = np.rint(np.clip(np.nan_to_num(unit), 0.0, 1.0) * _WHITE)
-    picture: Picture = scaled.astype(np.uint8)
+    inside = np.fmin(np.fmax(unit, 0.0), 1.0)  # of a number and none these take the number
+    picture: Picture = np.rint(inside * _WHITE).astype(np.uint8)
     return picture
 
 

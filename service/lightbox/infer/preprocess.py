@@ -80,7 +80,7 @@ def model_input(
     UnreadableError
         If the model needs millimetres and the frame has none.
     """
-    grey = pixels.astype(np.float32)
+    grey = pixels.astype(np.float32, copy=False)
     if grey.ndim == 3:  # ITU-R BT.601 luma, as PIL's convert("L")
         grey = grey @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     unit = _unit_range(spec, grey)
@@ -141,8 +141,9 @@ def _unit_range(spec: Preprocessing, grey: FloatMap) -> FloatMap:
         low, high = float(grey.min()), float(grey.max())
     if high <= low:
         return np.zeros_like(grey)
-    unit: FloatMap = np.clip((grey - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
-    return unit
+    unit = grey - np.float32(low)
+    unit /= np.float32(high - low)
+    return np.clip(unit, 0.0, 1.0, out=unit)
 
 
 def _resample(unit: FloatMap, geometry: FrameGeometry) -> FloatMap:
