@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,12 @@ def write_previews(
         SOP Instance UID → file.
     """
     made: dict[str, Path] = {}
+    many = Counter(result.kind for result in results)
+    seen: Counter[ResultKind] = Counter()
     for result in results:
-        target = out / f"{stem}_{result.kind}.png"
+        seen[result.kind] += 1
+        number = f"_{seen[result.kind]}" if many[result.kind] > 1 else ""
+        target = out / f"{stem}_{result.kind}{number}.png"
         if result.preview:
             target.write_bytes((root / result.preview).read_bytes())
         elif result.kind in {ResultKind.SEGMENTATION, ResultKind.LESION}:
