@@ -7,23 +7,20 @@ nothing was computed), in ascending order; any other order would lie on mirrored
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import highdicom as hd
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from lightbox.domain.arrays import FloatMap
 from lightbox.domain.explained import Explained
 from lightbox.domain.identity import derived_uid
 from lightbox.domain.jobs import JobPath
-from lightbox.domain.result import NOT_FOR_DIAGNOSIS, ResultKind
+from lightbox.domain.result import ResultKind
 from lightbox.results import codes, provenance
-from lightbox.results.header.cleaning import put_uid
-from lightbox.results.header.plane_image import plane_image
 from lightbox.results.header.source import Source, all_sources, key_source
 from lightbox.results.header.text import SHORT, ascii_text
+from lightbox.results.maps.float_frames import Meaning, float_frames
 from lightbox.results.replacing.references import refer_to_replaced
 from lightbox.results.wording import method_name
 
@@ -71,7 +68,6 @@ class ParametricMap:
         dataset = _build(explained, source, stack)
         provenance.stamp(dataset, explained, source, self.kind)
         dataset.Modality = source.text("Modality")  # what acquired the data (C.8.32.1)
-        _refer(dataset, stack)
         refer_to_replaced(dataset, explained, source, {self.kind})
         dataset.PositionReferenceIndicator = None
         if dataset.get("BodyPartExamined") not in codes.UNPAIRED:
@@ -121,90 +117,11 @@ def _stack(explained: Explained, key: Source) -> _Stack | None:
 
 def _build(explained: Explained, source: Source, stack: _Stack) -> Dataset:
     name = provenance.name_of(explained, source, ResultKind.PARAMETRIC_MAP)
-    low, high = float(stack.pixels.min()), float(stack.pixels.max())
-    images = []
-    for number, frame in enumerate(stack.frames):
-        plane = replace(
-            frame.plane, orientation=source.plane.orientation, spacing=source.plane.spacing
-        )  # equal but for the last digits, which highdicom would take for other directions
-        image = plane_image(plane, stack.pixels.shape[1:])
-        image.SOPInstanceUID = UID(derived_uid("stand-in", str(number)))  # each another
-        images.append(image)
-    built = hd.pm.ParametricMap(
-        source_images=images,
-        pixel_array=stack.pixels,
-        series_instance_uid=name.series_instance_uid,
-        series_number=name.series_number,
-        sop_instance_uid=name.sop_instance_uid,
-        instance_number=name.instance_number,
-        manufacturer=provenance.MANUFACTURER,
-        manufacturer_model_name=explained.package.name,
-        software_versions=explained.package.version,
-        device_serial_number=explained.package.sha256[:16],
-        contains_recognizable_visual_features=False,
-        real_world_value_mappings=[_mapping(explained, low, high)],
-        voi_lut_transformations=[_window(low, high)],
-        content_description=NOT_FOR_DIAGNOSIS,
-        content_label="AI_MAP",
-        content_qualification=hd.ContentQualificationValues.RESEARCH,
-        derivation=codes.visual_explanation(explained.attribution.method),
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-    )
-    organisation = derived_uid("dimensions", name.sop_instance_uid)
-    built.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
-    for item in built.DimensionIndexSequence:
-        item.DimensionOrganizationUID = organisation
-    _ascend(built, stack)
-    return built
-
-
-def _window(low: float, high: float) -> hd.VOILUTTransformation:
-    """Return the window that shows all values; a linear one may not be narrower than 1."""
-    return hd.VOILUTTransformation(
-        window_center=(low + high) / 2,
-        window_width=max(high - low, 1e-6),
-        voi_lut_function=hd.VOILUTFunctionValues.LINEAR_EXACT,
-    )
-
-
-def _mapping(explained: Explained, low: float, high: float) -> hd.pm.RealWorldValueMapping:
     method = explained.attribution.method
-    return hd.pm.RealWorldValueMapping(
-        lut_label=ascii_text(method_name(method), SHORT),
-        lut_explanation=ascii_text(f"Attribution by {method_name(method)}"),
-        unit=codes.NO_UNITS,
-        value_range=(low, high),
-        slope=1.0,
-        intercept=0.0,
-        quantity_definition=codes.visual_explanation(method),
+    meaning = Meaning(
+        label=ascii_text(method_name(method), SHORT),
+        words=ascii_text(f"Attribution by {method_name(method)}"),
+        code=codes.visual_explanation(method),
     )
-
-
-def _ascend(built: Dataset, stack: _Stack) -> None:
-    """Put the frames, which highdicom orders its own way, in the order of the stack."""
-    groups = list(built.PerFrameFunctionalGroupsSequence)
-    if len(groups) == 1:
-        return
-    normal = np.asarray(stack.frames[0].plane.normal)
-    positions = [
-        np.asarray(g.PlanePositionSequence[0].ImagePositionPatient, dtype=float) for g in groups
-    ]
-    order = np.argsort([float(p @ normal) for p in positions])
-    built.PerFrameFunctionalGroupsSequence = [groups[i] for i in order]
-    built.FloatPixelData = np.ascontiguousarray(stack.pixels, dtype="<f4").tobytes()
-
-
-def _refer(dataset: Dataset, stack: _Stack) -> None:
-    """Point each frame at its own source frame, and name every source instance once."""
-    groups = dataset.PerFrameFunctionalGroupsSequence
-    for group, source in zip(groups, stack.frames, strict=True):
-        for derivation in group.get("DerivationImageSequence") or []:
-            derivation.SourceImageSequence = [provenance.source_reference(source, same_pixels=True)]
-    first = provenance.referenced_series(stack.frames[0])
-    unique = {s.sop_instance_uid: s for s in stack.frames}
-    first.ReferencedInstanceSequence = [
-        provenance.referenced_series(s).ReferencedInstanceSequence[0] for s in unique.values()
-    ]
-    dataset.ReferencedSeriesSequence = [first]
-    dataset.pop("SourceImageSequence", None)
-    put_uid(dataset, "FrameOfReferenceUID", stack.frames[0].plane.frame_of_reference_uid)
+    uid = derived_uid("dimensions", name.sop_instance_uid)
+    return float_frames(stack.frames, stack.pixels, source.plane, meaning, uid)

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 import highdicom as hd
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from contracts.result_writer import written
 from explained_builders import an_explained
-from lightbox.domain.identity import derived_uid
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS
-from lightbox.results.header.plane_image import plane_image
 from lightbox.results.header.source import Source, key_source
 from lightbox.results.mask import region_mask
 from lightbox.results.segmentation import Segmentation
+from plane_images import plane_image
 
 OURS = {
     "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
@@ -31,9 +30,7 @@ def by_highdicom(made: Dataset, sources: Sequence[Source], masks: np.ndarray) ->
     """Return what highdicom makes of the same planes, masks and segments."""
     images = []
     for number, source in enumerate(sources):
-        image = plane_image(source.plane, source.shape)
-        image.SOPInstanceUID = UID(derived_uid("stand-in", str(number)))
-        images.append(image)
+        images.append(plane_image(source.plane, source.shape, number))
     return hd.seg.Segmentation(
         source_images=images,
         pixel_array=masks,

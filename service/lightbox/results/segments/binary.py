@@ -18,8 +18,8 @@ from lightbox.domain.identity import derived_uid
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS
 from lightbox.results import codes, provenance
 from lightbox.results.header.cleaning import put_uid
+from lightbox.results.header.decimal import decimal
 from lightbox.results.header.plane import Plane
-from lightbox.results.header.plane_image import decimal
 from lightbox.results.header.source import Source
 from lightbox.results.segments.segment import Segment, segment_item
 

@@ -7,14 +7,12 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from lightbox.domain.identity import derived_uid
 from lightbox.results import codes
+from lightbox.results.header.decimal import decimal
 from lightbox.results.header.plane import Plane
 
-STAND_IN = derived_uid("stand-in")
-"""In place of every UID of the source, which may have faults that highdicom would not take."""
 
-
-def plane_image(plane: Plane, shape: tuple[int, ...]) -> Dataset:
-    """Return a single-frame data set that lies in ``plane``.
+def plane_image(plane: Plane, shape: tuple[int, ...], number: int = 0) -> Dataset:
+    """Return a single-frame data set that lies in ``plane``, the ``number``-th of its series.
 
     Parameters
     ----------
@@ -27,21 +25,15 @@ def plane_image(plane: Plane, shape: tuple[int, ...]) -> Dataset:
     image.PatientID = image.PatientName = image.PatientBirthDate = image.PatientSex = ""
     image.AccessionNumber = image.StudyID = image.StudyDate = image.StudyTime = ""
     image.ReferringPhysicianName = ""
-    image.StudyInstanceUID = image.SeriesInstanceUID = image.SOPInstanceUID = UID(STAND_IN)
-    image.SOPClassUID = (
-        codes.SECONDARY_CAPTURE
-    )  # any single-frame class: the true one is put on later
+    image.StudyInstanceUID = image.SeriesInstanceUID = UID(derived_uid("stand-in"))
+    image.SOPInstanceUID = UID(derived_uid("stand-in", str(number)))
+    image.SOPClassUID = codes.SECONDARY_CAPTURE  # any single-frame class
     image.Modality = "OT"
     image.Rows, image.Columns = shape[0], shape[1]
-    image.FrameOfReferenceUID = UID(STAND_IN)
+    image.FrameOfReferenceUID = image.StudyInstanceUID
     image.ImagePositionPatient = [decimal(v) for v in plane.position]
     image.ImageOrientationPatient = [decimal(v) for v in plane.orientation]
     image.PixelSpacing = [decimal(v) for v in plane.spacing]
     image.SliceThickness = decimal(plane.thickness)
     image.ImageType = ["ORIGINAL", "PRIMARY"]
     return image
-
-
-def decimal(value: float) -> float:
-    """Round so that the value fits a DS of 16 characters (PS3.5 6.2)."""
-    return float(f"{value:.10g}")
