@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from PIL import Image
 
 from lightbox.domain.arrays import Mask, Picture
 
+_Number = TypeVar("_Number", bound=np.generic)
 _PICTURES = os.environ.get("LIGHTBOX_PICTURES", "")
 _FRAME = 4
 """Around the viewport that is active, pixels."""
@@ -125,12 +126,13 @@ class Fitted:
         box = self.box
         return seen[box.top : box.bottom, box.left : box.right]
 
-    def drawn(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def drawn(self, values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
         """Return the values of the image's pixels as large as it is seen."""
         box = self.box
         rows = (np.arange(box.bottom - box.top) + 0.5) / (box.bottom - box.top) * self.image[0]
         columns = (np.arange(box.right - box.left) + 0.5) / (box.right - box.left) * self.image[1]
-        return values[np.ix_(rows.astype(int), columns.astype(int))]
+        taken: npt.NDArray[_Number] = values[np.ix_(rows.astype(int), columns.astype(int))]
+        return taken
 
 
 def correlation(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
