@@ -31,8 +31,9 @@ from lightbox.domain.events import (
     Predicted,
     ResultsWritten,
 )
+from lightbox.domain.identity import derived_uid
 from lightbox.domain.jobs import Job, JobPath, job_identity
-from lightbox.domain.result import Disposition, ListedReason, ResultKind
+from lightbox.domain.result import OF_SERIES, PICTURES, Disposition, ListedReason, ResultKind
 from lightbox.domain.urgency import Urgency
 from lightbox.explain.known.audits import KnownAudits
 from lightbox.infer.packages import find
@@ -41,17 +42,25 @@ from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.results.header.header_bytes import header_of
 from lightbox.results.write import Write
 from lightbox.schedule.worker import Worker
-from lightbox.settings import Settings
+from lightbox.settings import ModelSettings, Settings
 from lightbox.storage.files import Files
 from lightbox.storage.folder import FolderStorage
 from lightbox.tools.doors import Doors
+from lightbox.tools.replay import replay
 from site_of_tests import MODELS, SAMPLES
 
 
 class Bench:
     """A worker on a data directory of its own, without queue and without other processes."""
 
-    def __init__(self, root: Path, doors: Doors, *, notes: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        doors: Doors,
+        *,
+        notes: bool = False,
+        asked: frozenset[ResultKind] = frozenset({ResultKind.KEY_OBJECT}),
+    ) -> None:
         root.mkdir(exist_ok=True)
         self.root = root
         self.doors = doors
@@ -64,7 +73,7 @@ class Bench:
             predict=self.doors.predict,
             attribute=self.doors.attribute,
             write=Write(
-                build.writers(Settings().results, {ResultKind.KEY_OBJECT}),
+                build.writers(Settings().results, asked),
                 FolderStorage(root, Files()),
             ),
             packages={digest: doors.package},
@@ -276,3 +285,68 @@ def test_a_damaged_file_gets_no_note_nobody_knows_whose_it_is(tmp_path: Path, do
     assert len(bench.events(JobFailed)) == 1
     assert bench.events(ResultsWritten) == []
     bench.ledger.close()
+
+
+def slices_of_one_series(folder: Path, count: int) -> list[Path]:
+    """Write slices 5 mm apart; two samples of one finding in turn."""
+    folder.mkdir()
+    gliomas = [file for file in SAMPLES if "glioma_axial" in file.name]
+    files = []
+    for number in range(1, count + 1):
+        image = dcmread(gliomas[number % len(gliomas)])
+        image.StudyInstanceUID = derived_uid("slices", "study")
+        image.SeriesInstanceUID = derived_uid("slices", "series")
+        image.SOPInstanceUID = derived_uid("slices", str(number))
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.InstanceNumber = number
+        image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        image.ImagePositionPatient = [0, 0, 5 * number]
+        files.append(folder / f"slice{number}.dcm")
+        image.save_as(files[-1])
+    return files
+
+
+def sources_in(file: Path) -> list[str]:
+    """SOP Instance UIDs of the images that a picture says it shows."""
+    return [str(item.ReferencedSOPInstanceUID) for item in dcmread(file).SourceImageSequence]
+
+
+@pytest.fixture
+def asked_for_slices(tmp_path: Path, doors: Doors) -> Iterator[Bench]:
+    """A worker whose destination asks for mosaics, further slices and rejection notes."""
+    one = Bench(tmp_path / "data", doors, asked=OF_SERIES | {ResultKind.KEY_OBJECT})
+    yield one
+    one.ledger.close()
+
+
+def test_a_series_gets_its_mosaic_and_each_slice_of_it_a_picture(
+    asked_for_slices: Bench, tmp_path: Path
+) -> None:
+    bench, worker = asked_for_slices, asked_for_slices.worker()
+    files = slices_of_one_series(tmp_path / "sent", 5)
+    stored = bench.receives(*files)
+    first = bench.places(*stored[:4])
+    worker.handle(first.job_id, None)  # type: ignore[arg-type]  # unused
+    (written,) = bench.events(ResultsWritten)
+    pictures = [result for result in written.results if result.kind in PICTURES]
+    (mosaic,) = (result for result in pictures if result.kind is ResultKind.MOSAIC)
+    alone = [sources_in(bench.root / r.path) for r in pictures if r.kind is not ResultKind.MOSAIC]
+    shown = sources_in(bench.root / mosaic.path)
+    assert len(shown) == len(alone) == 2
+    assert sorted(shown) == sorted(uid for (uid,) in alone)
+    assert all((bench.root / result.preview).is_file() for result in pictures)
+    settings = Settings(data_dir=str(bench.root), models=ModelSettings(path=str(MODELS)))
+    for result in pictures:
+        assert replay(settings, result.sop_instance_uid).is_identical, result.kind
+    second = bench.places(*stored, revision=2, supersedes=first.job_id)
+    worker.handle(second.job_id, None)  # type: ignore[arg-type]  # unused
+    _, later = bench.events(ResultsWritten)
+    (note,) = (result for result in later.results if result.kind is ResultKind.KEY_OBJECT)
+    (study,) = dcmread(bench.root / note.path).CurrentRequestedProcedureEvidenceSequence
+    rejected = {
+        str(item.ReferencedSOPInstanceUID)
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    assert {result.sop_instance_uid for result in pictures} <= rejected
+    assert prove(bench.root / "ledger", ("pacs",)).ok

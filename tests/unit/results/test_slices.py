@@ -210,3 +210,11 @@ def test_pictures_of_a_series_are_named_in_no_other_kind() -> None:
     assert OneSlice().write(a_stack()) is None
     dataset = pydicom.dcmread(io.BytesIO(Mosaic().write(a_stack()) or b""))
     assert (dataset.SeriesNumber, dataset.SeriesDescription) == (9005, "AI Grad-CAM mosaic")
+
+
+def test_slices_are_looked_at_only_where_somebody_asks_for_them(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path, Files())
+    door = Write((SecondaryCapture(),), storage)
+    assert not door.needs_slices
+    door.configure(WRITERS)
+    assert door.needs_slices
