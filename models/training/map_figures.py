@@ -28,6 +28,7 @@ from lightbox.explain.subject import Subject
 from lightbox.infer.packages import LoadedPackage
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.settings import AuditSettings
+from lightbox.tools.bench.int8 import agreement
 from lightbox.tools.map_measures import Measuring, Onboarding, Sample, alike
 from lightbox.tools.model_check import map_methods
 from measures import Localisation, localisation, softmax
@@ -37,6 +38,8 @@ Array = np.ndarray[Any, Any]
 
 SPACING_MM = 0.98  # of the 256 px copies: 0.49 mm at 512 px, Cheng et al. 2015
 REACH = 8
+LEARNED = 48
+"""Images that int8's ranges are calibrated on."""
 
 NAMES = {
     "grad_cam": "Grad-CAM",
@@ -228,3 +231,9 @@ def exported(net: nn.Module, size: tuple[int, int], target: Path) -> None:
         verbose=False,
         dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
     )
+
+
+def int8_line(loaded: LoadedPackage, images: Array) -> str:
+    """Say what int8 does to findings and maps of these images, shape (N, C, H, W)."""
+    learned = images[np.linspace(0, len(images) - 1, LEARNED).astype(int)]
+    return agreement(OnnxRuntime(loaded), loaded, learned, images).words

@@ -55,6 +55,7 @@ from map_figures import (
     audits,
     by_baseline,
     exported,
+    int8_line,
     onboarding,
     overlaps,
     prediction_of,
@@ -216,6 +217,7 @@ class Found:
     untaught: dict[str, float] | None
     epochs_by_rote: int
     by_image: str
+    int8: str
 
 
 def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
@@ -264,6 +266,7 @@ def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
         recalls="\n".join(recalls),
         table="\n".join(table),
         by_image=found.by_image,
+        int8=found.int8,
         baselines="\n".join(baseline_line(kind, each) for kind, each in by_left),
         baseline=loaded.package.explanation.baseline,
         second_baseline=loaded.package.explanation.second_baseline,
@@ -335,6 +338,7 @@ def main() -> None:
         "not measured"
         if given.image_split is None
         else split_by_image(given.data, given.image_split),
+        int8_line(loaded, images.images.numpy()),
     )
     (PACKAGE / "CARD.md").write_text(card(found, loaded, limits))
     print((PACKAGE / "CARD.md").read_text())

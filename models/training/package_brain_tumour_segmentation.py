@@ -38,7 +38,7 @@ from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.settings import Settings
 from lightbox.tools.map_measures import Onboarding, Sample
 from lightbox.tools.model_check import write_expected, write_measured
-from map_figures import NAMES, SPACING_MM, exported, onboarding, spread
+from map_figures import NAMES, SPACING_MM, exported, int8_line, onboarding, spread
 from measures import (
     boundary_distance,
     calibration_error,
@@ -210,6 +210,7 @@ def card(
     overlaps: Sequence[str],
     other: str,
     measured: Onboarding,
+    int8: str,
 ) -> str:
     """Fill ``CARD.md`` from its template."""
     faithful = [
@@ -228,6 +229,7 @@ def card(
         bar=f"{LEAST_DICE:.2f} {'is' if figures['dice_median'] >= LEAST_DICE else '**is not**'}",
         overlaps="\n".join(overlaps),
         other=other,
+        int8=int8,
         measured_images=measured.maps[0].images,
         default=NAMES[loaded.package.explanation.method],
         faithfulness="\n".join(faithful),
@@ -286,7 +288,9 @@ def main() -> None:
     write_measured(PACKAGE, measured)
     loaded = load_package(PACKAGE)
     other = "Not measured." if given.other is None else other_hospital(loaded, given.other)
-    text = card(loaded, figures, overlap_lines(found), other, measured)
+    tensors = np.concatenate([each.frame.tensor for each in samples])
+    eight_bits = int8_line(loaded, tensors)
+    text = card(loaded, figures, overlap_lines(found), other, measured, eight_bits)
     (PACKAGE / "CARD.md").write_text(text)
     print(text)
 

@@ -61,17 +61,27 @@ def new(folder: Path, onnx: Path, preprocess: Path | None, *, as_json: bool) -> 
     "--rounds", type=click.IntRange(1), default=40, show_default=True, help="Paired rounds."
 )
 @click.option(
+    "--image",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A DICOM file to measure with; else the first of the samples.",
+)
+@click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here."
 )
 @click.pass_obj
-def bench_(invocation: Invocation, folder: str, rounds: int, json_file: Path | None) -> None:
-    """Measure one image from file to map against bare onnxruntime on the ready tensor."""
+def bench_(
+    invocation: Invocation, folder: str, rounds: int, image: Path | None, json_file: Path | None
+) -> None:
+    """Measure one image from file to map against bare onnxruntime on the ready tensor.
+
+    Says, too, whether int8 would leave findings (99 %) and maps (rank correlation .98) as they are.
+    """
     from lightbox.cli.bench import finish
     from lightbox.tools.bench.fast import bench_whole
 
     settings = invocation.settings()
     where = _folder(folder, Path(settings.models.path))
-    finish(bench_whole(settings, load(where), rounds), json_file)
+    finish(bench_whole(settings, load(where), rounds, image), json_file)
 
 
 @models.command("list")

@@ -247,7 +247,9 @@ def _stretched(values: FloatMap) -> FloatMap:
 
 
 def _grey_levels(unit: FloatMap) -> Picture:
-    inside = np.fmin(np.fmax(unit, 0.0), 1.0)  # of a number and none these take the number
+    inside = np.clip(unit, 0.0, 1.0)
+    if np.isnan(inside.max()):
+        inside = np.nan_to_num(inside)
     picture: Picture = np.rint(inside * _WHITE).astype(np.uint8)
     return picture
 

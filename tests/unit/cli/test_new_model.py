@@ -95,10 +95,13 @@ def walk(tmp_path: Path, network: nn.Module, capsys: Captured) -> dict[str, Any]
 
     figures = tmp_path / "bench.json"
     assert run(["models", "bench", str(folder), "--rounds", "2", "--json", str(figures)]) == 0
-    whole, _ = json.loads(figures.read_text())["cases"]
+    whole, _, findings, maps, _ = json.loads(figures.read_text())["cases"]
     assert whole["name"] == "one image, from file to map"
     assert whole["ours"] > 0
     assert whole["peers"]["bare"] > 0
+    assert findings["ours"] in {0.0, 100.0}  # of one sample
+    passes = findings["ours"] >= 99 and maps["ours"] >= 0.98
+    assert findings["note"].endswith("int8 keeps to both" if passes else "float32 is used")
 
     answer = tmp_path / "answer.json"
     arguments = ["--model", "unseen", "--out", str(tmp_path / "out"), "--json", str(answer)]
@@ -115,6 +118,60 @@ def test_a_resnet_that_was_never_seen_is_explained_in_six_commands(
     torch.manual_seed(1)
     layer = walk(tmp_path, ResNet(), capsys)["read"]["target layer"]
     assert "map, 8 x 8 cells, closed form" in layer
+
+
+def an_inversion(size: int) -> bytes:
+    """Return a graph that shows the network the negative: what no manifest can say."""
+    shape = ("batch", 1, size, size)
+    nodes = [
+        helper.make_node("Neg", ["image"], ["negative"]),
+        helper.make_node("Add", ["negative", "one"], ["shown"]),
+    ]
+    one = {"one": np.ones((1, 1, 1, 1), np.float32)}
+    return a_graph(nodes, one, image=shape, logits=shape, output="shown")
+
+
+def test_a_preprocessing_graph_runs_before_the_network_and_results_name_both(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    network, first = tmp_path / "network.onnx", tmp_path / "first.onnx"
+    network.write_bytes(a_pooled_classifier())
+    first.write_bytes(an_inversion(16))
+    alone, both = tmp_path / "models" / "alone", tmp_path / "models" / "both"
+
+    assert run(["models", "new", str(alone), "--onnx", str(network)]) == 0
+    arguments = ["--onnx", str(network), "--preprocess", str(first)]
+    assert run(["models", "new", str(both), *arguments]) == 0
+    assert (both / "preprocess.onnx").read_bytes() == first.read_bytes()
+    for folder in (alone, both):
+        manifest = folder / "model.toml"
+        # Stretched: what is padded around an image would be inverted, too.
+        manifest.write_text(manifest.read_text().replace('fit = "pad"', 'fit = "stretch"'))
+        fill_in(folder)
+    capsys.readouterr()
+    told = checks(both, capsys, "--write-expected")
+    assert told["digest"].startswith("preprocess.onnx and weights.onnx are as stated; results name")
+    assert told["digest"][-64:] not in checks(alone, capsys, "--write-expected")["digest"]
+    assert checks(both, capsys) == told
+
+    def explained(folder: Path, image: Path) -> dict[str, Any]:
+        answer = tmp_path / f"{folder.name}.json"
+        out = ["--out", str(tmp_path / "out"), "--json", str(answer)]
+        assert run(["explain", str(image), "--model", folder.name, *out]) == 0
+        (found,) = json.loads(answer.read_text())
+        return dict(found)
+
+    sample = both / "samples" / "one.dcm"
+    negative = dcmread(sample)
+    negative.PixelData = (255 - negative.pixel_array).astype(np.uint8).tobytes()
+    negative.save_as(tmp_path / "negative.dcm")
+    mine, theirs = explained(both, sample), explained(alone, tmp_path / "negative.dcm")
+    assert mine["scores"] == pytest.approx(theirs["scores"], abs=1e-3)
+    assert mine["scores"] != pytest.approx(explained(alone, sample)["scores"], abs=1e-3)
+    (both / "preprocess.onnx").write_bytes(an_inversion(16) + b"\n")
+    capsys.readouterr()
+    changed = checks(both, capsys, code=1)
+    assert "preprocess.onnx: was changed" in changed["package"]
 
 
 @pytest.mark.slow

@@ -237,12 +237,23 @@ class OnnxRuntime:
         callable
             Images, shape (B, C, H, W), to logits (B, classes).
         """
+        answers = self.opened(weights)
+        return lambda images: next(iter(answers(images).values()))
+
+    def opened(self, weights: bytes) -> Callable[[ImageTensor], dict[str, FloatMap]]:
+        """Open a graph as it came, with our options.
+
+        Returns
+        -------
+        callable
+            Images, shape (B, C, H, W), to every output of the graph by its name.
+        """
         session = self._open(weights, self.device)
         name = session.get_inputs()[0].name
+        outputs = [each.name for each in session.get_outputs()]
 
-        def forward(images: ImageTensor) -> FloatMap:
-            logits: FloatMap = session.run(None, {name: images})[0]
-            return logits
+        def forward(images: ImageTensor) -> dict[str, FloatMap]:
+            return dict(zip(outputs, session.run(None, {name: images}), strict=True))
 
         return forward
 

@@ -26,7 +26,7 @@ _QUANTISED = frozenset({"Conv", "Relu", "Add", "MaxPool"})
 """Operators of the trunk; the head, where small differences decide, stays in float32."""
 
 
-def quantised(weights: bytes, images: Sequence[FloatMap]) -> bytes:
+def quantised(weights: bytes, images: Sequence[FloatMap], trunk: int | None = None) -> bytes:
     """Quantise a network's trunk to int8 (QDQ, weights per channel).
 
     Parameters
@@ -35,6 +35,8 @@ def quantised(weights: bytes, images: Sequence[FloatMap]) -> bytes:
         The ONNX file.
     images : sequence of arrays, shape (1, C, H, W), float32
         That ranges are calibrated on: masked as an audit masks.
+    trunk : int or None
+        How many of the first nodes may be quantised; None: all.
 
     Returns
     -------
@@ -57,7 +59,11 @@ def quantised(weights: bytes, images: Sequence[FloatMap]) -> bytes:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[node.name for node in graph.node if node.op_type not in _QUANTISED],
+            nodes_to_exclude=[
+                node.name
+                for number, node in enumerate(graph.node)
+                if node.op_type not in _QUANTISED or number >= (trunk or len(graph.node))
+            ],
         )
         return target.read_bytes()
 

@@ -19,8 +19,17 @@ from lightbox.domain.arrays import FloatMap, ImageTensor
 from lightbox.domain.errors import UsageError
 from lightbox.infer.packages import SAMPLES, LoadedPackage
 from lightbox.settings import Settings
+from lightbox.tools.bench.int8 import int8_cases
 from lightbox.tools.bench.peers.class_activation import installed_maps, torch_forward
-from lightbox.tools.bench.report import BARE, OURS, Case, Measured, interleaved, seconds_of
+from lightbox.tools.bench.report import (
+    BARE,
+    OURS,
+    Case,
+    Measured,
+    in_milliseconds,
+    interleaved,
+    seconds_of,
+)
 from lightbox.tools.doors import Doors
 
 TORCH = "torch forward"
@@ -82,19 +91,35 @@ def bench_fast(settings: Settings, loaded: LoadedPackage, plan: FastPlan) -> lis
     return cases
 
 
-def bench_whole(settings: Settings, loaded: LoadedPackage, rounds: int) -> list[Case]:
+def bench_whole(
+    settings: Settings, loaded: LoadedPackage, rounds: int, image: Path | None = None
+) -> list[Case]:
     """Measure one image from its file to its map, against the bare graph on the ready tensor.
 
     Ours decodes in a warm child, preprocesses, predicts and maps; ``bare`` is onnxruntime alone, on
-    as many threads, which do not spin between two runs.
+    as many threads, which do not spin between two runs. Then the same in int8, on all samples.
+
+    Parameters
+    ----------
+    settings : Settings
+        Worker and limits are used.
+    loaded : LoadedPackage
+        The model.
+    rounds : int
+        Paired rounds.
+    image : Path or None
+        A DICOM file, whatever it shows; None: the package's first sample.
 
     Raises
     ------
     UsageError
         If the package has no samples.
+    UnreadableError
+        If one cannot be decoded.
     """
     with Doors(settings, loaded) as doors:
-        file = samples(loaded)[0]
+        files = samples(loaded)
+        file = image or files[0]
         tensor = doors.frame(file).tensor
         bare = doors.runtime.bare(loaded.weights)
 
@@ -111,10 +136,12 @@ def bench_whole(settings: Settings, loaded: LoadedPackage, rounds: int) -> list[
         measured, decoded = interleaved(timed, rounds), interleaved(ready, rounds)
         threads = doors.runtime.arithmetic["threads"]
         note = f"{file.name}, {doors.runtime.device}, {threads} threads"
-    return [
-        _in_milliseconds(measured).case("one image, from file to map", "ms", note),
-        _in_milliseconds(decoded).case("of it decoding and preprocessing", "ms"),
-    ]
+        tensors = np.concatenate([doors.frame(each).tensor for each in files])
+        return [
+            in_milliseconds(measured).case("one image, from file to map", "ms", note),
+            in_milliseconds(decoded).case("of it decoding and preprocessing", "ms"),
+            *int8_cases(doors, loaded, tensors, rounds),
+        ]
 
 
 def _peers(doors: Doors, loaded: LoadedPackage) -> dict[str, Callable[[ImageTensor], FloatMap]]:
@@ -155,12 +182,8 @@ def samples(loaded: LoadedPackage) -> list[Path]:
     return found
 
 
-def _in_milliseconds(measured: Measured) -> Measured:
-    return Measured({who: [1e3 * s for s in found] for who, found in measured.rounds.items()})
-
-
 def _milliseconds(measured: Measured, batch: int, doors: Doors) -> Case:
-    scaled = _in_milliseconds(measured)
+    scaled = in_milliseconds(measured)
     note = (
         f"Grad-CAM by {doors.runtime.way} at {doors.runtime.target_layer}, {doors.runtime.device}"
     )

@@ -102,6 +102,11 @@ def interleaved(contestants: Mapping[str, Callable[[], float]], rounds: int) -> 
     return Measured(found)
 
 
+def in_milliseconds(measured: Measured) -> Measured:
+    """Return what was measured in seconds in milliseconds."""
+    return Measured({who: [1e3 * s for s in found] for who, found in measured.rounds.items()})
+
+
 def seconds_of(work: Callable[[], object], clock: Clock) -> Callable[[], float]:
     """Return a contestant that says how many seconds ``work`` takes."""
 
