@@ -156,15 +156,21 @@ class _Ready:
     preview: bytes
 
 
+_PIXEL_DATA_HEAD = 12
+"""Bytes of tag, value representation and length (PS3.5 7.1.2)."""
+
+
 def _ready(job: Job, kind: ResultKind, data: bytes) -> _Ready:
     day = datetime.fromtimestamp(job.placed_at, tz=UTC).strftime("%Y%m%d")
-    dataset = dcmread(io.BytesIO(data), stop_before_pixels=kind not in PICTURES)
+    stream = io.BytesIO(data)
+    dataset = dcmread(stream, stop_before_pixels=True)
     stem = f"results/{day}/{dataset.SOPInstanceUID}"
     shown = b""
     if kind in PICTURES:
-        pixels = np.frombuffer(dataset.PixelData, dtype=np.uint8)
         shape = (dataset.Rows, dataset.Columns, 3)
-        shown = png(pixels[: math.prod(shape)].reshape(shape))
+        begin = stream.tell() + _PIXEL_DATA_HEAD  # the reader goes back to where pixel data begins
+        pixels = np.frombuffer(data, np.uint8, math.prod(shape), begin)
+        shown = png(pixels.reshape(shape))
     result = Result(
         kind=kind,
         sop_class_uid=str(dataset.SOPClassUID),
