@@ -36,7 +36,7 @@ def digests(seed: str, zone: str) -> list[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=300,
     )
     return done.stdout.splitlines()
 
