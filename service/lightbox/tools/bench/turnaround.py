@@ -54,6 +54,8 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 _DELIVER_GOAL = 0.15
 """Seconds from written to stored in the archive, all results of a study."""
+_MEANT = {"encode": "; objects made, looked at by dciodvfy where it is installed, synced, recorded"}
+"""What a stage holds that its name does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +311,7 @@ def _stages(day: Day) -> Iterator[Case]:
     yield Case("scheduling overhead, p50", statistics.median(waits), "s", {"goal": 0.05}, note=note)
     for stage in STAGES:
         seconds = [times.stages()[stage] for times in done]
-        note = f"p99 {percentile(seconds, 0.99):.3f} s"
+        note = f"p99 {percentile(seconds, 0.99):.3f} s{_MEANT.get(stage, '')}"
         goal = {"goal": _DELIVER_GOAL} if stage == "deliver" else {}
         yield Case(f"STAT stage {stage}, p50", statistics.median(seconds), "s", goal, note=note)
 
