@@ -6,6 +6,7 @@ DERIVED and lossy, and state no pixel spacing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +18,20 @@ from lightbox.domain.identity import derived_uid
 
 _ATTRIBUTION = """\
 # Where these samples are from
-`child_*`: Kermany D, Zhang K, Goldbaum M, "Labeled Optical Coherence Tomography (OCT) and Chest X-Ray
-Images for Classification", Mendeley Data, doi:10.17632/rscbjbr9sj, licence CC BY 4.0
+Kermany D, Zhang K, Goldbaum M, "Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for
+Classification", Mendeley Data, doi:10.17632/rscbjbr9sj, licence CC BY 4.0
 (https://creativecommons.org/licenses/by/4.0/). Cite also Kermany et al., Cell 2018, 172:1122-1131.
 
-`adult_*`: NIH Clinical Center, https://nihcc.app.box.com/v/ChestXray-NIHCC; the use of the data set
-is unrestricted. Cite Wang et al., ChestX-ray8, CVPR 2017, 3462-3471.
-
-Images of patients that the model did not learn from, one patient each. Changes made: reduced to 224 x
-224 (children, squeezed to squares) and 256 x 256 pixels (adults), stored as 8-bit JPEG and then as
-Computed Radiography Image Storage objects; names, identifiers, ages and dates are ours.
+Images of children that the model did not learn from, one child each. Changes made: reduced to 224 x
+224 pixels (squeezed to squares), stored as 8-bit JPEG and then as Computed Radiography Image Storage
+objects; names, identifiers and dates are ours. The source states no child's age, but that all are 1 to
+5 years old: a Patient's Age of 3 years stands for that, and the objects say so.
 """
+_AGE = "003Y"
+_OF_THE_AGE = "Patient's Age stands for the 1 to 5 years that the source states of all its patients"
 
 
-def as_dicom(file: Path, group: str, label: str, *, adult: bool) -> Dataset:
+def as_dicom(file: Path, group: str, label: str) -> Dataset:
     """Wrap one image as a Computed Radiography instance (PS3.3 A.2)."""
     pixels = np.asarray(Image.open(file).convert("L"))
     key = ("sample", "chest_xray_pneumonia", file.stem)
@@ -44,7 +45,8 @@ def as_dicom(file: Path, group: str, label: str, *, adult: bool) -> Dataset:
     ds.PatientID = f"SAMPLE-{group}"
     ds.PatientBirthDate = ""
     ds.PatientSex = ""
-    ds.PatientAge = "045Y" if adult else "003Y"
+    ds.PatientAge = _AGE
+    ds.ImageComments = _OF_THE_AGE
     ds.PatientIdentityRemoved = "YES"
     ds.DeidentificationMethod = "published without identity"
     ds.StudyID = "1"
@@ -52,7 +54,7 @@ def as_dicom(file: Path, group: str, label: str, *, adult: bool) -> Dataset:
     ds.StudyTime = ds.SeriesTime = ds.ContentTime = "120000"
     ds.AccessionNumber = ""
     ds.ReferringPhysicianName = ""
-    ds.StudyDescription = f"Chest {'adult' if adult else 'child'} (sample, labelled {label})"
+    ds.StudyDescription = f"Chest child (sample, labelled {label})"
     ds.SeriesDescription = "CHEST"
     ds.Modality = "CR"
     ds.Manufacturer = "Lightbox sample"
@@ -81,16 +83,12 @@ def _picture(ds: Dataset, pixels: np.ndarray) -> None:
     ds["PixelData"].VR = "OB"
 
 
-def write_samples(chosen: list[tuple[Path, str, str, bool]], folder: Path) -> list[str]:
-    """Write (file, group, label, adult) as DICOM files; return their names."""
+def write_samples(chosen: Sequence[tuple[Path, str, str]], folder: Path) -> None:
+    """Write (file, group, label) as DICOM files."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ATTRIBUTION.md").write_text(_ATTRIBUTION)
-    names = []
-    for file, group, label, adult in chosen:
-        ds = as_dicom(file, group, label, adult=adult)
+    for file, group, label in chosen:
+        ds = as_dicom(file, group, label)
         ds.file_meta = FileMetaDataset()
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        name = f"{'adult' if adult else 'child'}_{label}_{group}.dcm"
-        ds.save_as(folder / name, enforce_file_format=True)
-        names.append(name)
-    return names
+        ds.save_as(folder / f"child_{label}_{group}.dcm", enforce_file_format=True)

@@ -6,7 +6,8 @@
 CHILDREN and ADULTS are folders with ``labels.csv`` and ``images/`` (Kermany, Mendeley
 rscbjbr9sj; NIH ChestX-ray14). Writes ``RUN/weights.pt`` (moving average of the weights),
 ``RUN/log.csv`` and a checkpoint after each epoch. ``--borders-kept`` trains the card's control:
-the same without the first of what follows.
+the same without the first of what follows. ``chest_finish.py`` makes of ``RUN/weights.pt`` what is
+shipped.
 
 What is unusual, and why:
 
