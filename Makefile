@@ -62,7 +62,7 @@ demo: system $(INSTALLED)  ## send real studies through the service and look at 
 	$(BIN)/lightbox demo $(DEMO)
 
 demo-viewer: system $(INSTALLED) $(OHIF)  ## the same, and OHIF on the archive, until a key is pressed
-	PYTHONPATH=conformance $(BIN)/python -m viewers.demo $(DEMO)
+	exec env PYTHONPATH=conformance $(BIN)/python -m viewers.demo $(DEMO)
 
 test: system-tests $(INSTALLED) $(TORCH_INSTALLED) $(AXE) lint  ## run all tests that this machine can run
 	@$(TESTS_IN) $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ALONE:%=--ignore=%) && passed=yes || passed=no; \

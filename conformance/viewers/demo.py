@@ -6,9 +6,11 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from viewers import ohif
+from viewers.objects import put
 from viewers.ohif import Ohif
 
 _FOLDER = Path("lightbox-demo")
@@ -37,18 +39,26 @@ def _show(demo: subprocess.Popen[str]) -> None:
     for line in demo.stderr:
         sys.stderr.write(line)
         if line.startswith(_WAITING):
-            with Ohif(dicomweb_of(_FOLDER / "run" / "archive")) as viewer:
+            archive = archive_of(_FOLDER / "run" / "archive")
+            for image in received(_FOLDER / "run" / "data" / "instances"):
+                put(archive, image)  # the demo's archive gets results alone, a PACS has both
+            with Ohif(f"{archive}/dicom-web") as viewer:
                 sys.stderr.write(f"studies and results in OHIF: {viewer.url}\n")
                 demo.wait()
     demo.wait()
 
 
-def dicomweb_of(folder: Path) -> str:
-    """Return where the DICOMweb of the demo's archive is; ends if it has none."""
+def received(folder: Path) -> Iterator[bytes]:
+    """Return the images that the service received; it keeps empty files ready for those to come."""
+    return (file.read_bytes() for file in folder.rglob("*.dcm") if file.stat().st_size)
+
+
+def archive_of(folder: Path) -> str:
+    """Return where the demo's archive is; ends if it is not Orthanc."""
     configuration = folder / "orthanc.json"
     if not configuration.exists():
         sys.exit("OHIF needs Orthanc: apt-get install orthanc orthanc-dicomweb")
-    return f"http://127.0.0.1:{json.loads(configuration.read_text())['HttpPort']}/dicom-web"
+    return f"http://127.0.0.1:{json.loads(configuration.read_text())['HttpPort']}"
 
 
 if __name__ == "__main__":

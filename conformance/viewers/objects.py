@@ -36,6 +36,10 @@ def made_of(explained: Explained) -> dict[ResultKind, bytes]:
 def store(archive: Orthanc, files: Iterable[Path], objects: Iterable[bytes] = ()) -> None:
     """Put source files and results into an archive."""
     for data in (*(file.read_bytes() for file in files), *objects):
-        request = urllib.request.Request(f"{archive.http_url}/instances", data)
-        with _LOCAL.open(request, timeout=30) as answer:
-            assert answer.status == 200
+        put(archive.http_url, data)
+
+
+def put(http_url: str, data: bytes) -> None:
+    """Put one DICOM file into the Orthanc at this address."""
+    with _LOCAL.open(urllib.request.Request(f"{http_url}/instances", data), timeout=60) as answer:
+        assert answer.status == 200
