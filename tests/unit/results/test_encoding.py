@@ -84,7 +84,7 @@ def test_names_in_other_letters_are_left_to_pydicom() -> None:
     dataset = Dataset()
     dataset.SpecificCharacterSet = ["", "ISO 2022 IR 87"]
     dataset.PatientName = "Yamada^Tarou=\u5c71\u7530^\u592a\u90ce"
-    dataset.StudyDescription = "caf\u00e9"
+    dataset.StudyDescription = "\u00e9\u00e8"
     dataset.SpecificCharacterSet = "ISO_IR 192"
     assert ours(dataset) == by_pydicom(dataset)
 
