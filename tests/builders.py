@@ -38,6 +38,8 @@ _RESULT_CLASSES = {
     ResultKind.KEY_IMAGES: "1.2.840.10008.5.1.4.1.1.88.59",
     ResultKind.PRESENTATION_STATE: "1.2.840.10008.5.1.4.1.1.11.1",
     ResultKind.LESION: "1.2.840.10008.5.1.4.1.1.66.4",
+    ResultKind.MOSAIC: "1.2.840.10008.5.1.4.1.1.7",
+    ResultKind.SLICE: "1.2.840.10008.5.1.4.1.1.7",
 }
 
 

@@ -37,6 +37,7 @@ REFUSED = {
     "UID is not a transfer syntax": "deflated frames: newer than the decoders",
     "RLE encoded pixel data with 1 bits allocated": "against PS3.5 8.2.2",
     "cannot reshape array": "cut off",
+    "bytes of pixel data is less than expected": "cut off, of one plain frame",
     "invalid literal for int()": "text where a number must be",
     "JPEG Extended": "12 bit JPEG that no decoder here takes",
     "failed to read the header": "its codestream holds a delimiter",
