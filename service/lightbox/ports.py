@@ -32,11 +32,27 @@ class Clock(Protocol):
         ...
 
 
+class Staged(Protocol):
+    """Bytes that are on disk, and not to be found under their path yet."""
+
+    def publish(self) -> None:
+        """Let them show up under their path, durably."""
+        ...
+
+    def discard(self) -> None:
+        """Remove them; nothing happens where they were published or removed."""
+        ...
+
+
 class Storage(Protocol):
     """Where bytes are kept, by a path relative to the data directory."""
 
     def put(self, path: str, data: bytes) -> None:
         """Write durably: file and folder are synced when this returns."""
+        ...
+
+    def stage(self, path: str, data: bytes) -> Staged:
+        """Begin to write: the content is synced when this returns, and nobody finds it yet."""
         ...
 
     def read(self, path: str) -> bytes:

@@ -23,6 +23,22 @@ class StorageContract:
         storage.put("a", b"second")
         assert storage.read("a") == b"second"
 
+    def test_what_is_staged_is_not_found_until_it_is_published(self, storage: Storage) -> None:
+        storage.put("folder/a", b"first")
+        staged = storage.stage("folder/a", b"second")
+        assert storage.read("folder/a") == b"first"
+        staged.publish()
+        assert storage.read("folder/a") == b"second"
+        staged.discard()
+        assert storage.read("folder/a") == b"second"
+
+    def test_what_is_discarded_leaves_nothing(self, storage: Storage) -> None:
+        staged = storage.stage("folder/a", b"content")
+        staged.discard()
+        staged.discard()
+        with pytest.raises(FileNotFoundError):
+            storage.read("folder/a")
+
     def test_what_is_not_there_is_not_found(self, storage: Storage) -> None:
         with pytest.raises(FileNotFoundError):
             storage.read("nowhere")

@@ -6,8 +6,8 @@ import hashlib
 import importlib
 import io
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from lightbox.domain.explained import Explained
 from lightbox.domain.jobs import Job
 from lightbox.domain.refusal import Refusal
 from lightbox.domain.result import OF_SERIES, PICTURES, Result, ResultKind
-from lightbox.ports import ResultWriter, Storage
+from lightbox.ports import ResultWriter, Staged, Storage
 from lightbox.results.note import note
 from lightbox.results.picture.png import png
 from lightbox.results.picture.typeset import font
@@ -80,22 +80,32 @@ class Write:
         ResultError
             If an object cannot be made or is not valid; nothing of the job is stored then.
         """
-        # While one object is encoded, those before it are looked at and prepared on the other
-        # cores; then all are synced at the same time: a disk that waits for one waits for all.
+        # While one object is encoded, those before it are looked at and synced on the other cores;
+        # they get their names when all are good, at the same time: one wait for the disk.
+        made: list[Future[_Ready]] = []
         with ThreadPoolExecutor(_AT_ONCE) as pool, Inspection(self._validator) as inspection:
-            made: list[Future[_Ready]] = []
-            for writer in self._writers:
-                if not self._wanted(explained, writer.kind):
-                    continue
-                for shown in _each(explained, writer.kind):
-                    with turn():
-                        data = writer.write(shown)
-                    if data is not None:
-                        inspection.begin(data)
-                        made.append(pool.submit(_ready, explained.job, writer.kind, data))
-            ready = [each.result() for each in made]
-            _refuse_invalid(ready, inspection)
-            return tuple(pool.map(self._store, ready))
+            try:
+                for kind, data in self._made(explained, turn):
+                    inspection.begin(data)
+                    made.append(pool.submit(self._ready, explained.job, kind, data))
+                ready = [each.result() for each in made]
+                _refuse_invalid(ready, inspection)
+                return tuple(pool.map(_published, ready))
+            finally:
+                wait(made)
+                for each in made:
+                    if each.exception() is None:
+                        each.result().discard()
+
+    def _made(self, explained: Explained, turn: Turn) -> Iterator[tuple[ResultKind, bytes]]:
+        for writer in self._writers:
+            if not self._wanted(explained, writer.kind):
+                continue
+            for shown in _each(explained, writer.kind):
+                with turn():
+                    data = writer.write(shown)
+                if data is not None:
+                    yield writer.kind, data
 
     @property
     def needs_slices(self) -> bool:
@@ -110,11 +120,15 @@ class Write:
         ResultError
             If it cannot be made or is not valid; nothing is stored then.
         """
-        ready = _ready(refusal.job, ResultKind.SECONDARY_CAPTURE, note(refusal))
-        with Inspection(self._validator) as inspection:
-            inspection.begin(ready.data)
-            _refuse_invalid([ready], inspection)
-        return (self._store(ready),)
+        data = note(refusal)
+        ready = self._ready(refusal.job, ResultKind.SECONDARY_CAPTURE, data)
+        try:
+            with Inspection(self._validator) as inspection:
+                inspection.begin(data)
+                _refuse_invalid([ready], inspection)
+            return (_published(ready),)
+        finally:
+            ready.discard()
 
     def _wanted(self, explained: Explained, kind: ResultKind) -> bool:
         finding = explained.package.finding(explained.prediction.target)
@@ -133,11 +147,16 @@ class Write:
             case "none":
                 return False
 
-    def _store(self, ready: _Ready) -> Result:
-        if ready.preview:
-            self._storage.put(ready.result.preview, ready.preview)
-        self._storage.put(ready.result.path, ready.data)
-        return ready.result
+    def _ready(self, job: Job, kind: ResultKind, data: bytes) -> _Ready:
+        result, shown = _row(job, kind, data)
+        staged = [self._storage.stage(result.path, data)]
+        if shown:
+            try:
+                staged.insert(0, self._storage.stage(result.preview, shown))
+            except BaseException:
+                staged[0].discard()
+                raise
+        return _Ready(result, tuple(staged))
 
 
 def _each(explained: Explained, kind: ResultKind) -> tuple[Explained, ...]:
@@ -149,18 +168,28 @@ def _each(explained: Explained, kind: ResultKind) -> tuple[Explained, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An object with its row, and the PNG that the console shows of a picture, else nothing."""
+    """An object on disk with its row, and before it the PNG that the console shows of a picture."""
 
     result: Result
-    data: bytes
-    preview: bytes
+    staged: tuple[Staged, ...]
+
+    def discard(self) -> None:
+        for each in self.staged:
+            each.discard()
+
+
+def _published(ready: _Ready) -> Result:
+    for each in ready.staged:
+        each.publish()
+    return ready.result
 
 
 _PIXEL_DATA_HEAD = 12
 """Bytes of tag, value representation and length (PS3.5 7.1.2)."""
 
 
-def _ready(job: Job, kind: ResultKind, data: bytes) -> _Ready:
+def _row(job: Job, kind: ResultKind, data: bytes) -> tuple[Result, bytes]:
+    """Return the row of an object, and the PNG of a picture, else nothing."""
     day = datetime.fromtimestamp(job.placed_at, tz=UTC).strftime("%Y%m%d")
     stream = io.BytesIO(data)
     dataset = dcmread(stream, stop_before_pixels=True)
@@ -180,7 +209,7 @@ def _ready(job: Job, kind: ResultKind, data: bytes) -> _Ready:
         size_bytes=len(data),
         preview=f"{stem}.png" if shown else "",
     )
-    return _Ready(result, data, shown)
+    return result, shown
 
 
 def _refuse_invalid(ready: Sequence[_Ready], inspection: Inspection) -> None:

@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from lightbox.storage.files import Files
 from lightbox.storage.naming import token
 from lightbox.storage.reserve import Reserve
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """A synced file that has not its own name yet."""
+
+    files: Files
+    path: Path
+    final: Path
+
+    def publish(self) -> None:
+        """Give it its name; another file of that name is replaced.
+
+        Raises
+        ------
+        OSError
+            If the disk fails.
+        """
+        try:
+            self.files.rename(self.path, self.final)
+        except OSError:
+            self.discard()
+            raise
+        self.files.sync_folder(self.final.parent)
+
+    def discard(self) -> None:
+        """Remove it; nothing happens where it has its name."""
+        self.files.unlink(self.path)
 
 
 class FolderStorage:
@@ -34,21 +63,30 @@ class FolderStorage:
         OSError
             If the disk is full or fails; nothing is left behind then.
         """
+        self.stage(path, data).publish()
+
+    def stage(self, path: str, data: bytes) -> StagedFile:
+        """Write beside the name under which it will show up.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails; nothing is left behind then.
+        """
         final = self._within(path)
         self._files.make_folder(final.parent)
-        temporary = final.with_name(f"{token()}.part")
+        staged = StagedFile(self._files, final.with_name(f"{token()}.part"), final)
         try:
-            descriptor = self._files.create(temporary)
+            descriptor = self._files.create(staged.path)
             try:
                 self._files.write(descriptor, [data])
                 self._files.sync(descriptor)
             finally:
                 self._files.close(descriptor)
-            self._files.rename(temporary, final)
         except OSError:
-            self._files.unlink(temporary)
+            staged.discard()
             raise
-        self._files.sync_folder(final.parent)
+        return staged
 
     def read(self, path: str) -> bytes:
         """Return all bytes.

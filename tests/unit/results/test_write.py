@@ -86,6 +86,7 @@ def test_writing_again_changes_nothing(tmp_path: Path) -> None:
     door = Write([SecondaryCapture(), Segmentation()], folder(tmp_path))
     assert door.write(an_explained()) == door.write(an_explained())
     assert len(list(tmp_path.rglob("*.dcm"))) == 2
+    assert not list(tmp_path.rglob("*.part"))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_an_invalid_object_is_not_stored_and_its_first_error_is_named(tmp_path: 
     door = Write([Segmentation(), Broken()], folder(tmp_path))
     with pytest.raises(ResultError, match="PhotometricInterpretation"):
         door.write(an_explained())
-    assert list(tmp_path.rglob("*.dcm")) == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_without_validation_an_object_goes_as_it_is(tmp_path: Path) -> None:
