@@ -35,7 +35,7 @@ _DRAWN_WITHOUT_GPU = (
     "--ignore-gpu-blocklist",
 )  # fmt: skip
 """WebGL by the processor: what image viewers draw with."""
-_PATIENCE = 15.0
+_PATIENCE = 60.0
 _KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowDown": 40}
 
 
