@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -149,14 +149,15 @@ class Write:
 
     def _ready(self, job: Job, kind: ResultKind, data: bytes) -> _Ready:
         result, shown = _row(job, kind, data)
-        staged = [self._storage.stage(result.path, data)]
-        if shown:
-            try:
-                staged.insert(0, self._storage.stage(result.preview, shown))
-            except BaseException:
-                staged[0].discard()
-                raise
-        return _Ready(result, tuple(staged))
+        contents = {result.preview: shown, result.path: data} if shown else {result.path: data}
+        ready = _Ready(result)
+        try:
+            for path, content in contents.items():
+                ready.staged.append(self._storage.stage(path, content))
+        except BaseException:
+            ready.discard()
+            raise
+        return ready
 
 
 def _each(explained: Explained, kind: ResultKind) -> tuple[Explained, ...]:
@@ -171,7 +172,7 @@ class _Ready:
     """An object on disk with its row, and before it the PNG that the console shows of a picture."""
 
     result: Result
-    staged: tuple[Staged, ...]
+    staged: list[Staged] = field(default_factory=list)
 
     def discard(self) -> None:
         for each in self.staged:

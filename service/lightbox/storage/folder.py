@@ -9,6 +9,9 @@ from lightbox.storage.files import Files
 from lightbox.storage.naming import token
 from lightbox.storage.reserve import Reserve
 
+_STAGED = ".part"
+"""End of the name of a file that has not its own name yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
@@ -75,7 +78,7 @@ class FolderStorage:
         """
         final = self._within(path)
         self._files.make_folder(final.parent)
-        staged = StagedFile(self._files, final.with_name(f"{token()}.part"), final)
+        staged = StagedFile(self._files, final.with_name(f"{token()}{_STAGED}"), final)
         try:
             descriptor = self._files.create(staged.path)
             try:
@@ -87,6 +90,11 @@ class FolderStorage:
             staged.discard()
             raise
         return staged
+
+    def tidy(self, folder: str) -> None:
+        """Remove what a killed process had staged in a folder; nobody may be writing there now."""
+        for left in self._within(folder).rglob(f"*{_STAGED}"):
+            self._files.unlink(left)
 
     def read(self, path: str) -> bytes:
         """Return all bytes.

@@ -48,6 +48,18 @@ def test_file_and_folder_are_synced_in_this_order(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_killed_process_had_staged_is_tidied_away_and_nothing_else(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path, Files())
+    storage.put("results/20260101/x.dcm", b"content")
+    storage.stage("results/20260101/y.dcm", b"half of a job")
+    elsewhere = storage.stage("explanations/z", b"of another process")
+    storage.tidy("results")
+    assert [path.name for path in (tmp_path / "results").rglob("*.*")] == ["x.dcm"]
+    elsewhere.publish()
+    assert storage.read("explanations/z") == b"of another process"
+    storage.tidy("nowhere")
+
+
 @pytest.mark.parametrize(
     "operation", [Operation.CREATE, Operation.WRITE, Operation.SYNC, Operation.RENAME]
 )

@@ -58,6 +58,7 @@ from lightbox.settings import Settings
 from lightbox.settings import Worker as WorkerSettings
 from lightbox.storage.files import Files
 from lightbox.storage.folder import FolderStorage
+from lightbox.storage.naming import RESULTS
 
 _DRAIN = 6.0
 _LOOK_AT_SWITCH = 0.25
@@ -84,7 +85,7 @@ def work(settings: Settings) -> None:
     at.values.mkdir(exist_ok=True, mode=0o700)
     writing = write.Write(
         build.writers(settings.results, build.asked_for(settings)),
-        FolderStorage(at.root, Files()),
+        _tidied(at),
         negative=settings.results.negative,
     )
     analysis = Analysis(
@@ -142,6 +143,13 @@ def work(settings: Settings) -> None:
     decode.close()
     mark(ledger, "work", "stopped", clock)
     ledger.close()
+
+
+def _tidied(at: Layout) -> FolderStorage:
+    """Return where results go, without what a killed worker had not given its name yet."""
+    storage = FolderStorage(at.root, Files())
+    storage.tidy(RESULTS)
+    return storage
 
 
 def _tell(at: Layout, **said: object) -> None:
