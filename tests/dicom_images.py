@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from builders import MR_IMAGE, a_uid
 from lightbox.domain.arrays import FloatMap
+from lightbox.domain.identity import derived_uid
 
 
 def a_picture(rows: int = 60, columns: int = 44) -> FloatMap:
@@ -63,3 +64,21 @@ def a_file(path: Path, image: Dataset, syntax: str = ExplicitVRLittleEndian) -> 
     file = FileDataset(str(path), image, file_meta=meta, preamble=b"\0" * 128)
     file.save_as(path, enforce_file_format=True)
     return path
+
+
+def a_series(folder: Path, images: Sequence[Path], count: int) -> list[Path]:
+    """Write slices of one series, 5 mm apart, made of these images in turn."""
+    folder.mkdir(exist_ok=True)
+    files = []
+    for number in range(1, count + 1):
+        image = dcmread(images[number % len(images)])
+        image.StudyInstanceUID = derived_uid("slices", "study")
+        image.SeriesInstanceUID = derived_uid("slices", "series")
+        image.SOPInstanceUID = derived_uid("slices", str(number))
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.InstanceNumber = number
+        image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        image.ImagePositionPatient = [0, 0, 5 * number]
+        files.append(folder / f"slice{number:02}.dcm")
+        image.save_as(files[-1])
+    return files

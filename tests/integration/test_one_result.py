@@ -15,6 +15,7 @@ import pytest
 from pydicom import dcmread
 
 from builders import NOON, an_arrival
+from dicom_images import a_series
 from lightbox.app import build
 from lightbox.app.analysis import Analysis, Chances
 from lightbox.app.clock import SystemClock
@@ -31,7 +32,6 @@ from lightbox.domain.events import (
     Predicted,
     ResultsWritten,
 )
-from lightbox.domain.identity import derived_uid
 from lightbox.domain.jobs import Job, JobPath, job_identity
 from lightbox.domain.result import OF_SERIES, PICTURES, Disposition, ListedReason, ResultKind
 from lightbox.domain.urgency import Urgency
@@ -287,25 +287,6 @@ def test_a_damaged_file_gets_no_note_nobody_knows_whose_it_is(tmp_path: Path, do
     bench.ledger.close()
 
 
-def slices_of_one_series(folder: Path, count: int) -> list[Path]:
-    """Write slices 5 mm apart; two samples of one finding in turn."""
-    folder.mkdir()
-    gliomas = [file for file in SAMPLES if "glioma_axial" in file.name]
-    files = []
-    for number in range(1, count + 1):
-        image = dcmread(gliomas[number % len(gliomas)])
-        image.StudyInstanceUID = derived_uid("slices", "study")
-        image.SeriesInstanceUID = derived_uid("slices", "series")
-        image.SOPInstanceUID = derived_uid("slices", str(number))
-        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
-        image.InstanceNumber = number
-        image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        image.ImagePositionPatient = [0, 0, 5 * number]
-        files.append(folder / f"slice{number}.dcm")
-        image.save_as(files[-1])
-    return files
-
-
 def sources_in(file: Path) -> list[str]:
     """SOP Instance UIDs of the images that a picture says it shows."""
     return [str(item.ReferencedSOPInstanceUID) for item in dcmread(file).SourceImageSequence]
@@ -323,7 +304,8 @@ def test_a_series_gets_its_mosaic_and_each_slice_of_it_a_picture(
     asked_for_slices: Bench, tmp_path: Path
 ) -> None:
     bench, worker = asked_for_slices, asked_for_slices.worker()
-    files = slices_of_one_series(tmp_path / "sent", 5)
+    gliomas = [file for file in SAMPLES if "glioma_axial" in file.name]
+    files = a_series(tmp_path / "sent", gliomas, 5)
     stored = bench.receives(*files)
     first = bench.places(*stored[:4])
     worker.handle(first.job_id, None)  # type: ignore[arg-type]  # unused
@@ -334,7 +316,6 @@ def test_a_series_gets_its_mosaic_and_each_slice_of_it_a_picture(
     shown = sources_in(bench.root / mosaic.path)
     assert len(shown) == len(alone) == 2
     assert sorted(shown) == sorted(uid for (uid,) in alone)
-    assert all((bench.root / result.preview).is_file() for result in pictures)
     settings = Settings(data_dir=str(bench.root), models=ModelSettings(path=str(MODELS)))
     for result in pictures:
         assert replay(settings, result.sop_instance_uid).is_identical, result.kind
