@@ -202,7 +202,7 @@ def a_result(job: Job, kind: ResultKind = ResultKind.SECONDARY_CAPTURE) -> Resul
         path=f"results/{uid}.dcm",
         sha256=a_digest("result", uid),
         size_bytes=2048,
-        preview=f"results/{uid}.png",
+        preview=f"results/{uid}.png",  # as 0.1 wrote it: such rows stay in ledgers
     )
 
 

@@ -165,9 +165,8 @@ class Analysis:
         (row,) = self._ledger.record(Predicted(study, job_id, looked.prediction))
         self._woke()
         assert isinstance(row.event, Predicted)
-        # A job that is repeated after a restart keeps the thresholds it was first told with.
-        then = row.event.prediction.thresholds
-        looked = replace(looked, prediction=replace(looked.prediction, thresholds=then))
+        # A job that is repeated after a restart keeps what it was first told with.
+        looked = replace(looked, prediction=looked.prediction.as_told(row.event.prediction))
         subject = Subject(package, looked.frame, looked.prediction)
         attribution = _shown(package, self._attribute.fast(subject, looked.output, job.method))
         self._ledger.record(Attributed(study, job_id, AttributionRecord.of(attribution)))

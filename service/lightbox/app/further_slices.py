@@ -6,7 +6,6 @@ Nothing here is recorded: which they are follows from the scores, so a repetitio
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -82,8 +81,7 @@ def _key_slice(
     looked: Looked,
     explain: Callable[[Subject, Output], Attribution],
 ) -> KeySlice:
-    # A job that is repeated keeps the thresholds it was first told with.
-    prediction = replace(looked.prediction, thresholds=key.prediction.thresholds)
+    prediction = looked.prediction.as_told(key.prediction)
     try:
         attribution = explain(Subject(package, looked.frame, prediction), looked.output)
     except ExplanationError as error:

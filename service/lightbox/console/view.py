@@ -34,6 +34,7 @@ from lightbox.domain.errors import LedgerError
 from lightbox.domain.operations import Outcome
 from lightbox.ledger.prove import Proof, prove
 from lightbox.ledger.report import proof_json, timeline_json
+from lightbox.results.picture.preview import preview
 from lightbox.storage.files import Files
 
 _COUNTS_HOLD = 2.0
@@ -187,11 +188,11 @@ class View:
 
     def preview(self, uid: str) -> bytes | None:
         """Return the picture of a result, by the result's own UID."""
-        preview = self._control.read_model.preview(uid)
-        if not preview:
+        shown_in = self._control.read_model.preview(uid)
+        if not shown_in:
             return None
         try:
-            return (self._root / preview).read_bytes()
+            return preview(self._root / shown_in)
         except OSError:
             return None
 

@@ -326,6 +326,7 @@ class ModelPackage(Table):
     metrics: tuple[Metric, ...] = ()
     _site_thresholds: dict[str, float] = PrivateAttr(default_factory=dict)
     _site_shows_all_maps: bool = PrivateAttr(default=False)
+    _signer: str = PrivateAttr(default="")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -358,6 +359,11 @@ class ModelPackage(Table):
         return self
 
     @property
+    def signer(self) -> str:
+        """Who signed the package, where the site asks for signatures; else ""."""
+        return self._signer
+
+    @property
     def site_thresholds(self) -> Mapping[str, float]:
         """The site's own thresholds by finding: never of the file, every prediction states them."""
         return self._site_thresholds
@@ -377,6 +383,12 @@ class ModelPackage(Table):
         made = self.model_copy()
         made._site_thresholds = dict(thresholds)  # noqa: SLF001  # of its own class
         made._site_shows_all_maps = all_maps  # noqa: SLF001
+        return made
+
+    def signed_by(self, signer: str) -> Self:
+        """Return the package with the name of who signed it: no file can say that of itself."""
+        made = self.model_copy()
+        made._signer = signer  # noqa: SLF001  # of its own class
         return made
 
     def finding(self, index: int) -> Finding:

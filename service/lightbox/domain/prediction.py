@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lightbox.domain.model_package import Finding
 
@@ -43,6 +43,8 @@ class Prediction:
     thresholds : mapping of str to float
         The site's own, by finding (``[models.NAME] thresholds``), that were in force; the model
         package's hold for every other finding.
+    signer : str
+        Who signed the model package, where the site asked for signatures; else "".
     """
 
     model: str
@@ -57,6 +59,17 @@ class Prediction:
     decode_seconds: float = 0.0
     infer_seconds: float = 0.0
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    signer: str = ""
+
+    def as_told(self, first: Prediction) -> Prediction:
+        """Return it with what only its time knew: the site's thresholds, and who had signed.
+
+        Parameters
+        ----------
+        first : Prediction
+            What was written down when the job was first told of.
+        """
+        return replace(self, thresholds=first.thresholds, signer=first.signer)
 
     def threshold(self, finding: Finding) -> float:
         """Return the calibrated confidence at which a finding counted as present."""

@@ -34,7 +34,7 @@ OF_SERIES = frozenset({ResultKind.MOSAIC, ResultKind.SLICE})
 """What needs more of a series than its key slice."""
 
 PICTURES = OF_SERIES | {ResultKind.SECONDARY_CAPTURE}
-"""What a person looks at: Secondary Capture, with a preview."""
+"""What a person looks at: Secondary Capture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,12 @@ class Result:
 
     Attributes
     ----------
-    path, preview : str
-        Of the file and of the PNG shown in the console (or ""), relative to the data directory.
+    path : str
+        Of the file, relative to the data directory.
     sha256 : str
         Of the file.
+    preview : str
+        PNG which 0.1 wrote beside each picture, relative to the data directory; since then "".
     """
 
     kind: ResultKind
@@ -56,6 +58,11 @@ class Result:
     sha256: str
     size_bytes: int
     preview: str = ""
+
+    @property
+    def shown_in(self) -> str:
+        """Return the file that its picture is in; "": there is nothing to look at."""
+        return self.preview or (self.path if self.kind in PICTURES else "")
 
 
 class Disposition(StrEnum):

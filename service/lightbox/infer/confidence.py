@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 
 import numpy as np
@@ -56,7 +55,7 @@ class Repeats:
     def __init__(self, package: ModelPackage) -> None:
         self._package = package
         self._lock = threading.Lock()
-        self._last: tuple[bytes, bytes] | None = None
+        self._last: tuple[FloatMap, FloatMap] | None = None
 
     def check(self, images: ImageTensor, logits: FloatMap) -> None:
         """Compare each answer with the one before it.
@@ -73,10 +72,12 @@ class Repeats:
         """
         with self._lock:
             for image, answer in zip(images, logits, strict=True):
-                seen = hashlib.sha256(image.tobytes()).digest(), answer.tobytes()
-                last, self._last = self._last, seen
-                if last is not None and last[0] != seen[0] and last[1] == seen[1]:
+                last, self._last = self._last, (image, answer)
+                if last is None or not np.array_equal(last[1], answer):
+                    continue
+                if not np.array_equal(last[0], image):
                     raise _unsound(self._package, "gave two different images exactly one answer")
+            self._last = images[-1].copy(), logits[-1].copy()  # not the whole batch
 
 
 def _unsound(package: ModelPackage, what: str) -> UnsoundError:

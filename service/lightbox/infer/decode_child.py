@@ -15,6 +15,8 @@ import os
 import resource
 import sys
 import warnings
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,12 +44,13 @@ def main(memory: int, seconds: float, samples: int) -> None:
     _limit(resource.RLIMIT_AS, memory)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
-    _warm()
-    opinions = SecondOpinion()
-    _send(replies, Header(kind="ready"))
-    for line in sys.stdin:
-        _allow_cpu(seconds)
-        _answer(replies, Task.model_validate_json(line), samples, opinions)
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(_warm).result()
+        _send(replies, Header(kind="ready"))
+        answer = partial(_answer, replies, samples, SecondOpinion(), beside)
+        for line in sys.stdin:
+            _allow_cpu(seconds)
+            answer(Task.model_validate_json(line))
 
 
 def _private_stdout() -> BinaryIO:
@@ -84,10 +87,12 @@ def _allow_cpu(seconds: float) -> None:
     _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime + seconds))
 
 
-def _answer(replies: BinaryIO, task: Task, samples: int, opinions: SecondOpinion) -> None:
+def _answer(
+    replies: BinaryIO, samples: int, opinions: SecondOpinion, beside: Executor, task: Task
+) -> None:
     try:
         for frame in decoded(Path(task.path), task.numbers or None, samples, opinions):
-            _send_frame(replies, frame, task)
+            _send_frame(replies, frame, task, beside)
     except DecodersDifferError as error:
         differ = error.combination.words
         told = Header(kind="unreadable", reason=error.reason, mend=error.mend, differ=differ)
@@ -113,16 +118,19 @@ def _sentence(error: Exception) -> str:
     return f"its pixel data cannot be decoded: {text[:300]}"
 
 
-def _send_frame(replies: BinaryIO, frame: Decoded, task: Task) -> None:
+def _send_frame(replies: BinaryIO, frame: Decoded, task: Task, beside: Executor) -> None:
+    """Send a frame; its picture is drawn on another core, if there is one, than its tensor is made."""
+    drawn = beside.submit(frame.draw)
     tensor = model_input(task.preprocessing, frame.values, frame.spacing)
+    picture = drawn.result()
     header = Header(
         kind="frame",
         number=frame.number,
         tensor=tensor.shape,
-        picture=frame.picture.shape,
+        picture=picture.shape,
         spacing=frame.spacing,
     )
-    _send(replies, header, tensor, np.ascontiguousarray(frame.picture))
+    _send(replies, header, tensor, np.ascontiguousarray(picture))
 
 
 def _send(replies: BinaryIO, header: Header, *arrays: np.ndarray) -> None:

@@ -55,8 +55,6 @@ class LoadedPackage:
         Images of ``background.npz``, where the manifest states its digest.
     range : FeatureRange or None
         Of ``range.npz``, where the manifest has a table ``[range]``.
-    signer : str
-        Who signed it, where the site asks for signatures; else "".
     """
 
     package: ModelPackage
@@ -65,7 +63,11 @@ class LoadedPackage:
     card: str = ""
     background: Background | None = None
     range: FeatureRange | None = None
-    signer: str = ""
+
+    @property
+    def signer(self) -> str:
+        """Who signed it, where the site asks for signatures; else ""."""
+        return self.package.signer
 
     @property
     def known(self) -> tuple[FeatureRange, str] | None:
@@ -118,13 +120,12 @@ def load(folder: Path, signatures: SignatureCheck | None = None) -> LoadedPackag
     _agree(package, network, str(folder / MANIFEST))
     card = folder / CARD
     return LoadedPackage(
-        package,
+        package.signed_by(signed.signer) if signed else package,
         folder,
         weights,
         _read(card, signed).decode() if card.is_file() else "",
         _background(package, folder / BACKGROUND),
         _range(package, folder / RANGE),
-        signed.signer if signed else "",
     )
 
 

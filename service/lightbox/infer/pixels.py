@@ -8,8 +8,9 @@ window (C.11.2), else a stretch between percentiles.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,9 @@ _SMALL = 16 * 2**20
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decoded:
-    """One frame.
+    """One frame; its picture is drawn when it is first asked for.
 
     Attributes
     ----------
@@ -46,15 +47,21 @@ class Decoded:
         From 1.
     values : array, shape (rows, columns) or (rows, columns, 3), float32
         After the modality LUT; MONOCHROME1 is negated.
-    picture : array, shape (rows, columns) or (rows, columns, 3), uint8
     spacing : tuple of two floats, or None
         Millimetres between rows and between columns.
+    draw : callable () → array
+        Draws the picture.
     """
 
     number: int
     values: FloatMap
-    picture: Picture
     spacing: tuple[float, float] | None
+    draw: Callable[[], Picture]
+
+    @cached_property
+    def picture(self) -> Picture:
+        """The picture, of the shape of the values, uint8."""
+        return self.draw()
 
 
 def decoded(
@@ -166,17 +173,17 @@ def _frame(
     if stored.ndim == 3:
         return _coloured(number, stored, int(header.get("BitsStored") or 8), spacing)
     values = _modality(header, groups, stored)
-    picture = _display(_macro(header, groups, "FrameVOILUTSequence"), values)
+    draw = partial(_display, _macro(header, groups, "FrameVOILUTSequence"), values)
     if photometric == "MONOCHROME1":
-        values, picture = -values, (255 - picture).astype(np.uint8)
-    return Decoded(number, values, picture, spacing)
+        return Decoded(number, -values, spacing, lambda: 255 - draw())
+    return Decoded(number, values, spacing, draw)
 
 
 def _coloured(
     number: int, stored: np.ndarray, bits: int, spacing: tuple[float, float] | None
 ) -> Decoded:
     values = stored[..., :3].astype(np.float32) * np.float32(_WHITE / (2**bits - 1))
-    return Decoded(number, values, _grey_levels(values / _WHITE), spacing)
+    return Decoded(number, values, spacing, lambda: _grey_levels(values / _WHITE))
 
 
 def _modality(header: Dataset, groups: tuple[Dataset, ...], stored: np.ndarray) -> FloatMap:
@@ -231,7 +238,9 @@ def _windowed(voi: Dataset, values: FloatMap) -> FloatMap | None:
         return curve
     if function == "LINEAR" and width > 1:
         centre, width = centre - 0.5, width - 1.0
-    line: FloatMap = (values - centre) / width + 0.5
+    line: FloatMap = values - centre
+    line /= width
+    line += 0.5
     return line
 
 
@@ -242,15 +251,18 @@ def _stretched(values: FloatMap) -> FloatMap:
         low, high = float(finite.min()), float(finite.max())
     if high <= low:
         return np.zeros_like(values)
-    unit: FloatMap = (values - low) / (high - low)
+    unit: FloatMap = values - low
+    unit /= high - low
     return unit
 
 
 def _grey_levels(unit: FloatMap) -> Picture:
-    inside = np.clip(unit, 0.0, 1.0)
-    if np.isnan(inside.max()):
-        inside = np.nan_to_num(inside)
-    picture: Picture = np.rint(inside * _WHITE).astype(np.uint8)
+    """Bring 0 to 1 to levels of grey; the array is used up."""
+    np.clip(unit, 0.0, 1.0, out=unit)
+    if np.isnan(unit.max()):
+        np.nan_to_num(unit, copy=False)
+    unit *= _WHITE
+    picture: Picture = np.rint(unit, out=unit).astype(np.uint8)
     return picture
 
 

@@ -266,6 +266,7 @@ class _Look:
             decode_seconds=self.seconds["decode"],
             infer_seconds=self.seconds["infer"],
             thresholds=self.package.site_thresholds,
+            signer=self.package.signer,
         )
 
 

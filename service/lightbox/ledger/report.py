@@ -120,6 +120,10 @@ def instance_json(standing: InstanceStanding, root: Path) -> dict[str, Json]:
     }
 
 
+_PREVIEW = "/api/results/{}/preview.png"
+"""Where the console shows a picture."""
+
+
 def _result(standing: ResultStanding, root: Path) -> Json:
     result = standing.result
     return {
@@ -128,7 +132,7 @@ def _result(standing: ResultStanding, root: Path) -> Json:
         "sop_class_uid": result.sop_class_uid,
         "sop_instance_uid": result.sop_instance_uid,
         "file": str(root / result.path),
-        "preview": str(root / result.preview) if result.preview else None,
+        "preview": _PREVIEW.format(result.sop_instance_uid) if result.shown_in else None,
         "stored": standing.is_stored,
         "committed": standing.is_committed,  # null: nobody was asked to commit, so unknown
         "destinations": {delivery.destination: delivery.state for delivery in standing.deliveries},

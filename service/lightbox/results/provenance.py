@@ -65,7 +65,7 @@ def name_of(explained: Explained, source: Source, kind: ResultKind) -> Name:
     gets a series of its own, because viewers open only the first object of such a series.
     """
     job, method = explained.job, explained.attribution.method
-    site = dict(explained.prediction.thresholds)
+    site, signer = dict(explained.prediction.thresholds), explained.prediction.signer
     made_of = (
         job.study_instance_uid,
         *sorted(f"{i.sop_instance_uid}={i.sha256}" for i in job.instances),
@@ -75,6 +75,7 @@ def name_of(explained: Explained, source: Source, kind: ResultKind) -> Name:
         json.dumps(dict(explained.attribution.parameters), sort_keys=True),
         kind,
         *([json.dumps(site, sort_keys=True)] if site else []),
+        *([f"signed by {signer}"] if signer else []),
         *([source.sop_instance_uid, str(source.frame)] if kind is ResultKind.SLICE else []),
     )
     instance = derived_uid("instance", *made_of)
@@ -221,12 +222,13 @@ def _contribution(made: Made) -> Dataset:
 
 
 def derivation(explained: Explained) -> str:
-    """Say in one line what was computed: method, model, version, target."""
+    """Say in one line what was computed: method, model, version, who signed it, target."""
     package, attribution = explained.package, explained.attribution
+    model, signer = f"{package.name} {package.version}", explained.prediction.signer
+    if signer:
+        model += f", signed by {signer}"
     target = package.finding(attribution.target).words
-    return (
-        f"{method_name(attribution.method)} of {package.name} {package.version}, target: {target}"
-    )
+    return f"{method_name(attribution.method)} of {model}, target: {target}"
 
 
 def algorithm_parameters(explained: Explained) -> dict[str, str]:
@@ -241,6 +243,8 @@ def algorithm_parameters(explained: Explained) -> dict[str, str]:
     }
     for name, threshold in sorted(explained.prediction.thresholds.items()):
         found[f"site_threshold_{name}"] = f"{threshold:g}"
+    if explained.prediction.signer:
+        found["signed_by"] = explained.prediction.signer
     if attribution.taken_from:
         found["taken_from"] = attribution.taken_from
     return {ascii_text(k): ascii_text(str(v)) for k, v in found.items()}

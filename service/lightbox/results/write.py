@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
-import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-import numpy as np
 from pydicom import dcmread
 
 from lightbox.domain.errors import ResultError
@@ -23,7 +21,6 @@ from lightbox.domain.refusal import Refusal
 from lightbox.domain.result import OF_SERIES, PICTURES, Result, ResultKind
 from lightbox.ports import ResultWriter, Staged, Storage
 from lightbox.results.note import note
-from lightbox.results.picture.png import png
 from lightbox.results.picture.typeset import font
 from lightbox.results.validate import Inspection, validator
 
@@ -95,7 +92,7 @@ class Write:
                 wait(made)
                 for each in made:
                     if each.exception() is None:
-                        each.result().discard()
+                        each.result().staged.discard()
 
     def _made(self, explained: Explained, turn: Turn) -> Iterator[tuple[ResultKind, bytes]]:
         for writer in self._writers:
@@ -128,7 +125,7 @@ class Write:
                 _refuse_invalid([ready], inspection)
             return (_published(ready),)
         finally:
-            ready.discard()
+            ready.staged.discard()
 
     def _wanted(self, explained: Explained, kind: ResultKind) -> bool:
         finding = explained.package.finding(explained.prediction.target)
@@ -148,16 +145,8 @@ class Write:
                 return False
 
     def _ready(self, job: Job, kind: ResultKind, data: bytes) -> _Ready:
-        result, shown = _row(job, kind, data)
-        contents = {result.preview: shown, result.path: data} if shown else {result.path: data}
-        ready = _Ready(result)
-        try:
-            for path, content in contents.items():
-                ready.staged.append(self._storage.stage(path, content))
-        except BaseException:
-            ready.discard()
-            raise
-        return ready
+        result = _row(job, kind, data)
+        return _Ready(result, self._storage.stage(result.path, data))
 
 
 def _each(explained: Explained, kind: ResultKind) -> tuple[Explained, ...]:
@@ -169,48 +158,32 @@ def _each(explained: Explained, kind: ResultKind) -> tuple[Explained, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An object on disk with its row, and before it the PNG that the console shows of a picture."""
+    """An object on disk with its row."""
 
     result: Result
-    staged: list[Staged] = field(default_factory=list)
-
-    def discard(self) -> None:
-        for each in self.staged:
-            each.discard()
+    staged: Staged
 
 
 def _published(ready: _Ready) -> Result:
-    for each in ready.staged:
-        each.publish()
+    ready.staged.publish()
     return ready.result
 
 
-_PIXEL_DATA_HEAD = 12
-"""Bytes of tag, value representation and length (PS3.5 7.1.2)."""
+_NAMES = ["SOPClassUID", "SOPInstanceUID"]
 
 
-def _row(job: Job, kind: ResultKind, data: bytes) -> tuple[Result, bytes]:
-    """Return the row of an object, and the PNG of a picture, else nothing."""
+def _row(job: Job, kind: ResultKind, data: bytes) -> Result:
+    """Return the row of an object."""
     day = datetime.fromtimestamp(job.placed_at, tz=UTC).strftime("%Y%m%d")
-    stream = io.BytesIO(data)
-    dataset = dcmread(stream, stop_before_pixels=True)
-    stem = f"results/{day}/{dataset.SOPInstanceUID}"
-    shown = b""
-    if kind in PICTURES:
-        shape = (dataset.Rows, dataset.Columns, 3)
-        begin = stream.tell() + _PIXEL_DATA_HEAD  # the reader goes back to where pixel data begins
-        pixels = np.frombuffer(data, np.uint8, math.prod(shape), begin)
-        shown = png(pixels.reshape(shape))
-    result = Result(
+    dataset = dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=_NAMES)
+    return Result(
         kind=kind,
         sop_class_uid=str(dataset.SOPClassUID),
         sop_instance_uid=str(dataset.SOPInstanceUID),
-        path=f"{stem}.dcm",
+        path=f"results/{day}/{dataset.SOPInstanceUID}.dcm",
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
-        preview=f"{stem}.png" if shown else "",
     )
-    return result, shown
 
 
 def _refuse_invalid(ready: Sequence[_Ready], inspection: Inspection) -> None:

@@ -19,13 +19,15 @@ from lightbox.app import build
 from lightbox.app.catalogue import methods
 from lightbox.app.clock import SystemClock
 from lightbox.app.further_slices import further_slices, have_slices
+from lightbox.app.instance_file import instance_of
 from lightbox.domain.attribution import Attribution
 from lightbox.domain.errors import ExplanationError
 from lightbox.domain.explained import Explained
 from lightbox.domain.frame import Frame
-from lightbox.domain.jobs import Job
+from lightbox.domain.jobs import Job, JobPath, job_identity
 from lightbox.domain.key_slices import KeySlice
 from lightbox.domain.result import Result, ResultKind
+from lightbox.domain.urgency import Urgency
 from lightbox.explain.attribute import Attribute
 from lightbox.explain.audit import AuditPlan, finished
 from lightbox.explain.sentences import as_shown
@@ -102,6 +104,39 @@ class Doors:
         with closing(self._decode.frames(request)) as frames:
             (first,) = frames  # to the end: whoever stops early costs the pool a child
         return first
+
+    def job_of(self, file: Path, rule: str) -> Job:
+        """Return an urgent job on one file, whether or not the model accepts it.
+
+        Parameters
+        ----------
+        file : Path
+            A DICOM file (PS3.10).
+        rule : str
+            What stands where a rule would that placed it.
+
+        Raises
+        ------
+        UnreadableError
+            If it is none.
+        """
+        package, instance, now = self.package, instance_of(file), self.clock.now()
+        method = package.explanation.method
+        return Job(
+            job_id=job_identity(JobPath.FAST, (instance,), package.sha256, method),
+            path=JobPath.FAST,
+            study_instance_uid=instance.study_instance_uid,
+            series_instance_uid=instance.series_instance_uid,
+            instances=(instance,),
+            model=package.name,
+            model_sha256=package.sha256,
+            method=method,
+            urgency=Urgency.STAT,
+            rule=rule,
+            received_at=now,
+            placed_at=now,
+            deadline=now,
+        )
 
     def subject(self, looked: Looked) -> Subject:
         """Return what is to be explained."""

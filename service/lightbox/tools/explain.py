@@ -31,6 +31,7 @@ from lightbox.infer.looked import Looked
 from lightbox.infer.packages import LoadedPackage
 from lightbox.receive.header import describe
 from lightbox.results.header.header_bytes import header_of
+from lightbox.results.picture.preview import preview
 from lightbox.settings import Settings
 from lightbox.storage.naming import token
 from lightbox.studies.match import match
@@ -104,6 +105,7 @@ class Offline:
             "frame": None,
             "model": self._package.name,
             "version": self._package.version,
+            "signer": self._package.signer,
             "finding": None,
             "confidence": None,
             "scores": {},
@@ -250,9 +252,11 @@ class Offline:
                 name = _name_of(result, made_here)
                 target = out / f"{stem}.{name}.dcm"
                 written[name] = str((folder / result.path).rename(target))
-                if result.preview:
+                if result.shown_in:
                     shown = "png" if result.kind not in OF_SERIES else f"{name}.png"
-                    written[shown] = str((folder / result.preview).rename(out / f"{stem}.{shown}"))
+                    picture = out / f"{stem}.{shown}"
+                    picture.write_bytes(preview(target))
+                    written[shown] = str(picture)
         return written
 
     def _stem(self, file: Path, wish: Wish) -> str:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lightbox.domain.arrays import Mask, Picture
 from lightbox.domain.result import Result, ResultKind
+from lightbox.results.picture.preview import preview
 
 _OUTLINE = (255, 140, 0)
 
@@ -44,8 +45,8 @@ def write_previews(
         seen[result.kind] += 1
         number = f"_{seen[result.kind]}" if many[result.kind] > 1 else ""
         target = out / f"{stem}_{result.kind}{number}.png"
-        if result.preview:
-            target.write_bytes((root / result.preview).read_bytes())
+        if result.shown_in:
+            target.write_bytes(preview(root / result.shown_in))
         elif result.kind in {ResultKind.SEGMENTATION, ResultKind.LESION}:
             outlined(segmented(root / result.path), picture).save(target)
         elif result.kind is ResultKind.PARAMETRIC_MAP:

@@ -299,8 +299,7 @@ class _Again:
         past, doors = self._past, self._doors
         if past.job.path is JobPath.FAST:
             found = doors.predict.predict(past.job, nullcontext)
-            then = past.prediction.thresholds  # those of the site may have changed since
-            return replace(found, prediction=replace(found.prediction, thresholds=then))
+            return replace(found, prediction=found.prediction.as_told(past.prediction))
         looked = doors.predict.again(past.job, past.prediction, nullcontext)
         now = probabilities(doors.package, looked.output.logits)[0]
         names = (finding.name for finding in doors.package.findings)

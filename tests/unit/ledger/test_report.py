@@ -113,7 +113,7 @@ def test_a_study_in_one_line() -> None:
             "sop_class_uid": RESULT.sop_class_uid,
             "sop_instance_uid": RESULT.sop_instance_uid,
             "file": f"/data/{RESULT.path}",
-            "preview": f"/data/{RESULT.preview}",
+            "preview": f"/api/results/{RESULT.sop_instance_uid}/preview.png",
             "stored": True,
             "committed": None,
             "destinations": {"pacs": "delivered"},

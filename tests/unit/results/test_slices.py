@@ -21,6 +21,7 @@ from lightbox.domain.result import OF_SERIES, Result, ResultKind
 from lightbox.results.header.source import key_source
 from lightbox.results.header.stack import in_order, planes_of
 from lightbox.results.picture.mosaic import mosaic
+from lightbox.results.picture.preview import preview
 from lightbox.results.picture.slice_words import position_words, slices_line
 from lightbox.results.pointing.rejection import Rejection
 from lightbox.results.secondary_capture import SecondaryCapture
@@ -77,9 +78,9 @@ def test_each_further_slice_gets_a_picture_of_itself(tmp_path: Path) -> None:
     assert {d.SeriesNumber for d in slices} == {key.SeriesNumber}
 
 
-def test_each_picture_of_a_series_has_a_preview(tmp_path: Path) -> None:
+def test_each_picture_of_a_series_can_be_looked_at_in_the_console(tmp_path: Path) -> None:
     for result, dataset in made(tmp_path, a_stack()):
-        assert (tmp_path / result.preview).read_bytes().startswith(b"\x89PNG")
+        assert preview(tmp_path / result.shown_in).startswith(b"\x89PNG")
         assert dataset.BurnedInAnnotation == "NO"
 
 

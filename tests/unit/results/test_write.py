@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from lightbox.domain.explained import Explained
 from lightbox.domain.result import ResultKind
 from lightbox.ports import ResultWriter
 from lightbox.results.picture.png import png
+from lightbox.results.picture.preview import preview
 from lightbox.results.pointing.key_images import KeyImages
 from lightbox.results.secondary_capture import SecondaryCapture
 from lightbox.results.segmentation import Segmentation
@@ -64,9 +65,16 @@ def test_each_result_is_a_file_under_the_day_of_its_job(tmp_path: Path) -> None:
 
 def test_the_preview_shows_the_picture(tmp_path: Path) -> None:
     (result,) = Write([SecondaryCapture()], folder(tmp_path)).write(an_explained())
-    shown = np.asarray(Image.open(tmp_path / result.preview))
+    shown = np.asarray(Image.open(io.BytesIO(preview(tmp_path / result.shown_in))))
     picture = pydicom.dcmread(tmp_path / result.path).pixel_array
     assert np.array_equal(shown, picture)
+
+
+def test_a_png_that_an_earlier_version_wrote_is_shown_as_it_is(tmp_path: Path) -> None:
+    (result,) = Write([SecondaryCapture()], folder(tmp_path)).write(an_explained())
+    earlier = replace(result, preview="results/a.png")
+    (tmp_path / earlier.shown_in).write_bytes(b"png")
+    assert preview(tmp_path / earlier.shown_in) == b"png"
 
 
 def test_each_object_is_made_in_a_turn_of_its_own(tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pydicom
+from PIL import Image
+
 from explained_builders import a_stack
 from lightbox.results.slices.mosaic import Mosaic
 from lightbox.results.slices.one_slice import OneSlice
@@ -22,5 +26,5 @@ def test_each_of_several_pictures_has_a_file_of_its_own(tmp_path: Path) -> None:
         "study_mosaic.png", "study_slice_1.png", "study_slice_2.png",
     ]  # fmt: skip
     for result in results:
-        shown = (tmp_path / result.preview).read_bytes()
-        assert made[result.sop_instance_uid].read_bytes() == shown
+        shown = np.asarray(Image.open(made[result.sop_instance_uid]))
+        assert np.array_equal(shown, pydicom.dcmread(tmp_path / result.path).pixel_array)

@@ -35,7 +35,7 @@ def as_it_is(study: Record) -> Record:
     results = study["results"]
     assert isinstance(results, list)
     there = [
-        {**each, "preview": name if (name := each["preview"]) and Path(name).exists() else None}
+        {**each, "preview": each["preview"] if Path(each["file"]).exists() else None}
         for each in results
     ]
     return {**study, "results": there}

@@ -151,7 +151,7 @@ def _line(standing: StudyStanding) -> Values:
 
 def _result(study: str, result: Result) -> Values:
     uid = result.sop_instance_uid
-    return {"sop_instance_uid": uid, "study": study, "preview": result.preview}
+    return {"sop_instance_uid": uid, "study": study, "preview": result.shown_in}
 
 
 def _dead_letters(standing: StudyStanding) -> Iterator[Values]:

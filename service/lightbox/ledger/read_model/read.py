@@ -15,7 +15,7 @@ written is folded and put over it. One ``ReadModel`` may be used by many threads
 ``account_of(...)``  the folded account of some studies, for whoever acts on them
 ``needing_person()`` studies with a failed job, a dead letter or a broken promise
 ``settled(...)``     settled studies that still have files, for ``storage.retention``
-``preview(uid)``     path of a result's picture, relative to the data directory ("": none)
+``preview(uid)``     file of a result's picture, relative to the data directory ("": none)
 ``instances()``      every accepted instance and what became of it, a study at a time
 ===================  ==============================================================================
 
@@ -125,7 +125,7 @@ class ReadModel:
         return account
 
     def preview(self, sop_instance_uid: str) -> str:
-        """Return where a result's picture is, relative to the data directory; "": there is none."""
+        """Return the file of a result's picture, relative to the data directory; "": there is none."""
         return str(self._result(sop_instance_uid).get("preview", ""))
 
     # ---------------------------------------------------------------------------------- numbers
@@ -245,9 +245,7 @@ class ReadModel:
         assert isinstance(results, list)
         for result in results:
             assert isinstance(result, dict)
-            for name in ("file", "preview"):
-                if result[name]:
-                    result[name] = str(self._root / str(result[name]))
+            result["file"] = str(self._root / str(result["file"]))
         return line
 
 

@@ -25,7 +25,7 @@ from sqlalchemy.pool import QueuePool
 FILE = "read_model.db"
 """In the folder of the chains; not named as a chain is, so nobody takes it for one."""
 
-SCHEMA = 5
+SCHEMA = 6
 """Another number, another version of Lightbox or other destinations: the file is made anew."""
 
 _BUSY_SECONDS = 10.0

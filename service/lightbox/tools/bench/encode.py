@@ -18,13 +18,11 @@ from tempfile import TemporaryDirectory
 
 from lightbox.app.catalogue import writer
 from lightbox.app.clock import SystemClock
-from lightbox.app.instance_file import instance_of
 from lightbox.domain.events import ResultsWritten
 from lightbox.domain.explained import Explained
 from lightbox.domain.identity import JobId, derived_uid
-from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.jobs import Job, job_identity
 from lightbox.domain.study import Instance
-from lightbox.domain.urgency import Urgency
 from lightbox.infer.packages import LoadedPackage
 from lightbox.ledger.sqlite_ledger import SqliteLedger
 from lightbox.ports import ResultWriter
@@ -83,29 +81,12 @@ def bench_encode(settings: Settings, loaded: LoadedPackage, plan: EncodePlan) ->
 
 def _explained(settings: Settings, loaded: LoadedPackage, file: Path) -> Explained:
     """Predict and explain a file, as the fast path does."""
-    package, instance = loaded.package, instance_of(file)
     with Doors(settings, loaded) as doors:
-        now = doors.clock.now()
-        job = Job(
-            job_id=JobId(""),
-            path=JobPath.FAST,
-            study_instance_uid=instance.study_instance_uid,
-            series_instance_uid=instance.series_instance_uid,
-            instances=(instance,),
-            model=package.name,
-            model_sha256=package.sha256,
-            method=package.explanation.method,
-            urgency=Urgency.STAT,
-            rule="lightbox bench encode",
-            received_at=now,
-            placed_at=now,
-            deadline=now,
-        )
-        job = replace(job, job_id=_name(job, instance))
+        job = doors.job_of(file, "lightbox bench encode")
         looked = doors.predict.predict(job, nullcontext)
         return Explained(
             job=job,
-            package=package,
+            package=loaded.package,
             prediction=looked.prediction,
             attribution=doors.fast(looked),
             frame=looked.frame,

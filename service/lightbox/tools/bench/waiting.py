@@ -128,8 +128,7 @@ def _events(number: int) -> Iterator[Event]:
 def _result(kind: ResultKind, number: str) -> Result:
     uid = derived_uid("waiting", kind, number)
     stem = f"results/20260101/{uid}"
-    preview = f"{stem}.png" if kind is ResultKind.SECONDARY_CAPTURE else ""
-    return Result(kind, str(_KINDS[kind]), uid, f"{stem}.dcm", "0" * 64, 2**20, preview)
+    return Result(kind, str(_KINDS[kind]), uid, f"{stem}.dcm", "0" * 64, 2**20)
 
 
 def _resident() -> int:
