@@ -7,13 +7,14 @@ is none would stop the first study that meets it.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 
 from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 from pydicom.tag import BaseTag
 
 from lightbox.app.destination_check import destination_problems, webhook_problems
-from lightbox.domain.errors import ConfigurationError
+from lightbox.domain.errors import ConfigurationError, cannot_listen
 from lightbox.domain.identity import ae_title
 from lightbox.domain.keys import nearest
 from lightbox.settings import RuleSettings, Settings
@@ -33,6 +34,27 @@ def check(settings: Settings) -> None:
     """
     for problem in problems(settings):
         raise problem
+
+
+def check_addresses(settings: Settings) -> None:
+    """Refuse addresses that somebody else holds, before seconds are spent on loading models.
+
+    Raises
+    ------
+    ConfigurationError
+        For the first address that cannot be listened on.
+    """
+    dicom, web = settings.dicom, settings.web
+    wanted = [("dicom.port", dicom.host, dicom.port), ("web.port", web.host, web.port)]
+    if dicom.tls.certificate:
+        wanted.append(("dicom.tls.port", dicom.host, dicom.tls.port))
+    for key, host, port in wanted:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind((host, port))
+            except OSError as error:
+                raise cannot_listen(key, port, host, error) from error
 
 
 def problems(settings: Settings) -> Iterator[ConfigurationError]:

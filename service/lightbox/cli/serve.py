@@ -11,7 +11,7 @@ from lightbox.app.clock import SystemClock
 from lightbox.app.layout import layout
 from lightbox.app.processes.supervisor import DATA_DIR, ROLES, Supervisor
 from lightbox.app.reload.accepted import from_file, keep, kept
-from lightbox.app.site_check import check, not_yet
+from lightbox.app.site_check import check, check_addresses, not_yet
 from lightbox.cli.invocation import Invocation
 from lightbox.cli.start_up import show, summary
 from lightbox.logs import configure, key_of
@@ -52,6 +52,7 @@ def serve(invocation: Invocation, role: str | None) -> int:
         lambda line: click.echo(line, err=True),
         lambda facts: show(summary(loaded, facts, folder)),
     )
+    check_addresses(settings)  # of two services on one directory the lock has told already
     keep(folder, from_file(loaded.file, "start", clock.now()), Files())
     return supervisor.run()
 

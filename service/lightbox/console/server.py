@@ -21,7 +21,7 @@ from lightbox.console.notices import Notices
 from lightbox.console.pages import Shown, pages
 from lightbox.console.rules import rules
 from lightbox.console.sources import ConsoleSources
-from lightbox.domain.errors import ConfigurationError, LightboxError
+from lightbox.domain.errors import LightboxError, cannot_listen
 from lightbox.settings import Web
 from lightbox.version import __version__
 
@@ -105,11 +105,7 @@ def serve(app: FastAPI, host: str, port: int) -> RunningServer:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise ConfigurationError(
-            f"web.port {port}",
-            f"cannot listen on {host}: {(error.strerror or str(error)).lower()}",
-            "stop the program that holds it, or choose another port",
-        ) from None
+        raise cannot_listen("web.port", port, host, error) from None
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -25,6 +25,8 @@ gone, nothing is wrong with the job.
 
 from __future__ import annotations
 
+import errno
+import os
 from enum import StrEnum
 
 
@@ -164,3 +166,16 @@ class DeferredError(HeldError):
 
 class DeviceLostError(StoppingError):
     """The device answers no more: the process is replaced, and its jobs go on in the next one."""
+
+
+def cannot_listen(key: str, port: int, host: str, error: OSError) -> ConfigurationError:
+    """Return what to tell of an address that cannot be listened on."""
+    thing = f"{key} {port}"
+    if error.errno == errno.EADDRINUSE:
+        mend = "stop the program that holds it, or choose another port"
+        return ConfigurationError(thing, f"is in use on {host}", mend)
+    if error.errno == errno.EACCES:
+        return ConfigurationError(thing, "is reserved for root", "choose a port of 1024 or more")
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    mend = f"correct {key.rpartition('.')[0]}.host"
+    return ConfigurationError(thing, f"cannot listen on {host}: {reason}", mend)

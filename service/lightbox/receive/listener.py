@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import threading
 import time
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from lightbox.domain.errors import ConfigurationError
+from lightbox.domain.errors import cannot_listen
 from lightbox.ports import Clock, Ledger
 from lightbox.receive.commitment import JudgeHere, elsewhere
 from lightbox.receive.limits import Admission, Memory
@@ -139,7 +138,7 @@ class Listener:
             listening.bind(address)
         except OSError as error:
             listening.close()
-            raise _cannot_bind(f"{key} {address[1]}", address[0], error) from error
+            raise cannot_listen(key, address[1], address[0], error) from error
         listening.listen(_BACKLOG)
         thread = threading.Thread(
             target=self._accept, args=(listening, secure), name=key, daemon=True
@@ -182,17 +181,3 @@ class Listener:
         finally:
             with self._lock:
                 del self._open[association]
-
-
-def _cannot_bind(thing: str, host: str, error: OSError) -> ConfigurationError:
-    if error.errno == errno.EADDRINUSE:
-        return ConfigurationError(
-            thing, f"is in use on {host}", "stop the other program or choose another port"
-        )
-    if error.errno == errno.EACCES:
-        return ConfigurationError(
-            thing, "is reserved for root", "choose a port of 1024 or more, such as 11112"
-        )
-    return ConfigurationError(
-        thing, f"cannot listen on {host}: {os.strerror(error.errno or 0)}", "correct dicom.host"
-    )

@@ -355,7 +355,7 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=f"web.port {port}: cannot listen on"):
+        with pytest.raises(ConfigurationError, match=f"web.port {port}: is in use on"):
             serve(create_app(SOURCES, Web()), "127.0.0.1", port)
 
 

@@ -215,9 +215,13 @@ class Supervisor:
         self._on_announced({key: str(value) for key, value in facts.items()})
 
     def _stop_children(self) -> None:
-        by_role = {child.role: child.process for child in self._children}
+        """Let each drain in order; who is not up yet has nothing to drain, and may load for long."""
+        by_role = {child.role: child for child in self._children}
+        for child in self._children:
+            if child.process is not None and child.ready is None:
+                child.process.kill()
         for role, seconds in _STOP_ORDER:
-            process = by_role[role]
+            process = by_role[role].process
             if process is None or process.poll() is not None:
                 continue
             process.send_signal(signal.SIGTERM)
