@@ -8,6 +8,7 @@ window (C.11.2), else a stretch between percentiles.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -27,6 +28,7 @@ from pydicom.uid import (
 
 from lightbox.domain.arrays import FloatMap, Picture
 from lightbox.domain.errors import UnreadableError
+from lightbox.infer.decoders.plain_file import plain_image, says_plain
 from lightbox.infer.decoders.second_opinion import SecondOpinion
 from lightbox.infer.preprocess import percentiles
 
@@ -34,6 +36,8 @@ _PERCENTILES = (0.5, 99.5)
 _WHITE = 255.0
 _SMALL = 16 * 2**20
 """Bytes of a file up to which one plain frame is read with its header; else both are read apart."""
+_HEAD = 1024
+"""Bytes of a file in which its syntax is looked for."""
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 
 
@@ -107,8 +111,14 @@ def _header(path: Path) -> Dataset:
     """Read what stands before the pixel data, and with it one frame that is stored as it is."""
     try:
         with path.open("rb") as stream:
+            is_small = os.fstat(stream.fileno()).st_size <= _SMALL
+            if is_small and says_plain(head := stream.read(_HEAD)):
+                plain = plain_image(head + stream.read())
+                if plain is not None:
+                    return plain
+            stream.seek(0)
             header = dcmread(stream, stop_before_pixels=True)
-            if _is_plain(header) and path.stat().st_size <= _SMALL:
+            if is_small and _is_plain(header):
                 header.update(read_dataset(stream, *header.original_encoding))
             return header
     except InvalidDicomError as error:

@@ -19,7 +19,7 @@ from lightbox.domain.errors import ModelPackageError, UnreadableError
 from lightbox.domain.geometry import FrameGeometry
 from lightbox.domain.model_package import Preprocessing
 
-_EACH = 61
+_EACH = 127
 """Every so manieth value is in the sample; a prime, so that it is no column of an image."""
 _MARGIN = 8
 
@@ -91,7 +91,7 @@ def model_input(
 def percentiles(values: FloatMap, wanted: tuple[float, float]) -> tuple[float, float]:
     """Return ``np.percentile(values, wanted)``, bit for bit, in a fraction of its time.
 
-    Only the two ends are sorted, beyond bounds that a sample suggests; where it misleads, and of
+    Only the two ends are looked through, beyond bounds that a sample suggests; where it misleads, and of
     few values, numpy is asked.
 
     Parameters
@@ -107,10 +107,11 @@ def percentiles(values: FloatMap, wanted: tuple[float, float]) -> tuple[float, f
     some = np.sort(flat[::_EACH])
     reach = 2 * int(max(first, flat.size - last) / _EACH) + _MARGIN
     if 2 * reach < some.size and not np.isnan(flat.max()):
-        lower = np.sort(flat[flat <= some[reach]])
-        upper = np.sort(flat[flat >= some[-reach]])
+        lower, upper = flat[flat <= some[reach]], flat[flat >= some[-reach]]
         last -= flat.size - upper.size
         if first + 1 < lower.size and last >= 0 and last + 1 < upper.size:
+            lower.partition((first, first + 1))
+            upper.partition((last, last + 1))
             below = np.array([lower[first], upper[last]])
             above = np.array([lower[first + 1], upper[last + 1]])
             return _between(below, above, places - np.floor(places))
