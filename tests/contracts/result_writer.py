@@ -85,6 +85,20 @@ class ResultWriterContract:
         assert made.ManufacturerModelName == "brain_tumour_mri"
         assert "1.0.0" in made.SoftwareVersions
 
+    def test_it_names_who_signed_the_model_and_is_an_object_of_its_own_then(
+        self, writer: ResultWriter
+    ) -> None:
+        explained = an_explained(method="shapley")
+        signer = "CN=M\u00fcller releases (certificate 0123456789abcdef)"
+        by = replace(explained, prediction=replace(explained.prediction, signer=signer))
+        named, unsigned = written(writer, by), written(writer, explained)
+        words = (
+            "brain_tumour_mri 1.0.0, signed by CN=Muller releases (certificate 0123456789abcdef)"
+        )
+        assert words in named.ContributingEquipmentSequence[0].ContributionDescription
+        assert "signed" not in text_of(unsigned)
+        assert named.SOPInstanceUID != unsigned.SOPInstanceUID
+
     def test_another_model_makes_another_object(self, writer: ResultWriter) -> None:
         one = written(writer, an_explained(method="shapley"))
         other = written(writer, an_explained(method="shapley", package=a_package(sha256="cd" * 32)))

@@ -15,6 +15,7 @@ import pytest
 from lightbox.domain.jobs import JobPath
 from lightbox.domain.standing import AuditState
 from lightbox.tools.archive import Archive
+from signing import a_key, signed_by_key
 from site_of_tests import MODELS, SAMPLES, Site, answered, lightbox
 
 ESTIMATED = """
@@ -30,8 +31,13 @@ thresholds = { glioma = 0.995 }
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder: Path = tmp_path_factory.mktemp("replayed")
+    private, public = a_key(folder, "releases")
+    signed = shutil.copytree(MODELS / "brain_tumour_mri", folder / "models" / "brain_tumour_mri")
+    signed_by_key(signed, private)
     with Archive(folder / "archive") as archive:
         site = Site(folder, archive, ESTIMATED)
+        ours = f'path = "{signed.parent}"\nsigned_by = "{public}"'
+        site.config.write_text(site.config.read_text().replace(f'path = "{MODELS}"', ours))
         site.start()
         assert site.send(SAMPLES[0], called="LIGHTBOX_STAT").returncode == 0
         site.until(answered(1))
@@ -105,6 +111,22 @@ def test_the_sites_threshold_stands_in_ledger_and_picture_and_that_of_then_count
     assert json.loads(done.stdout)["identical"], done.stderr
 
 
+def test_who_signed_the_model_stands_in_ledger_and_objects_and_who_had_counts(site: Site) -> None:
+    (study,) = site.studies()
+    told = json.loads(site.lightbox("models", "list", "--json").stdout)
+    signer = told["models"][0]["signer"]
+    assert signer.startswith("key ")
+    assert (
+        f'"signer": "{signer}"'
+        in site.lightbox("studies", study.study_instance_uid, "--json").stdout
+    )
+    for made in (r.result for r in study.results):
+        equipment = pydicom.dcmread(site.data / made.path).ContributingEquipmentSequence[0]
+        assert f"1.0.0, signed by {signer}, target:" in equipment.ContributionDescription
+        again = replay(site, made.sop_instance_uid, LIGHTBOX__MODELS__SIGNED_BY="")
+        assert again["identical"]  # nobody is asked for a signature now
+
+
 def test_a_result_that_nobody_made_is_said_to_be_none(site: Site) -> None:
     done = site.lightbox("replay", "1.2.3.4")
     assert done.returncode == 1
@@ -126,7 +148,7 @@ def test_changed_weights_are_named_with_both_digests(site: Site, tmp_path: Path)
     with (tmp_path / "brain_tumour_mri" / "weights.onnx").open("ab") as file:
         file.write(b"\0")
     uid = results(site, JobPath.FAST)["sc"]
-    environ = {"LIGHTBOX__MODELS__PATH": str(tmp_path)}
+    environ = {"LIGHTBOX__MODELS__PATH": str(tmp_path), "LIGHTBOX__MODELS__SIGNED_BY": ""}
     done = site.lightbox("replay", uid, **environ)
     assert done.returncode == 1
     assert "SHA-256" in done.stderr

@@ -97,6 +97,16 @@ def test_every_prediction_states_the_sites_own_thresholds(
     assert place.predict(runtime).predict(job, nullcontext).prediction.thresholds == {"tumour": 0.9}
 
 
+def test_every_prediction_states_who_signed_the_model_where_somebody_had_to(
+    place: Place, runtime: OnnxRuntime
+) -> None:
+    job = place.a_job_on(LEVELS)
+    assert place.predict(runtime).predict(job, nullcontext).prediction.signer == ""
+    signed = place.loaded.package.signed_by("key 0123").at_site({"tumour": 0.9})
+    place.loaded = replace(place.loaded, package=signed)
+    assert place.predict(runtime).predict(job, nullcontext).prediction.signer == "key 0123"
+
+
 def test_an_instance_gets_calibrated_scores_a_map_and_its_frame(
     place: Place, runtime: OnnxRuntime
 ) -> None:
