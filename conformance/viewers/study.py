@@ -1,4 +1,4 @@
-"""A study that is open in OHIF, handled as by a person: cards are double-clicked, slices wheeled."""
+"""A study that is open in OHIF: its cards are double-clicked, its slices gone through."""
 
 from __future__ import annotations
 
@@ -21,27 +21,52 @@ _CARDS = "[data-cy^=study-browser-thumbnail]"
 _VIEWPORT = "[data-cy=viewport-pane], .viewport-wrapper"
 _DRAWN = """
 (() => {
-  const engines = window.cornerstone ? cornerstone.getRenderingEngines() : [];
-  const viewports = engines.flatMap(engine => engine.getViewports());
+  if (!window.cornerstone) return false;
+  const viewports = cornerstone.getRenderingEngines().flatMap(engine => engine.getViewports());
   const pool = cornerstone.imageLoadPoolManager;
   return viewports.length > 0
+    && !document.querySelector('[data-sonner-toast]')
     && viewports.every(viewport => viewport.viewportStatus === 'rendered')
     && Object.values(pool.numRequests).every(number => number === 0)
     && Object.values(pool.requestPool).flatMap(Object.values).every(list => list.length === 0);
 })()
 """
-"""True when what is seen is not about to change, and no image is still to come."""
+"""True when what is seen is not about to change, no image is still to come, and no message lies over
+it."""
 _TWO_FRAMES_LATER = (
     "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 )
 """Says so when all that was asked for before has been painted."""
+_DRAW = "cornerstone.getRenderingEngines().forEach(engine => engine.render())"
+"""Draws what the viewer holds, as any touch of the image makes it do. By itself OHIF 3.13.2 may draw
+for the last time before it has a map in place, or knows which outline is meant."""
 _SHOWN = """
 (() => {
-  const { viewportGridService, displaySetService } = window.services;
-  return [...viewportGridService.getState().viewports.values()]
-    .flatMap(viewport => viewport.displaySetInstanceUIDs)
-    .map(uid => displaySetService.getDisplaySetByUID(uid))
-    .some(set => String(set?.SeriesNumber) === '%d');
+  const { viewportGridService, displaySetService, segmentationService } = window.services;
+  const ofViewport = ({ viewportId, displaySetInstanceUIDs }) =>
+    displaySetInstanceUIDs.map(uid => [viewportId, displaySetService.getDisplaySetByUID(uid)]);
+  const [viewportId, set] = [...viewportGridService.getState().viewports.values()]
+    .flatMap(ofViewport).find(([, set]) => String(set?.SeriesNumber) === '%d') ?? [];
+  if (!set) return '';
+  const viewport = cornerstone.getRenderingEngines()
+    .flatMap(engine => engine.getViewports()).find(({ id }) => id === viewportId);
+  const uid = set.displaySetInstanceUID;
+  const isThere = {
+    PMAP: () => viewport.getActors().some(actor => actor.referencedId === uid)
+      && viewport.getProperties(uid).colormap?.opacityMapping,
+    SEG: () => segmentationService
+      .getSegmentationRepresentations(viewportId, { segmentationId: uid }).length,
+    SR: () => set.isLoaded && set.measurements.every(each => each.loaded),
+  }[set.Modality];
+  return viewport && (!isThere || isThere()) ? 'whole' : 'opened';
+})()
+"""
+"""How far a series is shown: "" not at all; "opened"; "whole" when all of it is in its viewport."""
+_JUMP = """
+(async () => {
+  const [viewport] = cornerstone.getRenderingEngines().flatMap(engine => engine.getViewports());
+  await cornerstone.utilities.jumpToSlice(viewport.element, { imageIndex: %d });
+  return true;
 })()
 """
 _NOTICED = 20.0
@@ -80,13 +105,17 @@ class Study:
         self.page.close()
 
     def show(self, series_number: int) -> None:
-        """Double-click the card of a series, again where the viewer was too busy to notice."""
+        """Double-click the card of a series, again where the viewer was too busy to notice.
+
+        Returns when all of it is in place: the map, the segmentation, the outlines.
+        """
         shown = _SHOWN % series_number
         give_up = time.monotonic() + self._patience
         while time.monotonic() < give_up:
             self._double_click(series_number)
             with contextlib.suppress(BrowserError):
                 self.page.until(shown, patience=_NOTICED)
+                self.page.until(f"{shown} === 'whole'")
                 return
         raise BrowserError(f"series {series_number} was not opened; problems: {self.problems()}")
 
@@ -113,15 +142,9 @@ class Study:
         self.page.until("[...document.querySelectorAll('button')].some(b => b.innerText === 'No')")
         self.page.click("button", "No")
 
-    def wheel(self, slices: int) -> None:
-        """Turn the wheel over the image, down for more than 0."""
-        x, y, width, height = self._viewport()
-        for _ in range(abs(slices)):
-            self.page.call(
-                "Input.dispatchMouseEvent",
-                type="mouseWheel", x=x + width / 2, y=y + height / 2,
-                deltaX=0, deltaY=100 if slices > 0 else -100,
-            )  # fmt: skip
+    def jump(self, index: int) -> None:
+        """Go to a slice by its place in the viewer's own order; which one it is, the pixels say."""
+        self.page.evaluate(_JUMP % index)
 
     def window(self) -> Picture:
         """Return what is seen of the whole page, shape (rows, columns, 3)."""
@@ -140,18 +163,20 @@ class Study:
         """Look until it holds of what is seen and nothing moves any more, and return that.
 
         A viewer draws an image first and what lies on it later: whoever looks at the first picture
-        that has the right slice may see the overlay of the slice before it, or none.
+        that has the right slice may see the overlay of the slice before it, or none. So it is made
+        to draw what it holds before each look.
         """
         nap = threading.Event()
         give_up = time.monotonic() + (self._patience if patience is None else patience)
         before: Picture | None = None
         while time.monotonic() < give_up:
+            self.page.evaluate(_DRAW)
+            self.page.evaluate(_TWO_FRAMES_LATER)
             seen = self.look()
             rests = before is not None and np.array_equal(seen, before)
             if rests and holds(seen) and self.page.evaluate(_DRAWN):
                 return seen
             before = seen
-            self.page.evaluate(_TWO_FRAMES_LATER)
             nap.wait(0.1)
         raise BrowserError(f"never seen: {what}; problems: {self.problems()}")
 

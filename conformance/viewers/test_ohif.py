@@ -55,20 +55,17 @@ def number_of(pixels: Picture) -> int | None:
 
 
 def coloured_slices(study: Study) -> dict[int, Mask]:
-    """Wheel through the series; return what is coloured on each slice."""
-    study.until(lambda p: number_of(p) is not None, "a slice of the series")
-    study.wheel(-ramp.SLICES)
-    ends = (0, ramp.SLICES - 1)
-    first = study.until(lambda p: number_of(p) in ends, "an end of the series")
-    at = number_of(first)
-    assert at is not None
-    step = 1 if at == 0 else -1
-    found = {at: seen_in(first).coloured()}
-    while at not in ends or len(found) == 1:
-        study.wheel(1)
-        at += step
-        pixels = study.until(lambda p, at=at: number_of(p) == at, f"slice {at}")  # type: ignore[misc]
+    """Go through the series; return what is coloured on each slice."""
+    found: dict[int, Mask] = {}
+    for place in range(ramp.SLICES):
+        study.jump(place)
+        pixels = study.until(
+            lambda p: number_of(p) not in {None, *found}, f"a slice beside {sorted(found)}"
+        )
+        at = number_of(pixels)
+        assert at is not None
         found[at] = seen_in(pixels).coloured()
+    assert sorted(found) == list(range(ramp.SLICES)), "each slice shows its own number"
     return found
 
 
