@@ -93,7 +93,7 @@ class DecodePool:
             self._limits = limits
 
     def frames(self, request: FramesRequest) -> Generator[Frame]:
-        """Decode frames, one after the other; whoever stops early costs the pool a child.
+        """Decode frames, one after the other; whoever stops before the last costs the pool a child.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class DecodePool:
         child = self._take()
         finished = False
         try:
-            yield from child.frames(request)
+            last = yield from child.frames(request)
             finished = True
         except _LostError as error:
             if self._closed:
@@ -123,6 +123,7 @@ class DecodePool:
             raise
         finally:
             self._give_back(child, finished=finished)
+        yield last  # while others have the child
 
     def _take(self) -> _Child:
         child = self._idle.get()
@@ -206,8 +207,8 @@ class _Child:
         """Say whether it can take a file."""
         return self._process.poll() is None
 
-    def frames(self, request: FramesRequest) -> Generator[Frame]:
-        """Ask for frames and check each answer."""
+    def frames(self, request: FramesRequest) -> Generator[Frame, None, Frame]:
+        """Ask for frames and check each answer; the last one is returned."""
         if not self._ready:
             self._message(_START_SECONDS)
             self._ready = True
@@ -216,11 +217,12 @@ class _Child:
             header = self._message(self._patience)
             match header.kind:
                 case "frame":
-                    yield self._frame(header, request)
+                    frame = self._frame(header, request)
+                    if header.last:
+                        return frame
+                    yield frame
                 case "unreadable":
                     raise _unreadable(Path(request.path).name, header)
-                case "end":
-                    return
                 case "ready":
                     raise _LostError("the decoder answered out of turn")
 
@@ -248,8 +250,8 @@ class _Child:
             raise _LostError("the decoder answered with another shape")
         if min(header.picture) < 1 or np.prod(header.picture) > self.limits.pixels:
             raise _LostError("the decoder answered with another size")
-        tensor = self._array(header.tensor, np.dtype(np.float32))
-        picture = self._array(header.picture, np.dtype(np.uint8))
+        tensor = self._filled(np.empty(header.tensor, dtype=np.float32))
+        picture = self._filled(np.empty(header.picture, dtype=np.uint8))
         rows, columns = header.picture[:2]
         return Frame(
             ref=FrameRef(request.sop_instance_uid, header.number),
@@ -259,9 +261,10 @@ class _Child:
             pixel_spacing=header.spacing,
         )
 
-    def _array(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        size = int(np.prod(shape)) * dtype.itemsize
-        return np.frombuffer(self._read(size, self._patience), dtype=dtype).reshape(shape)
+    def _filled(self, array: np.ndarray) -> np.ndarray:
+        """Read the bytes of an array into it."""
+        self._read_into(array.data.cast("B"), self._patience)
+        return array
 
     def _message(self, patience: float) -> Header:
         length = int.from_bytes(self._read(LENGTH_BYTES, patience), "big")
@@ -274,17 +277,19 @@ class _Child:
 
     def _read(self, size: int, patience: float) -> bytearray:
         """Read exactly so many bytes, or say why that cannot be."""
-        buffer, got = bytearray(size), 0
-        view = memoryview(buffer)
+        buffer = bytearray(size)
+        self._read_into(memoryview(buffer), patience)
+        return buffer
+
+    def _read_into(self, view: memoryview, patience: float) -> None:
         until = time.monotonic() + patience
-        while got < size:
+        while len(view) > 0:
             if not self._poll.poll(max(0.0, until - time.monotonic()) * 1000):
                 raise _LostError(f"no answer within {patience:.0f} s")
-            count = os.readv(self._replies, [view[got:]])
+            count = os.readv(self._replies, [view])
             if count == 0:
                 raise _LostError(self._epitaph())
-            got += count
-        return buffer
+            view = view[count:]
 
     def _epitaph(self) -> str:
         """Say how the process ended."""

@@ -93,6 +93,8 @@ def _answer(
     try:
         for frame in decoded(Path(task.path), task.numbers or None, samples, opinions):
             _send_frame(replies, frame, task, beside)
+            if frame.last:
+                return  # from here on the parent listens to the answer to another request
     except DecodersDifferError as error:
         differ = error.combination.words
         told = Header(kind="unreadable", reason=error.reason, mend=error.mend, differ=differ)
@@ -107,8 +109,6 @@ def _answer(
         _send(replies, Header(kind="unreadable", reason=reason))
     except Exception as error:  # noqa: BLE001  # decoders raise anything at all; this is their cage
         _send(replies, Header(kind="unreadable", reason=_sentence(error)))
-    else:
-        _send(replies, Header(kind="end"))
 
 
 def _sentence(error: Exception) -> str:
@@ -129,6 +129,7 @@ def _send_frame(replies: BinaryIO, frame: Decoded, task: Task, beside: Executor)
         tensor=tensor.shape,
         picture=picture.shape,
         spacing=frame.spacing,
+        last=frame.last,
     )
     _send(replies, header, tensor, np.ascontiguousarray(picture))
 

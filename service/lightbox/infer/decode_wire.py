@@ -47,18 +47,19 @@ class Task(BaseModel):
 
 
 class Header(BaseModel):
-    """What comes back: ready once, then frames, then end; or why not.
+    """What comes back: ready once, then frames up to the last one; or why not.
 
     ``differ`` names the combination that two decoders differ about.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["ready", "frame", "end", "unreadable"]
+    kind: Literal["ready", "frame", "unreadable"]
     number: int = 0
     tensor: tuple[int, ...] = ()
     picture: tuple[int, ...] = ()
     spacing: tuple[float, float] | None = None
+    last: bool = False
     reason: str = ""
     mend: str = ""
     differ: str = ""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from pydicom.uid import (
 
 from lightbox.domain.arrays import FloatMap, Picture
 from lightbox.domain.errors import UnreadableError
-from lightbox.infer.decoders.plain_file import plain_image, says_plain
+from lightbox.infer.decoders.plain_file import Plain, plain_image, says_plain
 from lightbox.infer.decoders.second_opinion import SecondOpinion
 from lightbox.infer.preprocess import percentiles
 
@@ -55,12 +55,15 @@ class Decoded:
         Millimetres between rows and between columns.
     draw : callable () → array
         Draws the picture.
+    last : bool
+        No other frame follows.
     """
 
     number: int
     values: FloatMap
     spacing: tuple[float, float] | None
     draw: Callable[[], Picture]
+    last: bool = False
 
     @cached_property
     def picture(self) -> Picture:
@@ -92,22 +95,28 @@ def decoded(
     UnreadableError
         If the file is no image, asks for more than it may, or decoders differ about it.
     """
-    header = _header(path)
+    header, plain = _header(path)
     frames = _checked(header, path, numbers, most_samples)
-    syntax = header.file_meta.get("TransferSyntaxUID")
-    source: Dataset | Path = header if "PixelData" in header else path
-    # A deflated file cannot be read frame by frame: it is read as a whole.
-    if syntax == DeflatedExplicitVRLittleEndian:
-        source = dcmread(path)
-    arrays = iter_pixels(source, indices=[number - 1 for number in frames])
-    for number, stored in zip(frames, arrays, strict=True):
+    if plain is not None:
+        arrays: Iterable[np.ndarray] = (plain for _ in frames)
+    else:
+        arrays = iter_pixels(_source(header, path), indices=[number - 1 for number in frames])
+    for left, number, stored in zip(reversed(range(len(frames))), frames, arrays, strict=True):
         if opinions is not None:
             opinions.check(path, header, number)
         groups = _functional_groups(header, number)
-        yield _frame(header, groups, number, stored)
+        yield replace(_frame(header, groups, number, stored), last=not left)
 
 
-def _header(path: Path) -> Dataset:
+def _source(header: Dataset, path: Path) -> Dataset | Path:
+    """Return what pydicom reads pixels of."""
+    # A deflated file cannot be read frame by frame: it is read as a whole.
+    if header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        return dcmread(path)
+    return header if "PixelData" in header else path
+
+
+def _header(path: Path) -> Plain:
     """Read what stands before the pixel data, and with it one frame that is stored as it is."""
     try:
         with path.open("rb") as stream:
@@ -120,7 +129,7 @@ def _header(path: Path) -> Dataset:
             header = dcmread(stream, stop_before_pixels=True)
             if is_small and _is_plain(header):
                 header.update(read_dataset(stream, *header.original_encoding))
-            return header
+            return Plain(header)
     except InvalidDicomError as error:
         raise UnreadableError(
             path.name, "is not a DICOM file (PS3.10)", "send it by C-STORE or add the file header"

@@ -95,10 +95,12 @@ def walk(tmp_path: Path, network: nn.Module, capsys: Captured) -> dict[str, Any]
 
     figures = tmp_path / "bench.json"
     assert run(["models", "bench", str(folder), "--rounds", "2", "--json", str(figures)]) == 0
-    whole, _, findings, maps, _ = json.loads(figures.read_text())["cases"]
+    whole, _, row, findings, maps, _ = json.loads(figures.read_text())["cases"]
     assert whole["name"] == "one image, from file to map"
-    assert whole["ours"] > 0
-    assert whole["peers"]["bare"] > 0
+    assert set(whole["peers"]) == {"bare", "bare after a decoding"}
+    for timed in (whole, row):
+        assert timed["ours"] > 0
+        assert timed["peers"]["bare"] > 0
     assert findings["ours"] in {0.0, 100.0}  # of one sample
     passes = findings["ours"] >= 99 and maps["ours"] >= 0.98
     assert findings["note"].endswith("int8 keeps to both" if passes else "float32 is used")

@@ -151,6 +151,19 @@ def test_whoever_stops_early_does_not_disturb_the_next(pool: DecodePool, tmp_pat
     assert frame.ref.frame == 2
 
 
+def test_the_child_is_free_for_others_while_the_last_frame_is_looked_at(
+    pool: DecodePool, good: Path, tmp_path: Path
+) -> None:
+    path = a_file(tmp_path / "stack.dcm", an_image(np.stack([LEVELS, 255 - LEVELS])))
+    child = the_child(pool)
+    with closing(pool.frames(a_request(path))) as each:
+        next(each)
+        last = next(each)
+        assert len(frames(pool, good)) == 1
+        assert last.ref.frame == 2
+    assert the_child(pool) == child
+
+
 def test_a_silent_child_is_given_up(good: Path) -> None:
     with DecodePool(1, Limits(decode_time=0.0), grace=0.3) as impatient:
         child = the_child(impatient)
