@@ -26,7 +26,6 @@ gone, nothing is wrong with the job.
 from __future__ import annotations
 
 import errno
-import os
 from enum import StrEnum
 
 
@@ -176,6 +175,6 @@ def cannot_listen(key: str, port: int, host: str, error: OSError) -> Configurati
         return ConfigurationError(thing, f"is in use on {host}", mend)
     if error.errno == errno.EACCES:
         return ConfigurationError(thing, "is reserved for root", "choose a port of 1024 or more")
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    reason = (error.strerror or str(error)).lower()
     mend = f"correct {key.rpartition('.')[0]}.host"
     return ConfigurationError(thing, f"cannot listen on {host}: {reason}", mend)

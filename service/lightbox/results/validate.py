@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Self
@@ -72,10 +72,12 @@ class Inspection:
         if self._program is None:
             self._running.append(None)
             return
-        file = self._kept.enter_context(tempfile.NamedTemporaryFile(suffix=".dcm"))  # noqa: SIM115  # the stack closes it
-        file.write(data)
-        file.flush()
-        process = _start(self._program, file.name)
+        # In memory: on a disk it would be written beside what waits to be synced.
+        descriptor = os.memfd_create("inspected")
+        self._kept.callback(os.close, descriptor)
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        process = _start(self._program, descriptor)
         self._kept.callback(_end, process)
         self._running.append(process)
 
@@ -96,10 +98,11 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def _start(program: str, path: str) -> subprocess.Popen[str]:
+def _start(program: str, descriptor: int) -> subprocess.Popen[str]:
     try:
-        return subprocess.Popen(  # noqa: S603  # a fixed program, a file name of ours
-            [program, "-new", path],
+        return subprocess.Popen(  # noqa: S603  # a fixed program, a file of ours
+            [program, "-new", f"/dev/fd/{descriptor}"],
+            pass_fds=(descriptor,),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

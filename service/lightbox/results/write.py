@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from pydicom import dcmread
@@ -84,9 +85,12 @@ class Write:
             try:
                 for kind, data in self._made(explained, turn):
                     inspection.begin(data)
-                    made.append(pool.submit(self._ready, explained.job, kind, data))
+                    digest = pool.submit(_digest, data)  # begun before whoever waits for it
+                    made.append(pool.submit(self._ready, explained.job, kind, data, digest.result))
                 ready = [each.result() for each in made]
                 _refuse_invalid(ready, inspection)
+                places = [writer.kind for writer in self._writers]
+                ready.sort(key=lambda each: places.index(each.result.kind))
                 return tuple(pool.map(_published, ready))
             finally:
                 wait(made)
@@ -95,7 +99,9 @@ class Write:
                         each.result().staged.discard()
 
     def _made(self, explained: Explained, turn: Turn) -> Iterator[tuple[ResultKind, bytes]]:
-        for writer in self._writers:
+        # Pictures are the largest and come first of what is sent: made last, they keep one core
+        # busy while another looks at the small ones, which would otherwise wait for them.
+        for writer in reversed(self._writers):
             if not self._wanted(explained, writer.kind):
                 continue
             for shown in _each(explained, writer.kind):
@@ -118,7 +124,8 @@ class Write:
             If it cannot be made or is not valid; nothing is stored then.
         """
         data = note(refusal)
-        ready = self._ready(refusal.job, ResultKind.SECONDARY_CAPTURE, data)
+        digest = partial(_digest, data)
+        ready = self._ready(refusal.job, ResultKind.SECONDARY_CAPTURE, data, digest)
         try:
             with Inspection(self._validator) as inspection:
                 inspection.begin(data)
@@ -144,9 +151,20 @@ class Write:
             case "none":
                 return False
 
-    def _ready(self, job: Job, kind: ResultKind, data: bytes) -> _Ready:
-        result = _row(job, kind, data)
-        return _Ready(result, self._storage.stage(result.path, data))
+    def _ready(self, job: Job, kind: ResultKind, data: bytes, digest: Callable[[], str]) -> _Ready:
+        dataset = dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=_NAMES)
+        day = datetime.fromtimestamp(job.placed_at, tz=UTC).strftime("%Y%m%d")
+        path = f"results/{day}/{dataset.SOPInstanceUID}.dcm"
+        staged = self._storage.stage(path, data)
+        result = Result(
+            kind=kind,
+            sop_class_uid=str(dataset.SOPClassUID),
+            sop_instance_uid=str(dataset.SOPInstanceUID),
+            path=path,
+            sha256=digest(),
+            size_bytes=len(data),
+        )
+        return _Ready(result, staged)
 
 
 def _each(explained: Explained, kind: ResultKind) -> tuple[Explained, ...]:
@@ -172,18 +190,8 @@ def _published(ready: _Ready) -> Result:
 _NAMES = ["SOPClassUID", "SOPInstanceUID"]
 
 
-def _row(job: Job, kind: ResultKind, data: bytes) -> Result:
-    """Return the row of an object."""
-    day = datetime.fromtimestamp(job.placed_at, tz=UTC).strftime("%Y%m%d")
-    dataset = dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=_NAMES)
-    return Result(
-        kind=kind,
-        sop_class_uid=str(dataset.SOPClassUID),
-        sop_instance_uid=str(dataset.SOPInstanceUID),
-        path=f"results/{day}/{dataset.SOPInstanceUID}.dcm",
-        sha256=hashlib.sha256(data).hexdigest(),
-        size_bytes=len(data),
-    )
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _refuse_invalid(ready: Sequence[_Ready], inspection: Inspection) -> None:
