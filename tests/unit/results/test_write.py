@@ -162,3 +162,16 @@ def test_after_warming_the_first_segmentation_reads_no_table_any_more() -> None:
 def test_warming_can_be_done_twice() -> None:
     warm()
     warm()
+
+
+def test_kinds_that_change_while_a_job_is_written_count_from_the_next_one(tmp_path: Path) -> None:
+    door = Write([SecondaryCapture(), Segmentation()], folder(tmp_path))
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        door.configure([StructuredReport()])
+        yield
+
+    kinds = [result.kind for result in door.write(an_explained(), turn)]
+    assert kinds == [ResultKind.SECONDARY_CAPTURE, ResultKind.SEGMENTATION]
+    assert [r.kind for r in door.write(an_explained())] == [ResultKind.STRUCTURED_REPORT]
