@@ -9,6 +9,7 @@ parent does.
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import math
 import os
@@ -46,6 +47,7 @@ def main(memory: int, seconds: float, samples: int) -> None:
     _limit(resource.RLIMIT_FSIZE, 0)
     with ThreadPoolExecutor(1) as beside:
         beside.submit(_warm).result()
+        gc.freeze()  # what stays is not looked through again and again
         _send(replies, Header(kind="ready"))
         answer = partial(_answer, replies, samples, SecondOpinion(), beside)
         for line in sys.stdin:

@@ -102,7 +102,7 @@ def decoded(
     else:
         arrays = iter_pixels(_source(header, path), indices=[number - 1 for number in frames])
     for left, number, stored in zip(reversed(range(len(frames))), frames, arrays, strict=True):
-        if opinions is not None:
+        if opinions is not None and plain is None:
             opinions.check(path, header, number)
         groups = _functional_groups(header, number)
         yield replace(_frame(header, groups, number, stored), last=not left)
@@ -120,14 +120,13 @@ def _header(path: Path) -> Plain:
     """Read what stands before the pixel data, and with it one frame that is stored as it is."""
     try:
         with path.open("rb") as stream:
-            is_small = os.fstat(stream.fileno()).st_size <= _SMALL
-            if is_small and says_plain(head := stream.read(_HEAD)):
-                plain = plain_image(head + stream.read())
+            size = os.fstat(stream.fileno()).st_size
+            if size <= _SMALL and says_plain(os.pread(stream.fileno(), _HEAD, 0)):
+                plain = plain_image(os.pread(stream.fileno(), size, 0))
                 if plain is not None:
                     return plain
-            stream.seek(0)
             header = dcmread(stream, stop_before_pixels=True)
-            if is_small and _is_plain(header):
+            if size <= _SMALL and _is_plain(header):
                 header.update(read_dataset(stream, *header.original_encoding))
             return Plain(header)
     except InvalidDicomError as error:
@@ -155,7 +154,7 @@ def _checked(
             "raise dicom.limits.pixels if such images are meant to be analysed",
         )
     there = max(1, int(header.get("NumberOfFrames") or 1))
-    if there > 8 * path.stat().st_size:  # each has one bit at least
+    if there > 1 and there > 8 * path.stat().st_size:  # each has one bit at least
         raise UnreadableError(path.name, f"says that it has {there} frames, which it cannot hold")
     wanted = list(range(1, there + 1)) if numbers is None else list(numbers)
     if any(not 1 <= number <= there for number in wanted):

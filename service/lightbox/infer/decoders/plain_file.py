@@ -44,7 +44,7 @@ class Plain(NamedTuple):
     Attributes
     ----------
     header : Dataset
-        What decoding needs of it.
+        What decoding needs of it; its Pixel Data only where ``stored`` is None.
     stored : array, shape (rows, columns), or None
         Its samples, one of a pixel; None: pydicom is to make them of the header.
     """
@@ -92,10 +92,15 @@ def plain_image(data: bytes) -> Plain | None:
     one = _FRAMES not in found or (found[_FRAMES].value or b"1").strip() == b"1"
     if _PIXELS not in found or not one or min(found) < _DATA_SET:
         return None
+    stored = _grey(found, data)
+    pixels = found.pop(_PIXELS)
+    if stored is None:
+        value = data[pixels.value_tell : pixels.value_tell + pixels.length] or None
+        found[_PIXELS] = pixels._replace(value=value)
     header = Dataset(_for_pydicom(found))
     header.file_meta = FileMetaDataset(_for_pydicom({_SYNTAX: meta[_SYNTAX]}))
     header.set_original_encoding(is_implicit_vr=False, is_little_endian=True)
-    return Plain(header, _grey(found))
+    return Plain(header, stored)
 
 
 def _for_pydicom(
@@ -104,11 +109,11 @@ def _for_pydicom(
     return {each.tag: each for each in found.values()}
 
 
-def _grey(found: Mapping[int, RawDataElement]) -> np.ndarray | None:
+def _grey(found: Mapping[int, RawDataElement], data: bytes) -> np.ndarray | None:
     """Return the samples as pydicom makes them, unused bits aside (PS3.5 8.1.1)."""
     try:
         stated = [_number(found[tag]) for tag in (*_SHAPE, _ALLOCATED, _STORED, _SIGNED, _SAMPLES)]
-        photometric, pixels = found[_PHOTOMETRIC].value, found[_PIXELS].value
+        photometric, pixels = found[_PHOTOMETRIC].value, found[_PIXELS]
     except KeyError:
         return None
     rows, columns, allocated, bits, signed, samples = stated
@@ -122,9 +127,10 @@ def _grey(found: Mapping[int, RawDataElement]) -> np.ndarray | None:
         return None
     count = rows * columns
     length = count * allocated // 8
-    if not count or pixels is None or len(pixels) != length + length % 2:
+    if not count or pixels.length != length + length % 2:
         return None
-    stored = np.frombuffer(pixels, f"<{'ui'[signed]}{allocated // 8}", count)
+    dtype = f"<{'ui'[signed]}{allocated // 8}"
+    stored = np.frombuffer(data, dtype, count, pixels.value_tell)
     stored = stored.reshape(rows, columns)
     if bits < allocated:
         stored = stored << (allocated - bits)
@@ -160,6 +166,6 @@ def _elements(data: bytes, at: int, end: int) -> Iterator[tuple[int, RawDataElem
         before = tag
         if meta or group in _GROUPS or tag in _WANTED:
             # Of no value pydicom reads b"" of some kinds and None of others; both convert alike.
-            value = data[at : at + length] or None
+            value = None if tag == _PIXELS else data[at : at + length] or None
             yield tag, RawDataElement(BaseTag(tag), name, length, value, at, False, True)
         at += length
