@@ -67,13 +67,18 @@ def a_file(path: Path, image: Dataset, syntax: str = ExplicitVRLittleEndian) -> 
 
 
 def a_series(folder: Path, images: Sequence[Path], count: int) -> list[Path]:
-    """Write slices of one series, 5 mm apart, made of these images in turn."""
+    """Write slices of one series of one patient, 5 mm apart, made of these images in turn."""
     folder.mkdir(exist_ok=True)
+    first = dcmread(images[0], stop_before_pixels=True)
+    patient = first.group_dataset(0x0010)
     files = []
     for number in range(1, count + 1):
         image = dcmread(images[number % len(images)])
+        image.update(patient)
         image.StudyInstanceUID = derived_uid("slices", "study")
         image.SeriesInstanceUID = derived_uid("slices", "series")
+        image.FrameOfReferenceUID = derived_uid("slices", "frame of reference")
+        image.StudyID, image.AccessionNumber = first.StudyID, first.AccessionNumber
         image.SOPInstanceUID = derived_uid("slices", str(number))
         image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
         image.InstanceNumber = number

