@@ -252,9 +252,9 @@ class DestinationSettings(Section):
     )
     """What it gets: pictures; regions where a model looked; lesions that one outlined; reports;
     maps. On request also, of a series with several key slices, "mosaic": all of them in one
-    picture; "slice": a picture of each beside the first, which "sc" shows; "pr": outline and words
-    over the source image (presentation state); "key": a note of the key images; "ko": one that
-    rejects what is replaced (IHE IOCM)."""
+    picture; "slice": a picture of each beside the first, which "sc" shows (neither of STAT
+    studies); "pr": outline and words over the source image (presentation state); "key": a note of
+    the key images; "ko": one that rejects what is replaced (IHE IOCM)."""
     syntaxes: tuple[Literal["explicit", "implicit", "rle", "jpeg_ls"], ...] = (
         "explicit",
         "implicit",

@@ -17,6 +17,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_images import a_series
+from lightbox.domain.identity import derived_uid
 from lightbox.domain.result import NOT_FOR_DIAGNOSIS, PICTURES, ResultKind
 from lightbox.domain.standing import StudyStanding
 from lightbox.tools.orthanc import Orthanc, is_installed
@@ -58,7 +59,7 @@ def slices(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def study(site: Site, slices: list[Path]) -> StudyStanding:
     """The study as it stands when all of its results are in the archive."""
-    assert site.send(*slices, called="LIGHTBOX_STAT").returncode == 0
+    assert site.send(*slices).returncode == 0
     (study,) = site.until(answered(1), 120).studies()
     return study
 
@@ -119,6 +120,27 @@ def test_each_is_valid_as_the_archive_has_it(
         )
         errors = [line for line in said.stderr.splitlines() if line.startswith("Error")]
         assert errors == [], each.result.kind
+
+
+def test_an_emergency_gets_the_picture_of_its_key_slice_and_waits_for_no_other(
+    site: Site, study: StudyStanding, slices: list[Path], tmp_path: Path
+) -> None:
+    urgent = derived_uid("slices", "urgent study")
+    for number, file in enumerate(slices):
+        image = pydicom.dcmread(file)
+        image.StudyInstanceUID, image.SeriesInstanceUID = urgent, derived_uid(urgent)
+        image.SOPInstanceUID = derived_uid(urgent, str(number))
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.save_as(tmp_path / file.name)
+    assert site.send(*sorted(tmp_path.iterdir()), called="LIGHTBOX_STAT").returncode == 0
+    studies = site.until(answered(2), 120).studies()
+    (emergency,) = (each for each in studies if each.study_instance_uid == urgent)
+    kinds = {each.result.kind for each in emergency.results}
+    assert kinds == {
+        ResultKind.SECONDARY_CAPTURE,
+        ResultKind.SEGMENTATION,
+        ResultKind.STRUCTURED_REPORT,
+    }
 
 
 def test_all_that_was_received_is_proved_to_be_delivered(site: Site, study: StudyStanding) -> None:

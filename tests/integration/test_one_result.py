@@ -99,7 +99,13 @@ class Bench:
         self.ledger.record(*stored)
         return tuple(stored)
 
-    def places(self, *stored: InstanceStored, revision: int = 1, supersedes: str = "") -> Job:
+    def places(
+        self,
+        *stored: InstanceStored,
+        revision: int = 1,
+        supersedes: str = "",
+        urgency: Urgency = Urgency.STAT,
+    ) -> Job:
         package = self.doors.package
         units = tuple(each.instance for each in stored)
         job = Job(
@@ -111,7 +117,7 @@ class Bench:
             model=package.name,
             model_sha256=package.sha256,
             method="grad_cam",
-            urgency=Urgency.STAT,
+            urgency=urgency,
             rule="test",
             received_at=NOON,
             placed_at=NOON + 0.1,
@@ -307,7 +313,7 @@ def test_a_series_gets_its_mosaic_and_each_slice_of_it_a_picture(
     gliomas = [file for file in SAMPLES if "glioma_axial" in file.name]
     files = a_series(tmp_path / "sent", gliomas, 5)
     stored = bench.receives(*files)
-    first = bench.places(*stored[:4])
+    first = bench.places(*stored[:4], urgency=Urgency.HIGH)
     worker.handle(first.job_id, None)  # type: ignore[arg-type]  # unused
     (written,) = bench.events(ResultsWritten)
     pictures = [result for result in written.results if result.kind in PICTURES]
@@ -319,7 +325,7 @@ def test_a_series_gets_its_mosaic_and_each_slice_of_it_a_picture(
     settings = Settings(data_dir=str(bench.root), models=ModelSettings(path=str(MODELS)))
     for result in pictures:
         assert replay(settings, result.sop_instance_uid).is_identical, result.kind
-    second = bench.places(*stored, revision=2, supersedes=first.job_id)
+    second = bench.places(*stored, revision=2, supersedes=first.job_id, urgency=Urgency.HIGH)
     worker.handle(second.job_id, None)  # type: ignore[arg-type]  # unused
     _, later = bench.events(ResultsWritten)
     (note,) = (result for result in later.results if result.kind is ResultKind.KEY_OBJECT)
@@ -331,3 +337,17 @@ def test_a_series_gets_its_mosaic_and_each_slice_of_it_a_picture(
     }
     assert {result.sop_instance_uid for result in pictures} <= rejected
     assert prove(bench.root / "ledger", ("pacs",)).ok
+
+
+def test_the_picture_of_an_emergency_waits_for_no_other_slices(
+    asked_for_slices: Bench, tmp_path: Path
+) -> None:
+    bench = asked_for_slices
+    gliomas = [file for file in SAMPLES if "glioma_axial" in file.name]
+    stored = bench.receives(*a_series(tmp_path / "sent", gliomas, 4))
+    job = bench.places(*stored, urgency=Urgency.STAT)
+    bench.worker().handle(job.job_id, None)  # type: ignore[arg-type]  # unused
+    (written,) = bench.events(ResultsWritten)
+    kinds = [result.kind for result in written.results]
+    assert kinds.count(ResultKind.SECONDARY_CAPTURE) == 1
+    assert not OF_SERIES & set(kinds)

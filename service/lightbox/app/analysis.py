@@ -264,7 +264,13 @@ class Analysis:
         sources: tuple[bytes, ...],
         turn: Callable[[], AbstractContextManager[object]],
     ) -> tuple[KeySlice, ...]:
-        """Look at the other key slices, where a destination gets pictures of them."""
+        """Look at the other key slices, where a destination gets pictures of them.
+
+        An emergency gets none: to look at them, to encode and to send them takes as long as all
+        the rest of a STAT turnaround, and the picture of the key slice would wait for them.
+        """
+        if job.urgency is Urgency.STAT:
+            return ()
         if not self._write.needs_slices or not have_slices(job, package):
             return ()
 
