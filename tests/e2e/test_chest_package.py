@@ -30,6 +30,9 @@ audit_below = 0
 """
 
 
+LEG = OTHERS / "RG3_RLE.dcm"
+
+
 def another(source: Path, target: Path, **attributes: str) -> Path:
     """Write the sample as if it were another patient's."""
     image = pydicom.dcmread(source)
@@ -67,6 +70,17 @@ def test_its_samples_are_answered_and_no_other_age(tmp_path: Path) -> None:
         assert why in answers[path]["refused"]
         assert "45" not in answers[path]["refused"]
     assert all(answers[path.resolve()]["refused"] for path in OTHERS.glob("*.dcm"))
+
+
+@pytest.mark.skipif(not LEG.is_file(), reason=f"{LEG} is not there")
+def test_a_leg_that_is_said_to_be_a_childs_chest_is_outside_of_its_range(tmp_path: Path) -> None:
+    told = tmp_path / "answers.json"
+    said = {"Modality": "CR", "BodyPartExamined": "CHEST", "PatientAge": "003Y"}
+    leg = another(LEG, tmp_path / "leg.dcm", **said, StudyDescription="", SeriesDescription="")
+    environ = {"LIGHTBOX__MODELS__PATH": str(MODELS)}
+    lightbox("explain", str(leg), "--model", NAME, "--json", str(told), **environ)
+    (answer,) = json.loads(told.read_text())
+    assert "is outside of the model's range" in answer["refused"]
 
 
 @pytest.fixture
