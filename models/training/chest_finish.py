@@ -11,7 +11,7 @@ Takes minutes, since no feature is learned again:
   false alarm. Beside them stand images of which only the border is left: nobody can know, and no
   alarm is to come of it.
 
-What it is fitted with was chosen on the validation children, among six.
+What it is fitted with was chosen on the validation children, among nine settings.
 """
 
 from __future__ import annotations
