@@ -14,16 +14,12 @@ one of ``--split image``.
 from __future__ import annotations
 
 import argparse
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from brain_tumour_mri import (
@@ -37,19 +33,14 @@ from brain_tumour_mri import (
     rows_of,
 )
 from dicom_samples import write_samples
-from lightbox.domain.frame import Frame
-from lightbox.domain.prediction import FrameRef
-from lightbox.infer.decode import DecodePool
-from lightbox.infer.decode_wire import FramesRequest
+from lightbox.domain.model_package import Measured
 from lightbox.infer.packages import LoadedPackage, digest
 from lightbox.infer.packages import load as load_package
-from lightbox.infer.preprocess import background_bytes, geometry_for
-from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
-from lightbox.settings import AuditSettings
+from lightbox.infer.preprocess import background_bytes
+from lightbox.settings import AuditSettings, Settings
 from lightbox.tools.map_measures import Onboarding, Sample
-from lightbox.tools.model_check import write_measured
+from lightbox.tools.model_check import write_expected, write_measured
 from map_figures import (
-    NAMES,
     SPACING_MM,
     Audited,
     audits,
@@ -58,7 +49,6 @@ from map_figures import (
     int8_line,
     onboarding,
     overlaps,
-    prediction_of,
     spread,
     untaught,
 )
@@ -73,6 +63,7 @@ from measures import (
     softmax,
 )
 from network import GatedResNet
+from package_files import as_sample, in_words, map_rows, with_weights, write_card, write_manifest
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "brain_tumour_mri"
@@ -81,7 +72,6 @@ COMPARED = AuditSettings(tolerance=0.02, max_evaluations=1_500)
 """How baselines are compared: six audits an image are too many to enumerate."""
 ALIKE = 0.05
 """Baselines that leave shares of the evidence which differ by less are alike in that."""
-_RANGE = re.compile(r"^\[range\]\n(?:(?!\[).*\n?)*", re.MULTILINE)  # known_range.py writes it
 AUDIT_FIGURES = (
     "v_full", "v_empty", "agreement", "agreement_top", "agreement_occlusion", "agreement_baseline",
     "deletion", "insertion", "deletion_fast_map", "insertion_fast_map", "sensitivity_n",
@@ -93,16 +83,13 @@ def samples_of(data: Path, images: Images) -> list[Sample]:
     """Return each image with its mask in source pixels, as the product would decode it."""
     found = []
     for tensor, file in zip(images.images, images.files, strict=True):
-        picture = np.asarray(Image.open(data / file).convert("L"))
         drawn = data / file.replace("images", "masks").replace(".jpg", ".png")
-        frame = Frame(
-            FrameRef(file),
-            tensor.numpy()[None],
-            picture,
-            geometry_for(PREPROCESSING, picture.shape),
-            (SPACING_MM, SPACING_MM),
+        mask = np.asarray(Image.open(drawn)) > 0
+        input_ = tensor.numpy()[None]
+        sample = as_sample(
+            data / file, file, input_, PREPROCESSING, mask=mask, spacing_mm=SPACING_MM
         )
-        found.append(Sample(frame, np.asarray(Image.open(drawn)) > 0))
+        found.append(sample)
     return found
 
 
@@ -134,49 +121,6 @@ def classified(logits: np.ndarray[Any, Any], images: Images) -> dict[str, object
         "ece_before": calibration_error(before, labels),
         "ece": calibration_error(cross_fitted(logits, labels, images.groups), labels),
     }
-
-
-def write_manifest(
-    target: Path,
-    digests: dict[str, str],
-    temperature: float,
-    figures: dict[str, Any],
-    baseline: str = "blur",
-) -> None:
-    """Fill ``model.toml`` from its template; the ``[range]`` of the same weights stays."""
-    text = Template((HERE / "brain_tumour_mri.toml").read_text())
-    before = target.read_text() if target.is_file() else ""
-    known = _RANGE.search(before) if digests["sha256"] in before else None
-    target.write_text(
-        text.substitute(
-            **digests,
-            baseline=baseline,
-            temperature=f"{temperature:.2f}",
-            balanced_accuracy=f"{figures['balanced_accuracy']:.4f}",
-            ece=f"{figures['ece']:.4f}",
-        )
-        + (f"\n{known[0]}" if known else "")
-    )
-
-
-def write_expected(folder: Path, loaded: LoadedPackage, names: list[str]) -> None:
-    """Record what the samples give, so that ``models check`` can compare."""
-    runtime = OnnxRuntime(loaded)
-    samples = {}
-    with DecodePool(processes=1) as pool:
-        for name in names:
-            path = str((folder / "samples" / name).resolve())
-            request = FramesRequest(path, name, loaded.package.preprocessing)
-            frame = next(iter(pool.frames(request)))
-            logits = runtime.predict(frame.tensor).logits
-            prediction = prediction_of(loaded, Sample(frame), logits)
-            samples[name] = {
-                "finding": prediction.finding,
-                "scores": {key: round(value, 5) for key, value in prediction.scores.items()},
-            }
-    (folder / "expected.json").write_text(
-        json.dumps({"tolerance": 0.001, "samples": samples}, indent=2) + "\n"
-    )
 
 
 def line(name: str, at: Localisation) -> str:
@@ -221,7 +165,7 @@ class Found:
 
 
 def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
-    """Fill ``CARD.md`` from its template."""
+    """Write ``CARD.md`` and return it."""
     figures, measured, audit = found.figures, found.onboarding, found.audited
     places = [line(name, at) for name, at in found.places.items()]
     places.insert(
@@ -232,49 +176,39 @@ def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
         ),
     )
     places.insert(1, line(f"the fast map, the same {audit.figures['audits']} images", audit.fast))
-    faithful = [
-        f"| {NAMES.get(each.method, each.method)} | {each.insertion:+.3f} | {each.deletion:+.3f} "
-        f"| {' / '.join(f'{stage:.2f}' for stage in measured.randomisation[each.method])} "
-        f"| {'not measured' if found.untaught is None else f'{found.untaught[each.method]:.2f}'} "
-        f"| {each.merit:.3f} | {'unfit' if each.unfit else 'fit'} |"
-        for each in sorted(measured.maps, key=lambda each: -each.merit)
-    ]
+
+    def faithful(each: Measured, stages: str) -> list[str]:
+        rote = "not measured" if found.untaught is None else f"{found.untaught[each.method]:.2f}"
+        signs = [f"{each.insertion:+.3f}", f"{each.deletion:+.3f}"]
+        return [*signs, stages, rote, f"{each.merit:.3f}"]
+
     recalls = [f"| {name} | {value:.3f} |" for name, value in figures["recall"].items()]
     table = [
         f"| **{name}** | " + " | ".join(map(str, row)) + " |"
         for name, row in zip(CLASSES, figures["confusion"], strict=True)
     ]
     by_left = sorted(found.baselines.items(), key=lambda item: item[1].figures["left"])
-    scalars = {k: f"{v:.3f}" if isinstance(v, float) else str(v) for k, v in figures.items()}
     audits = {
         f"audit_{name}": f"{audit.figures.get(name, float('nan')):.2f}".replace("nan", "-")
         for name in AUDIT_FIGURES
     }
     audits["audit_audits"] = str(int(audit.figures["audits"]))
     audits["audit_evaluations"] = f"{audit.figures['evaluations']:.0f}"
-    text = Template((HERE / "brain_tumour_mri_card.md").read_text())
-    return text.substitute(
-        scalars,
-        **audits,
-        audit_tolerance=f"{100 * limits.tolerance:g}",
-        audit_most=limits.max_evaluations,
-        measured_images=measured.maps[0].images,
-        epochs_by_rote=found.epochs_by_rote,
-        default=NAMES[loaded.package.explanation.method],
-        localisation="\n".join(places),
-        faithfulness="\n".join(faithful),
-        recalls="\n".join(recalls),
-        table="\n".join(table),
-        by_image=found.by_image,
-        int8=found.int8,
-        baselines="\n".join(baseline_line(kind, each) for kind, each in by_left),
-        baseline=loaded.package.explanation.baseline,
-        second_baseline=loaded.package.explanation.second_baseline,
-        version=loaded.package.version,
-        sha256=loaded.package.sha256,
-        temperature=f"{loaded.package.calibration.temperature:.2f}",
-        megabytes=f"{len(loaded.weights) / 1e6:.1f}",
-    )
+    tables = {
+        "audit_tolerance": f"{100 * limits.tolerance:g}",
+        "audit_most": str(limits.max_evaluations),
+        "epochs_by_rote": str(found.epochs_by_rote),
+        "localisation": "\n".join(places),
+        "faithfulness": map_rows(measured, faithful),
+        "recalls": "\n".join(recalls),
+        "table": "\n".join(table),
+        "by_image": found.by_image,
+        "int8": found.int8,
+        "baselines": "\n".join(baseline_line(kind, each) for kind, each in by_left),
+        "baseline": loaded.package.explanation.baseline,
+        "second_baseline": loaded.package.explanation.second_baseline,
+    }
+    return write_card(loaded, measured, in_words(figures, 3) | audits | tables)
 
 
 def arguments() -> argparse.Namespace:
@@ -306,20 +240,21 @@ def main() -> None:
     logits = probabilities(net, images.images).numpy().astype(np.float64)
     temperature = round(fitted_temperature(logits, images.labels.numpy()), 2)
     figures = classified(logits, images)
-    digests = {
+    filled = in_words({"temperature": temperature, **figures}, 4) | {
         "sha256": digest(onnx.read_bytes()),
         "background_sha256": digest(background.read_bytes()),
+        "baseline": "blur",
     }
-    write_manifest(PACKAGE / "model.toml", digests, temperature, figures)
+    write_manifest(PACKAGE, filled)
     samples = samples_of(given.data, images)
     audited = spread(samples, images.groups, given.audits)
     compared = by_baseline(load_package(PACKAGE), audited, COMPARED)
     chosen = chosen_baseline(compared)
-    write_manifest(PACKAGE / "model.toml", digests, temperature, figures, chosen)
+    write_manifest(PACKAGE, {**filled, "baseline": chosen})
     loaded = load_package(PACKAGE)
     if not given.card_only:
-        names = [name for name, _ in write_samples(given.data, PACKAGE / "samples")]
-        write_expected(PACKAGE, loaded, names)
+        write_samples(given.data, PACKAGE / "samples")
+        write_expected(PACKAGE, Settings())
     few = spread(samples, images.groups, given.images)
     measured = onboarding(loaded, few)
     write_measured(PACKAGE, measured)
@@ -340,16 +275,12 @@ def main() -> None:
         else split_by_image(given.data, given.image_split),
         int8_line(loaded, images.images.numpy()),
     )
-    (PACKAGE / "CARD.md").write_text(card(found, loaded, limits))
-    print((PACKAGE / "CARD.md").read_text())
+    print(card(found, loaded, limits))
 
 
 def network_of(weights: Path) -> GatedResNet:
     """Load a trained network."""
-    net = GatedResNet(len(CLASSES))
-    net.load_state_dict(torch.load(weights, weights_only=True))
-    net.eval()
-    return net
+    return with_weights(GatedResNet(len(CLASSES)), weights)
 
 
 def epochs_of(weights: Path) -> int:

@@ -16,29 +16,26 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from PIL import Image
 from rich.progress import track
 
 from brain_tumour_mri import PREPROCESSING, rows_of
 from brain_tumour_segmentation import new_network
 from dicom_samples import write_samples
-from lightbox.domain.frame import Frame
-from lightbox.domain.prediction import FrameRef
+from lightbox.domain.model_package import Measured
 from lightbox.infer.packages import LoadedPackage, digest
 from lightbox.infer.packages import load as load_package
 from lightbox.infer.predict import outlined_in
-from lightbox.infer.preprocess import geometry_for, model_input
+from lightbox.infer.preprocess import model_input
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.settings import Settings
-from lightbox.tools.map_measures import Onboarding, Sample
+from lightbox.tools.map_measures import Sample
 from lightbox.tools.model_check import write_expected, write_measured
-from map_figures import NAMES, SPACING_MM, exported, int8_line, onboarding, spread
+from map_figures import SPACING_MM, exported, int8_line, onboarding, spread
 from measures import (
     boundary_distance,
     calibration_error,
@@ -48,6 +45,15 @@ from measures import (
     softmax,
 )
 from package_brain_tumour_mri import background_of
+from package_files import (
+    as_sample,
+    baseline_rows,
+    in_words,
+    map_rows,
+    with_weights,
+    write_card,
+    write_manifest,
+)
 from unet import LesionUNet
 
 HERE = Path(__file__).parent
@@ -89,11 +95,14 @@ def samples_of(data: Path, rows: Sequence[dict[str, str]]) -> list[Sample]:
     """Read images and masks as the product would decode them."""
     found = []
     for row in rows:
-        picture = np.asarray(Image.open(data / row["file"]).convert("L"))
-        tensor = model_input(PREPROCESSING, picture.astype(np.float32))
-        geometry = geometry_for(PREPROCESSING, picture.shape)
-        frame = Frame(FrameRef(row["file"]), tensor, picture, geometry, (SPACING_MM, SPACING_MM))
-        found.append(Sample(frame, np.asarray(Image.open(data / row["mask"]).convert("L")) > 0))
+        file = data / row["file"]
+        pixels = np.asarray(Image.open(file).convert("L")).astype(np.float32)
+        mask = np.asarray(Image.open(data / row["mask"]).convert("L")) > 0
+        tensor = model_input(PREPROCESSING, pixels)
+        sample = as_sample(
+            file, row["file"], tensor, PREPROCESSING, mask=mask, spacing_mm=SPACING_MM
+        )
+        found.append(sample)
     return found
 
 
@@ -194,58 +203,16 @@ def layer_before_gate(file: Path) -> str:
     return str(reader.input[0])
 
 
-def write_manifest(target: Path, filled: dict[str, str], figures: dict[str, Any]) -> None:
-    """Fill ``model.toml`` from its template."""
-    numbers = {
-        key: f"{value:.2f}" if key == "temperature" else f"{value:.4f}"
-        for key, value in figures.items()
-    }
-    text = Template((HERE / "brain_tumour_segmentation.toml").read_text())
-    target.write_text(text.substitute(**filled, **numbers))
-
-
-def card(
-    loaded: LoadedPackage,
-    figures: dict[str, Any],
-    overlaps: Sequence[str],
-    other: str,
-    measured: Onboarding,
-    int8: str,
-) -> str:
-    """Fill ``CARD.md`` from its template."""
-    faithful = [
-        f"| {NAMES.get(each.method, each.method)} | {each.pointing_game:.2f} | {each.mass:.3f} "
-        f"| {each.insertion:+.3f} | {each.deletion:+.3f} "
-        f"| {' / '.join(f'{stage:.2f}' for stage in measured.randomisation[each.method])} "
-        f"| {each.merit:.3f} | {'unfit' if each.unfit else 'fit'} |"
-        for each in sorted(measured.maps, key=lambda each: -each.merit)
-    ]
-    left = sorted(measured.baselines.items(), key=lambda item: item[1])
-    text = Template((HERE / "brain_tumour_segmentation_card.md").read_text())
-    return text.substitute(
-        {k: f"{v:.3f}" if isinstance(v, float) else str(v) for k, v in figures.items()}
-        | {"temperature": f"{loaded.package.calibration.temperature:.2f}"},
-        spacing=f"{SPACING_MM:g}",
-        bar=f"{LEAST_DICE:.2f} {'is' if figures['dice_median'] >= LEAST_DICE else '**is not**'}",
-        overlaps="\n".join(overlaps),
-        other=other,
-        int8=int8,
-        measured_images=measured.maps[0].images,
-        default=NAMES[loaded.package.explanation.method],
-        faithfulness="\n".join(faithful),
-        baselines="\n".join(f"| {kind} | {share:.2f} |" for kind, share in left),
-        version=loaded.package.version,
-        sha256=loaded.package.sha256,
-        megabytes=f"{len(loaded.weights) / 1e6:.1f}",
-    )
+def measured_cells(each: Measured, stages: str) -> list[str]:
+    """Return what the card says of one map."""
+    overlap = [f"{each.pointing_game:.2f}", f"{each.mass:.3f}"]
+    faithful = [f"{each.insertion:+.3f}", f"{each.deletion:+.3f}"]
+    return [*overlap, *faithful, stages, f"{each.merit:.3f}"]
 
 
 def network_of(weights: Path) -> LesionUNet:
     """Load a trained network."""
-    net = new_network()
-    net.load_state_dict(torch.load(weights, weights_only=True))
-    net.eval()
-    return net
+    return with_weights(new_network(), weights)
 
 
 def arguments() -> argparse.Namespace:
@@ -273,12 +240,12 @@ def main() -> None:
         "target_layer": layer_before_gate(onnx_file),
     }
     nothing_known = dict.fromkeys(("dice_median", "dice_mean", "missed", "ece"), 0.0)
-    write_manifest(PACKAGE / "model.toml", filled, {**nothing_known, "temperature": 1.0})
+    write_manifest(PACKAGE, filled | in_words({**nothing_known, "temperature": 1.0}, 4))
     rows = rows_of(given.data, "val")
     samples = samples_of(given.data, rows)
     found = cases(load_package(PACKAGE), samples, rows)
     figures = figures_of(found)
-    write_manifest(PACKAGE / "model.toml", filled, figures)
+    write_manifest(PACKAGE, filled | in_words(figures, 4))
     if not given.card_only:
         write_samples(given.data, PACKAGE / "samples")
         write_expected(PACKAGE, Settings())
@@ -289,10 +256,18 @@ def main() -> None:
     loaded = load_package(PACKAGE)
     other = "Not measured." if given.other is None else other_hospital(loaded, given.other)
     tensors = np.concatenate([each.frame.tensor for each in samples])
-    eight_bits = int8_line(loaded, tensors)
-    text = card(loaded, figures, overlap_lines(found), other, measured, eight_bits)
-    (PACKAGE / "CARD.md").write_text(text)
-    print(text)
+    reached = figures["dice_median"] >= LEAST_DICE
+    tables = {
+        "temperature": f"{loaded.package.calibration.temperature:.2f}",
+        "spacing": f"{SPACING_MM:g}",
+        "bar": f"{LEAST_DICE:.2f} {'is' if reached else '**is not**'}",
+        "overlaps": "\n".join(overlap_lines(found)),
+        "other": other,
+        "int8": int8_line(loaded, tensors),
+        "faithfulness": map_rows(measured, measured_cells),
+        "baselines": baseline_rows(measured),
+    }
+    print(write_card(loaded, measured, in_words(figures, 3) | tables))
 
 
 if __name__ == "__main__":

@@ -16,14 +16,11 @@ import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from string import Template
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from PIL import Image
 from torch import Tensor
 
 from brain_tumour_mri import rows_of
@@ -40,18 +37,15 @@ from chest_xray_pneumonia import (
     logits_of,
 )
 from lightbox.domain.arrays import Mask
-from lightbox.domain.frame import Frame
-from lightbox.domain.model_package import misses
-from lightbox.domain.prediction import FrameRef
+from lightbox.domain.model_package import Measured, misses
 from lightbox.infer.packages import LoadedPackage, digest
 from lightbox.infer.packages import load as load_package
-from lightbox.infer.preprocess import geometry_for
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.settings import Settings
 from lightbox.tools.localisation import mark
 from lightbox.tools.map_measures import Onboarding, Sample
 from lightbox.tools.model_check import map_methods, write_expected, write_measured
-from map_figures import NAMES, exported, onboarding, spread
+from map_figures import exported, onboarding, spread
 from measures import (
     Array,
     calibration_error,
@@ -64,6 +58,15 @@ from measures import (
     softmax,
 )
 from network import UngatedResNet
+from package_files import (
+    as_sample,
+    baseline_rows,
+    in_words,
+    map_rows,
+    with_weights,
+    write_card,
+    write_manifest,
+)
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "chest_xray_pneumonia"
@@ -94,13 +97,12 @@ SAMPLES = 5
 
 def samples_of(chests: Chests, boxes: dict[str, Mask]) -> list[Sample]:
     """Return the images as the product would decode them, with their boxes as masks."""
-    found = []
-    for tensor, file in zip(chests.images, chests.files, strict=True):
-        picture = np.asarray(Image.open(file).convert("L"))
-        geometry = geometry_for(PREPROCESSING, picture.shape)
-        frame = Frame(FrameRef(file), tensor.numpy()[None], picture, geometry, None)
-        found.append(Sample(frame, boxes.get(Path(file).stem)))
-    return found
+    return [
+        as_sample(
+            Path(file), file, tensor.numpy()[None], PREPROCESSING, mask=boxes.get(Path(file).stem)
+        )
+        for tensor, file in zip(chests.images, chests.files, strict=True)
+    ]
 
 
 def boxes_of(adults: Path) -> dict[str, Mask]:
@@ -205,44 +207,14 @@ def bars(figures: dict[str, Any]) -> str:
     )
 
 
-def card(loaded: LoadedPackage, figures: dict[str, Any], measured: Onboarding) -> str:
-    """Fill ``CARD.md`` from its template."""
-    faithful = [
-        f"| {NAMES.get(each.method, each.method)} | {each.insertion:+.3f} | {each.deletion:+.3f} "
-        f"| {' / '.join(f'{stage:.2f}' for stage in measured.randomisation[each.method])} "
-        f"| {each.merit:.3f} | {'unfit' if each.unfit else 'fit'} |"
-        for each in sorted(measured.maps, key=lambda each: -each.merit)
-    ]
-    left = sorted(measured.baselines.items(), key=lambda item: item[1])
-    text = Template((HERE / "chest_xray_pneumonia_card.md").read_text())
-    return text.substitute(
-        {k: f"{v:.3f}" if isinstance(v, float) else str(v) for k, v in figures.items()}
-        | {"temperature": f"{loaded.package.calibration.temperature:.2f}"},
-        bars=bars(figures),
-        measured_images=measured.maps[0].images,
-        default=NAMES[loaded.package.explanation.method],
-        faithfulness="\n".join(faithful),
-        baselines="\n".join(f"| {kind} | {share:.2f} |" for kind, share in left),
-        version=loaded.package.version,
-        sha256=loaded.package.sha256,
-        megabytes=f"{len(loaded.weights) / 1e6:.1f}",
-    )
+def faithful(each: Measured, stages: str) -> list[str]:
+    """Return what the card says of one map."""
+    return [f"{each.insertion:+.3f}", f"{each.deletion:+.3f}", stages, f"{each.merit:.3f}"]
 
 
 def network_of(weights: Path) -> UngatedResNet:
     """Load a trained network."""
-    net = UngatedResNet(len(CLASSES))
-    net.load_state_dict(torch.load(weights, weights_only=True))
-    net.eval()
-    return net
-
-
-def write_manifest(file: Path, figures: dict[str, Any]) -> None:
-    """Fill ``model.toml`` from its template."""
-    text = Template((HERE / "chest_xray_pneumonia.toml").read_text())
-    told = {k: f"{v:.4f}" if isinstance(v, float) else str(v) for k, v in figures.items()}
-    told["temperature"] = f"{figures['temperature']:.2f}"
-    (PACKAGE / "model.toml").write_text(text.substitute(told, sha256=digest(file.read_bytes())))
+    return with_weights(UngatedResNet(len(CLASSES)), weights)
 
 
 def shortcut(
@@ -254,7 +226,7 @@ def shortcut(
     return found | {f"audit_{k}": v for k, v in audited(loaded, samples).items()}
 
 
-def with_weights(loaded: LoadedPackage, net: UngatedResNet) -> LoadedPackage:
+def with_network(loaded: LoadedPackage, net: UngatedResNet) -> LoadedPackage:
     """Return the package with the weights of another network."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "weights.onnx"
@@ -277,7 +249,8 @@ def written(
     """Write everything but the card; return what was measured of the maps."""
     PACKAGE.mkdir(exist_ok=True)
     exported(net, PREPROCESSING.size, PACKAGE / "weights.onnx")
-    write_manifest(PACKAGE / "weights.onnx", figures)
+    sha256 = digest((PACKAGE / "weights.onnx").read_bytes())
+    write_manifest(PACKAGE, {**in_words(figures, 4), "sha256": sha256})
     write_samples(chosen_samples(children), PACKAGE / "samples")
     write_expected(PACKAGE, Settings())
     measured = onboarding(load_package(PACKAGE), samples)
@@ -325,9 +298,14 @@ def main() -> None:
     networks = {"shipped": shortcut(net, loaded, children, few)}
     if given.control is not None:
         other = network_of(given.control)
-        networks["borders kept"] = shortcut(other, with_weights(loaded, other), children, few)
+        networks["borders kept"] = shortcut(other, with_network(loaded, other), children, few)
     figures |= {"audits": len(few), "shortcut": shortcut_table(networks)}
-    (PACKAGE / "CARD.md").write_text(card(loaded, figures, measured))
+    tables = {
+        "bars": bars(figures),
+        "faithfulness": map_rows(measured, faithful),
+        "baselines": baseline_rows(measured),
+    }
+    write_card(load_package(PACKAGE), measured, in_words(figures, 3) | tables)
 
 
 if __name__ == "__main__":

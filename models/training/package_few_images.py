@@ -12,7 +12,6 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,13 @@ from brain_tumour_mri import Images, rows_of
 from chest_xray_pneumonia import border_alone
 from few_images import FOLDS, TASKS, Task, folds_of, logits_of, network_of, read
 from few_images_samples import write_samples
-from lightbox.domain.frame import Frame
-from lightbox.domain.prediction import FrameRef
-from lightbox.infer.packages import LoadedPackage, digest
+from lightbox.domain.model_package import Measured
+from lightbox.infer.packages import digest
 from lightbox.infer.packages import load as load_package
-from lightbox.infer.preprocess import geometry_for
 from lightbox.settings import Settings
-from lightbox.tools.map_measures import Onboarding, Sample
+from lightbox.tools.map_measures import Sample
 from lightbox.tools.model_check import write_expected, write_measured
-from map_figures import NAMES, exported, onboarding, spread
+from map_figures import exported, onboarding, spread
 from measures import (
     calibration_error,
     confusion,
@@ -40,6 +37,7 @@ from measures import (
     softmax,
     wilson_interval,
 )
+from package_files import as_sample, baseline_rows, in_words, map_rows, write_card, write_manifest
 
 HERE = Path(__file__).parent
 EACH = 2  # samples of a class
@@ -133,12 +131,10 @@ def samples_of(task: Task, data: Path, images: Images, rows: Sequence[Row]) -> l
     masks = {row["file"]: row.get("mask") for row in rows if row["label"] != "normal"}
     found = []
     for tensor, file in zip(images.images, images.files, strict=True):
-        picture = np.asarray(Image.open(data / file).convert("L"))
-        geometry = geometry_for(task.preprocessing, picture.shape)
-        frame = Frame(FrameRef(file), tensor.numpy()[None], picture, geometry, None)
         drawn = masks.get(file)
         mask = np.asarray(Image.open(data / drawn).convert("L")) > 0 if drawn else None
-        found.append(Sample(frame, mask))
+        input_ = tensor.numpy()[None]
+        found.append(as_sample(data / file, file, input_, task.preprocessing, mask=mask))
     return found
 
 
@@ -159,39 +155,10 @@ def chosen_samples(name: str, task: Task, rows: Sequence[Row]) -> list[list[Row]
     return chosen
 
 
-def write_manifest(package: Path, name: str, figures: dict[str, Any]) -> None:
-    """Fill ``model.toml`` from its template."""
-    told = {k: f"{v:.4f}" if isinstance(v, float) else str(v) for k, v in figures.items()}
-    told["temperature"] = f"{figures['temperature']:.2f}"
-    told["sha256"] = digest((package / "weights.onnx").read_bytes())
-    text = Template((HERE / f"{name}.toml").read_text())
-    (package / "model.toml").write_text(text.substitute(told))
-
-
-def card(loaded: LoadedPackage, figures: dict[str, Any], measured: Onboarding) -> str:
-    """Fill ``CARD.md`` from its template."""
-    faithful = [
-        f"| {NAMES.get(each.method, each.method)} "
-        f"| {'-' if each.pointing_game is None else f'{each.pointing_game:.2f}'} "
-        f"| {'-' if each.mass is None else f'{each.mass:.2f}'} "
-        f"| {each.insertion:+.3f} | {each.deletion:+.3f} "
-        f"| {' / '.join(f'{stage:.2f}' for stage in measured.randomisation[each.method])} "
-        f"| {'unfit' if each.unfit else 'fit'} |"
-        for each in sorted(measured.maps, key=lambda each: -each.merit)
-    ]
-    left = sorted(measured.baselines.items(), key=lambda item: item[1])
-    text = Template((HERE / f"{loaded.package.name}_card.md").read_text())
-    return text.substitute(
-        {k: f"{v:.2f}" if isinstance(v, float) else str(v) for k, v in figures.items()},
-        measured_images=measured.maps[0].images,
-        default=NAMES[loaded.package.explanation.method],
-        faithfulness="\n".join(faithful),
-        baselines="\n".join(f"| {kind} | {share:.2f} |" for kind, share in left),
-        not_shown=loaded.package.explanation.not_shown or "its maps are sent",
-        version=loaded.package.version,
-        sha256=loaded.package.sha256,
-        kilobytes=f"{len(loaded.weights) / 1e3:.0f}",
-    )
+def measured_cells(each: Measured, stages: str) -> list[str]:
+    """Return what the card says of one map."""
+    overlap = ["-" if n is None else f"{n:.2f}" for n in (each.pointing_game, each.mass)]
+    return [*overlap, f"{each.insertion:+.3f}", f"{each.deletion:+.3f}", stages]
 
 
 def main() -> None:
@@ -208,7 +175,8 @@ def main() -> None:
     exported(net, task.preprocessing.size, package / "weights.onnx")
     found = judged(task, given.data, given.run)
     figures = figures_of(task, found)
-    write_manifest(package, given.task, figures)
+    sha256 = digest((package / "weights.onnx").read_bytes())
+    write_manifest(package, {**in_words(figures, 4), "sha256": sha256})
     rows = rows_of(given.data, "val") or rows_of(given.data, "train")
     write_samples(
         given.task,
@@ -222,8 +190,12 @@ def main() -> None:
     write_measured(package, measured)
     write_expected(package, Settings())
     loaded = load_package(package)
-    (package / "CARD.md").write_text(card(loaded, figures, measured))
-    print((package / "CARD.md").read_text())
+    tables = {
+        "faithfulness": map_rows(measured, measured_cells),
+        "baselines": baseline_rows(measured),
+        "not_shown": loaded.package.explanation.not_shown or "its maps are sent",
+    }
+    print(write_card(loaded, measured, in_words(figures, 2) | tables))
 
 
 if __name__ == "__main__":
