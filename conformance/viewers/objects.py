@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +18,7 @@ from lightbox.results.segmentation import Segmentation
 from lightbox.results.structured_report import StructuredReport
 from lightbox.tools.orthanc import Orthanc
 
+_MODELS = Path(__file__).parents[2] / "models"
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _WRITERS: tuple[ResultWriter, ...] = (
     SecondaryCapture(),
@@ -31,6 +35,18 @@ def made_of(explained: Explained) -> dict[ResultKind, bytes]:
     """Return every object that applies to an explanation."""
     written = {writer.kind: writer.write(explained) for writer in _WRITERS}
     return {kind: data for kind, data in written.items() if data is not None}
+
+
+def explain(out: Path, *arguments: str | Path) -> list[Path]:
+    """Let the service's own command explain files by its brain model; return the results' files."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lightbox", "explain", *map(str, arguments), "--model",
+         "brain_tumour_mri", "--out", str(out)],
+        check=False, capture_output=True, text=True, timeout=1200,
+        env={**os.environ, "LIGHTBOX__MODELS__PATH": str(_MODELS)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return sorted(out.glob("*.dcm"))
 
 
 def store(archive: Orthanc, files: Iterable[Path], objects: Iterable[bytes] = ()) -> None:

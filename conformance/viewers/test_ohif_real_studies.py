@@ -8,9 +8,6 @@ all is measured in the pixels of the screen: which slice is seen is told by its 
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +26,8 @@ from lightbox.domain.explained import Explained
 from lightbox.domain.result import ResultKind
 from lightbox.results.mask import region_mask
 from lightbox.tools.orthanc import Orthanc
-from site_of_tests import MODELS, SAMPLES
-from viewers.objects import PICTURE, made_of, store
+from site_of_tests import SAMPLES
+from viewers.objects import PICTURE, explain, made_of, store
 from viewers.seen import Fitted, correlation, keep, likeness, overlap
 from viewers.study import Study
 
@@ -51,18 +48,6 @@ STACKS = (
     "PT/GH184.dcm", "CT/series_dcmqi", "MR/adc_series_dcmqi",
     "MR/enhanced/BRTUM008.dcm", "CT/enhanced/CT0012.explicit_little_endian.dcm",
 )  # fmt: skip
-
-
-def explain(out: Path, *arguments: str | Path) -> list[Path]:
-    """Let the service's own command explain files; return the results' files."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lightbox", "explain", *map(str, arguments), "--model",
-         "brain_tumour_mri", "--out", str(out)],
-        check=False, capture_output=True, text=True, timeout=1200,
-        env={**os.environ, "LIGHTBOX__MODELS__PATH": str(MODELS)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return sorted(out.glob("*.dcm"))
 
 
 @pytest.fixture(scope="module")

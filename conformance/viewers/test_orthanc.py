@@ -25,9 +25,10 @@ from chromium import Browser, BrowserError, Page
 from lightbox.domain.arrays import Picture
 from lightbox.domain.result import ResultKind
 from lightbox.tools.orthanc import Orthanc, is_installed
+from site_of_tests import SAMPLES
 from viewers import ramp
-from viewers.objects import made_of, store
-from viewers.seen import likeness
+from viewers.objects import explain, made_of, store
+from viewers.seen import keep, likeness
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +119,19 @@ def test_the_web_viewer_shows_the_whole_picture(
     dataset = results[ResultKind.SECONDARY_CAPTURE]
     page = in_web_viewer(archive, browser, dataset)
     until(page, lambda p: likeness(p[:-_SLIDER], dataset.pixel_array) > 0.9, "the picture")
+    page.close()
+
+
+def test_the_web_viewer_shows_a_picture_of_the_service_whole(
+    archive: Orthanc, browser: Browser, tmp_path: Path
+) -> None:
+    sample = next(file for file in SAMPLES if file.stem == "glioma_axial_2014")
+    file = next(file for file in explain(tmp_path, sample) if file.name.endswith(".sc.dcm"))
+    store(archive, [sample, file])
+    dataset = pydicom.dcmread(file)
+    page = in_web_viewer(archive, browser, dataset)
+    seen = until(page, lambda p: likeness(p[:-_SLIDER], dataset.pixel_array) > 0.9, "the picture")
+    keep("orthanc-grad_cam-sc", seen)
     page.close()
 
 
