@@ -66,6 +66,36 @@ def fill_in(folder: Path) -> None:
     a_file(folder / "samples" / "one.dcm", image)
 
 
+def images_like_it(folder: Path, seed: int) -> str:
+    """Write images of the sample's scene, moved, and with more or less noise."""
+    folder.mkdir()
+    draw = np.random.default_rng(seed)
+    for number in range(80):
+        moved = np.roll(a_picture() * 255, draw.integers(-4, 5, 2), (0, 1))
+        noisy = np.clip(moved + draw.normal(0, 6 * draw.random(), moved.shape), 0, 255)
+        image = an_image(noisy.astype(np.uint8), {"Modality": "CR"})
+        image.StudyInstanceUID, image.SeriesInstanceUID = "2.25.1", "2.25.2"
+        a_file(folder / f"{number}.dcm", image)
+    return str(folder)
+
+
+def measures_and_ranges(folder: Path, tmp_path: Path, capsys: Captured) -> None:
+    """Take the steps that measure the maps and learn which images the network knows."""
+    mask = np.zeros(a_picture().shape, np.uint8)
+    mask[20:40, 10:30] = 255
+    Image.fromarray(mask).save(folder / "samples" / "one.mask.png")
+    capsys.readouterr()
+    assert run(["models", "check", str(folder), "--measure", "--json"]) == 0
+    maps = json.loads(capsys.readouterr().out)["maps"]
+    assert {"grad_cam", "layer_cam"} <= {each["method"] for each in maps}
+    assert all(0 <= each["mass"] <= 1 for each in maps)
+
+    some, more = (images_like_it(tmp_path / f"of {seed}", seed) for seed in (2, 3))
+    assert run(["models", "range", str(folder), "--images", some, "--validation", more]) == 0
+    capsys.readouterr()
+    assert "1 samples at" in checks(folder, capsys)["range"]
+
+
 def walk(tmp_path: Path, network: nn.Module, capsys: Captured) -> dict[str, Any]:
     """Take every step of the walk; return what was read."""
     folder, onnx = (
@@ -180,16 +210,32 @@ def test_a_preprocessing_graph_runs_before_the_network_and_results_name_both(
 @pytest.mark.parametrize(
     ("network", "found"),
     [
+        (ResNet, "map, 8 x 8 cells, closed form"),
         (DenseNet, "map, 8 x 8 cells, closed form"),
         (EfficientNet, "map, 8 x 8 cells, closed form"),
         (VisionTransformer, "tokens, 8 x 8 cells, vjp"),
     ],
 )
-def test_so_is_each_of_the_other_families(
+def test_so_is_each_family_its_maps_measured_and_its_range_learned(
     tmp_path: Path, capsys: Captured, network: type[nn.Module], found: str
 ) -> None:
     torch.manual_seed(1)
     assert found in walk(tmp_path, network(), capsys)["read"]["target layer"]
+    measures_and_ranges(tmp_path / "models" / "unseen", tmp_path, capsys)
+
+
+@pytest.mark.slow
+def test_so_are_the_maps_and_the_range_of_a_segmentation_network(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    torch.manual_seed(1)
+    folder = tmp_path / "models" / "outlines"
+    onnx = the_file(tmp_path, exported(UNet(), (3, 64, 64)))
+    assert run(["models", "new", str(folder), "--onnx", onnx]) == 0
+    fill_in(folder)
+    capsys.readouterr()
+    checks(folder, capsys, "--write-expected")
+    measures_and_ranges(folder, tmp_path, capsys)
 
 
 def test_a_segmentation_network_goes_the_same_way_and_its_outline_is_a_segment(
