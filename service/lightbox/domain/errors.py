@@ -176,5 +176,5 @@ def cannot_listen(key: str, port: int, host: str, error: OSError) -> Configurati
     if error.errno == errno.EACCES:
         return ConfigurationError(thing, "is reserved for root", "choose a port of 1024 or more")
     reason = (error.strerror or str(error)).lower()
-    mend = f"correct {key.rpartition('.')[0]}.host"
+    mend = f"correct {key.partition('.')[0]}.host"
     return ConfigurationError(thing, f"cannot listen on {host}: {reason}", mend)
