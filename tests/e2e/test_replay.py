@@ -111,6 +111,7 @@ def test_the_sites_threshold_stands_in_ledger_and_picture_and_that_of_then_count
     assert json.loads(done.stdout)["identical"], done.stderr
 
 
+@pytest.mark.slow
 def test_who_signed_the_model_stands_in_ledger_and_objects_and_who_had_counts(site: Site) -> None:
     (study,) = site.studies()
     told = json.loads(site.lightbox("models", "list", "--json").stdout)
