@@ -78,20 +78,18 @@ class Write:
         ResultError
             If an object cannot be made or is not valid; nothing of the job is stored then.
         """
-        # While one object is encoded, those before it are looked at and synced on the other cores;
-        # they get their names when all are good, at the same time: one wait for the disk.
+        # While one object is encoded, those before it are looked at and synced on the other cores
+        # (the picture, by far the largest, comes first); they get their names when all are good, at
+        # the same time: one wait for the disk.
         made: list[Future[_Ready]] = []
-        writers = self._writers  # others may be asked for meanwhile
         with ThreadPoolExecutor(_AT_ONCE) as pool, Inspection(self._validator) as inspection:
             try:
-                for kind, data in self._made(writers, explained, turn):
+                for kind, data in self._made(self._writers, explained, turn):
                     inspection.begin(data)
                     digest = pool.submit(_digest, data)  # begun before whoever waits for it
                     made.append(pool.submit(self._ready, explained.job, kind, data, digest.result))
                 ready = [each.result() for each in made]
                 _refuse_invalid(ready, inspection)
-                places = [writer.kind for writer in writers]
-                ready.sort(key=lambda each: places.index(each.result.kind))
                 return tuple(pool.map(_published, ready))
             finally:
                 wait(made)
@@ -102,9 +100,7 @@ class Write:
     def _made(
         self, writers: Sequence[ResultWriter], explained: Explained, turn: Turn
     ) -> Iterator[tuple[ResultKind, bytes]]:
-        # Pictures are the largest and come first of what is sent: made last, they keep one core
-        # busy while another looks at the small ones, which would otherwise wait for them.
-        for writer in reversed(writers):
+        for writer in writers:
             if not self._wanted(explained, writer.kind):
                 continue
             for shown in _each(explained, writer.kind):
