@@ -72,6 +72,8 @@ COMPARED = AuditSettings(tolerance=0.02, max_evaluations=1_500)
 """How baselines are compared: six audits an image are too many to enumerate."""
 ALIKE = 0.05
 """Baselines that leave shares of the evidence which differ by less are alike in that."""
+FAITHFUL_ALIKE = 0.02
+"""So do correlations (sensitivity-n) of some twenty audits that differ by less."""
 AUDIT_FIGURES = (
     "v_full", "v_empty", "agreement", "agreement_top", "agreement_occlusion", "agreement_baseline",
     "deletion", "insertion", "deletion_fast_map", "insertion_fast_map", "sensitivity_n",
@@ -132,11 +134,17 @@ def line(name: str, at: Localisation) -> str:
 
 
 def chosen_baseline(found: dict[str, Audited]) -> str:
-    """Choose what leaves least of the evidence; of those alike, whose values are most faithful."""
+    """Choose what leaves least of the evidence; of those alike, whose values are most faithful.
+
+    Of those that are alike in this, too, the one whose values agree most with the fast map: a
+    reader is shown both.
+    """
     figures = {kind: each.figures for kind, each in found.items()}
     least = min(each["left"] for each in figures.values())
     able = [kind for kind, each in figures.items() if each["left"] <= least + ALIKE]
-    return max(able, key=lambda kind: figures[kind]["sensitivity_n"])
+    best = max(figures[kind]["sensitivity_n"] for kind in able)
+    faithful = [kind for kind in able if figures[kind]["sensitivity_n"] >= best - FAITHFUL_ALIKE]
+    return max(faithful, key=lambda kind: figures[kind]["agreement"])
 
 
 def baseline_line(kind: str, found: Audited) -> str:
