@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Literal
 
 from pydicom import dcmread
@@ -26,6 +25,7 @@ from lightbox.results.picture.typeset import font
 from lightbox.results.validate import Inspection, validator
 
 Negative = Literal["picture", "report", "none"]
+_NAMES = ["SOPClassUID", "SOPInstanceUID"]
 _AT_ONCE = 8
 """Most threads that prepare and store the objects of one job."""
 _PICTURE_ONLY = PICTURES | {ResultKind.STRUCTURED_REPORT}
@@ -84,10 +84,9 @@ class Write:
         made: list[Future[_Ready]] = []
         with ThreadPoolExecutor(_AT_ONCE) as pool, Inspection(self._validator) as inspection:
             try:
-                for kind, data in self._made(self._writers, explained, turn):
+                for kind, data in self._made(explained, turn):
                     inspection.begin(data)
-                    digest = pool.submit(_digest, data)  # begun before whoever waits for it
-                    made.append(pool.submit(self._ready, explained.job, kind, data, digest.result))
+                    made.append(pool.submit(self._ready, explained.job, kind, data))
                 ready = [each.result() for each in made]
                 _refuse_invalid(ready, inspection)
                 return tuple(pool.map(_published, ready))
@@ -97,10 +96,8 @@ class Write:
                     if each.exception() is None:
                         each.result().staged.discard()
 
-    def _made(
-        self, writers: Sequence[ResultWriter], explained: Explained, turn: Turn
-    ) -> Iterator[tuple[ResultKind, bytes]]:
-        for writer in writers:
+    def _made(self, explained: Explained, turn: Turn) -> Iterator[tuple[ResultKind, bytes]]:
+        for writer in self._writers:
             if not self._wanted(explained, writer.kind):
                 continue
             for shown in _each(explained, writer.kind):
@@ -123,8 +120,7 @@ class Write:
             If it cannot be made or is not valid; nothing is stored then.
         """
         data = note(refusal)
-        digest = partial(_digest, data)
-        ready = self._ready(refusal.job, ResultKind.SECONDARY_CAPTURE, data, digest)
+        ready = self._ready(refusal.job, ResultKind.SECONDARY_CAPTURE, data)
         try:
             with Inspection(self._validator) as inspection:
                 inspection.begin(data)
@@ -150,7 +146,7 @@ class Write:
             case "none":
                 return False
 
-    def _ready(self, job: Job, kind: ResultKind, data: bytes, digest: Callable[[], str]) -> _Ready:
+    def _ready(self, job: Job, kind: ResultKind, data: bytes) -> _Ready:
         dataset = dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=_NAMES)
         day = datetime.fromtimestamp(job.placed_at, tz=UTC).strftime("%Y%m%d")
         path = f"results/{day}/{dataset.SOPInstanceUID}.dcm"
@@ -160,7 +156,7 @@ class Write:
             sop_class_uid=str(dataset.SOPClassUID),
             sop_instance_uid=str(dataset.SOPInstanceUID),
             path=path,
-            sha256=digest(),
+            sha256=hashlib.sha256(data).hexdigest(),
             size_bytes=len(data),
         )
         return _Ready(result, staged)
@@ -184,13 +180,6 @@ class _Ready:
 def _published(ready: _Ready) -> Result:
     ready.staged.publish()
     return ready.result
-
-
-_NAMES = ["SOPClassUID", "SOPInstanceUID"]
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _refuse_invalid(ready: Sequence[_Ready], inspection: Inspection) -> None:

@@ -70,6 +70,15 @@ def test_the_preview_shows_the_picture(tmp_path: Path) -> None:
     assert np.array_equal(shown, picture)
 
 
+@pytest.mark.parametrize("left", [0, 200, 5000])
+def test_a_picture_that_was_damaged_on_disk_is_said(tmp_path: Path, left: int) -> None:
+    (result,) = Write([SecondaryCapture()], folder(tmp_path)).write(an_explained())
+    file = tmp_path / result.shown_in
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(ResultError, match=f"{file.name}: is damaged on disk"):
+        preview(file)
+
+
 def test_a_png_that_an_earlier_version_wrote_is_shown_as_it_is(tmp_path: Path) -> None:
     (result,) = Write([SecondaryCapture()], folder(tmp_path)).write(an_explained())
     earlier = replace(result, preview="results/a.png")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
 
+from lightbox.domain.errors import ResultError
 from lightbox.results.picture.png import png
 
 _PNG = ".png"
@@ -24,10 +25,14 @@ def preview(file: Path) -> bytes:
     ------
     OSError
         If it is not there any more.
+    ResultError
+        If it is damaged.
     """
     if file.suffix == _PNG:
         return file.read_bytes()
-    dataset = dcmread(file)
-    shape = (int(dataset.Rows), int(dataset.Columns), 3)
-    # Never pixel_array: what we keep is plain RGB, whatever a destination is sent.
-    return png(np.frombuffer(dataset.PixelData, np.uint8, int(np.prod(shape))).reshape(shape))
+    try:
+        # Plain RGB, whatever a destination is sent.
+        return png(dcmread(file).pixel_array)
+    except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
+        name, mend = file.name, "see lightbox ledger check"
+        raise ResultError(f"result {name}", "is damaged on disk", mend) from error
