@@ -8,15 +8,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from lightbox.domain.account import Account
 from lightbox.domain.standing import StudyStanding
 from lightbox.ledger.prove import Proof, prove
 from lightbox.ledger.timeline import LedgerReader
 from lightbox.tools.archive import Archive
-from lightbox.tools.orthanc import Orthanc, free_port
+from lightbox.tools.orthanc import Orthanc, free_port, is_installed
 from lightbox.tools.service import Service
 
 REPOSITORY = Path(__file__).parents[1]
@@ -129,6 +132,18 @@ retry_first = "1s"
     def held(self) -> list[str]:
         """SOP Instance UIDs in the archive."""
         return [stored.sop_instance_uid for stored in self.archive.instances()]
+
+
+@contextmanager
+def a_running_site(folder: Path, extra: str = "") -> Iterator[Site]:
+    """Give a site beside Orthanc that runs; without Orthanc the test is skipped."""
+    if not is_installed():
+        pytest.skip("Orthanc is not installed: apt-get install orthanc")
+    with Orthanc(folder / "archive") as archive:
+        site = Site(folder, archive, extra)
+        site.start()
+        yield site
+        site.service.stop()
 
 
 def lightbox(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

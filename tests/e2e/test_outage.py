@@ -25,21 +25,15 @@ from lightbox.domain.events import (
 )
 from lightbox.domain.standing import JobState
 from lightbox.ledger.timeline import LedgerReader
-from lightbox.tools.orthanc import Orthanc, is_installed
-from site_of_tests import SAMPLES, Site, answered
+from site_of_tests import SAMPLES, Site, a_running_site, answered
 
 NO_AUDITS = "[audit]\nmodalities = []\nsample = 0.0\nbelow_confidence = 0.0\n"
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    if not is_installed():
-        pytest.skip("Orthanc is not installed: apt-get install orthanc")
-    with Orthanc(tmp_path / "archive") as archive:
-        site = Site(tmp_path, archive, f"connect_within = 2.0\n{NO_AUDITS}")
-        site.start()
+    with a_running_site(tmp_path, f"connect_within = 2.0\n{NO_AUDITS}") as site:
         yield site
-        site.service.stop()
 
 
 class Load:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +15,12 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from dicom_images import an_image
+from lightbox.infer import pixels
 from lightbox.infer.decoders.plain_file import plain_image, says_plain
 
 DRAWN = np.random.default_rng(3).integers(0, 2**16, (6, 5)).astype(np.uint16)
+OTHERS = Path(__file__).parents[4] / "../shared/data/dicom"
+MOST = 2**26
 MORE = {
     "PatientName": "Somebody^Else",
     "PixelSpacing": [0.5, 0.25],
@@ -171,3 +176,23 @@ def test_no_damage_makes_it_fail() -> None:
         found = plain_image(bytes(damaged))
         taken += found is not None
     assert 0 < taken < 2000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not OTHERS.is_dir(), reason=f"{OTHERS} is not there")
+def test_every_file_of_other_people_has_the_same_bits_either_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = [file for file in sorted(OTHERS.rglob("*")) if file.is_file()]
+    by_steps = [seen_of(file) for file in files]
+    monkeypatch.setattr(pixels, "plain_image", lambda _: None)
+    assert [f for f, seen in zip(files, by_steps, strict=True) if seen != seen_of(f)] == []
+
+
+def seen_of(file: Path) -> list[object]:
+    """Return what decoding makes of the first frames of a file, or what it says of it."""
+    try:
+        frames = islice(pixels.decoded(file, None, MOST), 3)
+        return [(f.number, f.values.tobytes(), f.spacing, f.picture.tobytes()) for f in frames]
+    except Exception as error:  # noqa: BLE001  # decoders raise anything at all
+        return [type(error), str(error)]
