@@ -1,7 +1,7 @@
 """What a configuration says that no single key can show to be wrong: checked before anything runs.
 
 A rule whose keyword is misspelt never matches, and nobody would notice; a regular expression that
-is none would stop the first study that meets it.
+is none would stop the first study that meets it. An address that somebody else holds is named, too.
 """
 
 from __future__ import annotations
