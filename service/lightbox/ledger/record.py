@@ -27,8 +27,13 @@ _MOST_ROWS = 2000
 
 # By hand: every acknowledged instance waits for these, and SQLAlchemy takes longer than SQLite.
 _FIND = "SELECT sequence, at, key, study, body, digest FROM ledger WHERE key = ?"
-_APPEND = "INSERT INTO ledger (sequence, at, key, study, body, digest) VALUES (?, ?, ?, ?, ?, ?)"
-_MOVE_HEAD = "UPDATE head SET sequence = ?, digest = ? WHERE chain = ?"
+_APPEND = "INSERT INTO ledger (sequence, at, key, study, body, digest) VALUES "
+_ROW = "(?, ?, ?, ?, ?, ?)"
+_ROWS_AT_ONCE = 500  # SQLite takes 32,766 values in a statement
+_MOVE_HEAD = (  # of this connection alone: whoever else opens the file finds two plain tables
+    "CREATE TEMP TRIGGER move_head AFTER INSERT ON main.ledger BEGIN "
+    "UPDATE head SET sequence = NEW.sequence, digest = NEW.digest; END"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,31 +215,26 @@ class Writer:
         entries: list[_Entry],
         known: Callable[[sqlite3.Connection, list[_Entry]], dict[str, Row]],
     ) -> tuple[dict[str, Row], list[Row]]:
-        """Append what is not known, in one transaction; return all rows by key, and the new ones."""
-        with self._transaction() as connection:
-            rows = known(connection, entries)
-            fresh = self._append(entries, rows)
-            if fresh:
-                last = fresh[-1]
-                connection.executemany(_APPEND, map(_values, fresh))
-                connection.execute(_MOVE_HEAD, (last.sequence, last.digest, self._chain))
+        """Append what is not known, all of it or nothing; return all rows by key, and the new."""
+        connection = self._writing()
+        rows = known(connection, entries)
+        fresh = self._append(entries, rows)
+        parts = [fresh[at : at + _ROWS_AT_ONCE] for at in range(0, len(fresh), _ROWS_AT_ONCE)]
+        if len(parts) == 1:  # a statement is a transaction: each more is a fight for the interpreter
+            _insert(connection, parts[0])
+        elif parts:
+            with _transaction(connection):
+                for part in parts:
+                    _insert(connection, part)
         return rows, fresh
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit at the end of the block; whatever goes wrong, nothing of it is written."""
+    def _writing(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = self._engine.raw_connection()
+            self._connection.cursor().execute(_MOVE_HEAD)
         connection = self._connection.driver_connection
         assert isinstance(connection, sqlite3.Connection)
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):  # the first error is the one that tells
-                connection.execute("ROLLBACK")
-            raise
+        return connection
 
     def _append(self, entries: list[_Entry], rows: dict[str, Row]) -> list[Row]:
         fresh: list[Row] = []
@@ -265,6 +265,24 @@ def _known(connection: sqlite3.Connection, entries: list[_Entry]) -> dict[str, R
         if found is not None:
             rows[key] = row_of(found)
     return rows
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit at the end of the block; whatever goes wrong, nothing of it is written."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # the first error is the one that tells
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _insert(connection: sqlite3.Connection, rows: list[Row]) -> None:
+    values = [value for row in rows for value in _values(row)]
+    connection.execute(_APPEND + ", ".join([_ROW] * len(rows)), values)
 
 
 def _values(row: Row) -> tuple[object, ...]:

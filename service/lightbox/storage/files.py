@@ -67,7 +67,7 @@ class Files:
                 made.mkdir(mode=0o700)
             self.sync_folder(made.parent)
 
-    def create(self, path: Path) -> int:
+    def create(self, path: Path | str) -> int:
         """Open a new file for writing, mode 0600, and return its descriptor."""
         self._about_to(Operation.CREATE)
         return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from lightbox.domain.identity import is_uid
 
@@ -13,6 +14,8 @@ INSTANCES = "instances"
 RESULTS = "results"
 """Folder of what we made, one folder per day in it."""
 
+_SECONDS_OF_A_DAY = 86_400
+
 
 def token() -> str:
     """Draw a name that nobody else has: 24 hexadecimal digits."""
@@ -21,7 +24,12 @@ def token() -> str:
 
 def day(now: float) -> str:
     """Return the folder of a day, UTC, as YYYYMMDD."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
+    return _day(int(now // _SECONDS_OF_A_DAY))
+
+
+@lru_cache(maxsize=4)
+def _day(number: int) -> str:
+    return datetime.fromtimestamp(number * _SECONDS_OF_A_DAY, UTC).strftime("%Y%m%d")
 
 
 def instance_path(now: float) -> str:

@@ -98,12 +98,13 @@ class Pool:
 
     def _make(self, day: str, count: int) -> list[Blank]:
         folder = self._root / naming.INSTANCES / day
+        root = str(self._root)  # joined as text: a path object costs as much as making the file
         made: list[Blank] = []
         try:
             self._files.make_folder(folder)
             for _ in range(count):
                 path = f"{naming.INSTANCES}/{day}/{naming.token()}.dcm"
-                made.append(Blank(path, day, self._files.create(self._root / path)))
+                made.append(Blank(path, day, self._files.create(f"{root}/{path}")))
             self._files.sync_folder(folder)
         except OSError:
             for blank in made:
