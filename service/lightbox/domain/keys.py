@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
@@ -143,7 +143,8 @@ def complaint(
         )
     if kind == "missing":
         location = first["loc"]
-        return Complaint(location, spelled(location), "is missing", "add it")
+        mend = _instead(details, model, location) or "add it"
+        return Complaint(location, spelled(location), "is missing", mend)
     same_place = [each for each in details if _present(each["loc"], tree) == location]
     expected = " or ".join(dict.fromkeys(_expected(each) for each in same_place))
     expected = expected.replace(" or expected ", " or ")
@@ -154,6 +155,18 @@ def complaint(
     if kind == "model_type" and at and str(location[-1]) not in at.model_fields:
         mend = nearest(str(location[-1]), at.model_fields)  # a key taken for a table's name
     return Complaint(location, spelled(location), f"found {_found(first)}, {expected}", mend)
+
+
+def _instead(details: Sequence[ErrorDetails], model: type[BaseModel], missing: Location) -> str:
+    """Ask whether an unknown key beside a missing one was meant; "" where none looks like it."""
+    at = model_at(model, missing[:-1])
+    names = at.model_fields if at else ()
+    for each in details:
+        key = each["loc"]
+        beside = each["type"] == "extra_forbidden" and key[:-1] == missing[:-1]
+        if beside and nearest(str(key[-1]), names) == f"did you mean {missing[-1]}?":
+            return f"is it {spelled(key)}? rename it"
+    return ""
 
 
 def _named(model: type[BaseModel], variable: str, prefix: str) -> tuple[str, ...]:
@@ -208,7 +221,7 @@ def _present(location: Location, tree: object) -> Location:
 _WORDS = {
     "model_type": "expected a table",
     "dict_type": "expected a table",
-    "tuple_type": 'expected a list, such as ["A", "B"]',
+    "tuple_type": 'expected a list, such as ["A", "B"] or [1, 2]',
     "int_parsing": "expected a whole number",
     "int_type": "expected a whole number",
     "int_from_float": "expected a whole number",

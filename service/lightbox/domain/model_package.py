@@ -61,19 +61,22 @@ class Preprocessing(Table):
     """Height and width of the input, pixels."""
     channels: int = 1
     """1 = grey, 3 = grey repeated."""
-    percentiles: tuple[float, float] = (0.5, 99.5)
+    percentiles: tuple[
+        Annotated[float, Field(ge=0, lt=50)], Annotated[float, Field(gt=50, le=100)]
+    ] = (0.5, 99.5)
     """Percentiles of the frame that become 0 and 1 (independent of window values and bits)."""
     levels: tuple[float, float] | None = None
     """In place of ``percentiles``: values after the modality LUT that become 0 and 1, such as -160
     and 240 Hounsfield units. Only where values have a unit, as in CT."""
     fit: Literal["pad", "crop", "stretch", "spacing"] = "pad"
-    """How the frame is placed in the input; spacing: in millimetres, the frame's centre in the
-    middle, what does not fit cut off. A source without Pixel Spacing is refused then."""
+    """How the frame is placed: pad, the whole of it with borders; crop, its middle, which fills
+    the input; stretch, all, its shape not kept; spacing, in millimetres, its centre in the middle,
+    what does not fit cut off: a source without Pixel Spacing is refused then."""
     spacing: tuple[float, float] | None = None
     """Millimetres between rows and between columns of the input; only with ``fit = "spacing"``."""
     mean: tuple[float, ...] = (0.0,)
-    """Subtracted, per channel."""
-    std: tuple[float, ...] = (1.0,)
+    """Subtracted, per channel, from levels of 0 to 1 (not of 0 to 255)."""
+    std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     """Divided by, per channel."""
     graph_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     """SHA-256 of ``preprocess.onnx``, which then stands between all this and the network."""
@@ -115,7 +118,7 @@ class Finding(Table):
     """Words on the picture."""
     code: Code
     """The finding as a coded concept, for SEG and SR."""
-    threshold: float = 0.5
+    threshold: float = Field(default=0.5, ge=0, le=1)
     """Calibrated confidence at which the finding counts as present."""
     critical: bool = False
     """A confident one raises the urgency of its study."""
@@ -258,7 +261,7 @@ class Explanation(Table):
     """Blur only: the image is averaged over this many cells per side and interpolated back."""
     regions: Literal["grid", "superpixels"] = "grid"
     """How the players are made: even cells, or superpixels (SLIC) that grow from them."""
-    grid: tuple[int, int] = (4, 3)
+    grid: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] = (4, 3)
     """Rows and columns of the grid; the product is the number of players."""
     link: Literal["probability", "log_odds"] = "probability"
     """Scale of v(S)."""
@@ -343,7 +346,7 @@ class ModelPackage(Table):
             found = len(getattr(self.preprocessing, key))
             if found not in (1, channels):
                 raise ValueError(
-                    f"preprocessing.{key}: expected 1 or {channels} numbers, found {found}"
+                    f"preprocessing.{key}: expected one per channel ({channels}), found {found}"
                 )
         if self.explanation.baseline in {"background", "lesion_free"} and not (
             self.explanation.background_sha256
