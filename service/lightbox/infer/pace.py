@@ -84,6 +84,11 @@ class Pace:
         """False where even one batch takes longer than the bound."""
         return self.seconds <= self.bound
 
+    @property
+    def batch_that_holds(self) -> int:
+        """The largest batch that would take no longer than the bound, as far as this one tells."""
+        return max(1, int(self.chunk * self.bound / self.seconds))
+
 
 class Paces:
     """Measures, or remembers what was measured on this device and is still true.

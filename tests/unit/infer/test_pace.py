@@ -49,6 +49,18 @@ def test_as_many_whole_batches_as_fit_half_of_the_bound_and_one_at_least(
     assert pace.holds is (chunk * seconds <= 0.25)
 
 
+@pytest.mark.parametrize(("seconds", "fits"), [(0.05, 5), (0.08, 3), (0.3, 1)])
+def test_of_a_slow_network_it_says_which_batch_would_keep_the_bound(
+    tmp_path: Path, seconds: float, fits: int
+) -> None:
+    clock = FakeClock()
+    pace = paces(tmp_path, clock).of(Timed(clock, seconds), "ab", 0.25)
+    assert not pace.holds
+    assert pace.batch_that_holds == fits
+    smaller = Timed(clock, seconds, batch=pace.batch_that_holds)
+    assert paces(tmp_path, clock).of(smaller, "ab", 0.25).holds is (seconds <= 0.25)
+
+
 def test_what_was_measured_is_remembered_for_this_device_model_batch_and_bound(
     tmp_path: Path,
 ) -> None:

@@ -261,7 +261,8 @@ def _warm(settings: Settings, at: Layout, notices: Notices, clock: SystemClock) 
         )
         if chunk == "auto" and not pace.holds:
             words = f"{pace.chunk} evaluations take {pace.seconds:.2f} s, urgent images may wait"
-            notices.say("slow", name, f"{words} {bound:g} s for an audit: lower worker.max_batch")
+            mend = f"lower worker.max_batch to {pace.batch_that_holds}, or raise audit.bound"
+            notices.say("slow", name, f"{words} {bound:g} s for an audit: {mend}")
     return _Place(served, opened, runtimes, chunks, breakers)
 
 
