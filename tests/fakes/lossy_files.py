@@ -39,8 +39,8 @@ class LossyFiles(Files):
         self._entries: dict[Path, str] = {}  # names that are not on the disk yet
         self._touched: dict[int, Path] = {}
 
-    def create(self, path: Path) -> int:
-        descriptor = super().create(path)
+    def create(self, path: Path | str) -> int:
+        descriptor, path = super().create(path), Path(path)
         inode = os.fstat(descriptor).st_ino
         self._synced_bytes[inode] = 0
         self._touched[inode] = path

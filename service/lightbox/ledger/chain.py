@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _LABEL = b"lightbox ledger 1"
+_LENGTH = struct.Struct(">Q")
+_NUMBERS = struct.Struct(">qd")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row as it stands in the file; ``body`` is the event's canonical JSON."""
+class Row(NamedTuple):
+    """A row as it stands in the file; ``body`` is the event's canonical JSON.
+
+    A tuple: one is made for each instance before its sender is answered.
+    """
 
     sequence: int
     at: float
@@ -50,7 +54,7 @@ def digest(previous: str, sequence: int, at: float, texts: tuple[str, str, str])
         SHA-256, hexadecimal.
     """
     key, study, body = texts
-    head = struct.pack(">qd", sequence, at)
+    head = _NUMBERS.pack(sequence, at)
     return hashlib.sha256(
         _framed(_LABEL, previous.encode(), head, key.encode(), study.encode(), body.encode())
     ).hexdigest()
@@ -63,4 +67,4 @@ def follows(row: Row, previous: str, sequence: int) -> bool:
 
 
 def _framed(*parts: bytes) -> bytes:
-    return b"".join(struct.pack(">Q", len(part)) + part for part in parts)
+    return b"".join([piece for part in parts for piece in (_LENGTH.pack(len(part)), part)])

@@ -105,15 +105,10 @@ class Elements:
         self._long = struct.Struct(f"{order}L")
         self._whole = struct.Struct(f"{order}HHL" if self._implicit else f"{order}HH2sH")
 
-    def until(self, last: int, only: frozenset[int] | None = None) -> Iterator[Element]:
+    def until(self, last: int) -> Iterator[Element]:
         """Yield elements up to and with the first whose tag is ``last`` or greater.
 
         A value need not be there yet when its element is yielded, but must be for the next.
-
-        Parameters
-        ----------
-        only : frozenset of int or None
-            Tags of those before the last that are yielded; None: all. The others cost less.
 
         Raises
         ------
@@ -123,10 +118,6 @@ class Elements:
             If they are no data set.
         """
         while self._at < self._size:
-            if only is not None:
-                self._pass(last, only)
-                if self._at >= self._size:
-                    return
             start = self._at
             tag, length, implicit = self._header(implicit=self._implicit)
             yield Element(tag, start, self._at, length)
@@ -134,10 +125,31 @@ class Elements:
                 return
             self._step_over(length, implicit=implicit)
 
-    def _pass(self, last: int, only: frozenset[int]) -> None:
-        """Go on to the next element that is wanted, is the last, or is not plain and short.
+    def values_of(self, wanted: frozenset[int], last: int) -> tuple[dict[int, bytes], bool]:
+        """Return the values of these elements, and whether a tag of ``last`` or greater was seen.
 
-        A header has a hundred elements before what identifies it; each sender waits for this.
+        The walk ends there. A value of undefined length is none.
+
+        Raises
+        ------
+        CutOffError, BrokenError
+            As :meth:`until` does.
+        """
+        found: dict[int, bytes] = {}
+        while self._pass(wanted, last, found):
+            tag, length, implicit = self._header(implicit=self._implicit)
+            if tag in wanted and length != UNDEFINED:
+                found[tag] = self._bytes(self._at, length)
+            if tag >= last:
+                return found, True
+            self._step_over(length, implicit=implicit)
+        return found, False
+
+    def _pass(self, wanted: frozenset[int], last: int, found: dict[int, bytes]) -> bool:
+        """Take plain short elements; say whether one comes that is not, or is the last.
+
+        A header has a hundred elements before what identifies it, and each sender waits for this:
+        what is rare goes by the longer way.
         """
         data, size, at, unpack = self._data, self._size, self._at, self._whole.unpack_from
         most, implicit = size - 8, self._implicit
@@ -148,13 +160,14 @@ class Elements:
                 group, element, vr, length = unpack(data, at)
                 if vr not in _SHORT_VRS:
                     break
-            tag = group << 16 | element
-            if tag in only or tag >= last or length == UNDEFINED or group == _ITEM_GROUP:
+            tag, end = group << 16 | element, at + 8 + length
+            if tag >= last or length == UNDEFINED or group == _ITEM_GROUP or end > size:
                 break
-            if at + 8 + length > size:
-                break
-            at += 8 + length
+            if tag in wanted:
+                found[tag] = bytes(data[at + 8 : end])
+            at = end
         self._at = at
+        return at < size
 
     def of_group(self, group: int) -> Iterator[Element]:
         """Yield the elements of this group that come next; the first other is not looked into.
@@ -185,10 +198,12 @@ class Elements:
         CutOffError
             If it is not all there.
         """
-        end = element.value_start + element.length
-        if end > self._size:
+        return self._bytes(element.value_start, element.length)
+
+    def _bytes(self, start: int, length: int) -> bytes:
+        if start + length > self._size:
             raise CutOffError
-        return bytes(self._data[element.value_start : end])
+        return bytes(self._data[start : start + length])
 
     def _next_tag(self) -> int:
         if self._at + 4 > self._size:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lightbox.domain.errors import RefusalReason, RefusedError
 from lightbox.domain.identity import is_uid
-from lightbox.receive.elements import UNDEFINED, BrokenError, CutOffError, Elements, name
+from lightbox.receive.elements import BrokenError, CutOffError, Elements, name
 
 _SOP_CLASS = 0x00080016
 _SOP_INSTANCE = 0x00080018
@@ -91,19 +91,13 @@ class Head:
         return self.uids
 
     def _read(self, *, ended: bool) -> Uids:
-        found: dict[int, str] = {}
-        elements = Elements(self._data, self._syntax)
-        passed = False
         try:
-            for element in elements.until(_SERIES, _WANTED):
-                passed = element.tag >= _SERIES
-                if element.tag in _WANTED and element.length != UNDEFINED:
-                    text = elements.value(element).rstrip(b"\0 ").decode("latin-1")
-                    found[element.tag] = text
+            values, passed = Elements(self._data, self._syntax).values_of(_WANTED, _SERIES)
         except BrokenError as error:
             raise _broken(str(error)) from error
         if not passed and not ended:
             raise CutOffError
+        found = {tag: value.rstrip(b"\0 ").decode("latin-1") for tag, value in values.items()}
         for tag in _TAGS:
             if not is_uid(found.get(tag, "")):
                 shown = found.get(tag, "")[:_SHOWN]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -63,18 +63,18 @@ class Hands:
         self._held: set[str] = set()
         self._free = threading.Condition()
 
-    @contextmanager
-    def on(self, key: str) -> Iterator[None]:
+    def lay_on(self, key: str) -> None:
         """Hold one instance; wait while somebody else does."""
         with self._free:
-            self._free.wait_for(lambda: key not in self._held)
+            while key in self._held:
+                self._free.wait()
             self._held.add(key)
-        try:
-            yield
-        finally:
-            with self._free:
-                self._held.discard(key)
-                self._free.notify_all()
+
+    def take_off(self, key: str) -> None:
+        """Let go of it."""
+        with self._free:
+            self._held.discard(key)
+            self._free.notify_all()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,9 @@ class Intake:
             self._check_agreement()
         self.flush()
         mine = InstanceStored(self._instance(), self._arrival(received_at))
-        with self._shelf.hands.on(mine.key):
+        key = mine.key
+        self._shelf.hands.lay_on(key)
+        try:
             recorded = self._shelf.syncs(mine, self)
             while recorded.instance.path != mine.instance.path and self._is_gone(recorded):
                 mine = replace(mine, again=recorded.again + 1)
@@ -218,6 +220,8 @@ class Intake:
                 self._keep()
             else:
                 self._settle_duplicate(recorded.instance)
+        finally:
+            self._shelf.hands.take_off(key)
         return recorded
 
     def abandon(self) -> None:

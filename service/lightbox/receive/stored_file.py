@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +30,7 @@ _TRANSFER_SYNTAX = 0x00020010
 _SENDER = 0x00020016
 _SHORT = struct.Struct("<HH2sH")
 _LONG = struct.Struct("<HH2sHL")
+_START = bytes(128) + b"DICM" + _SHORT.pack(2, 0, b"UL", 4)
 
 
 def _element(element: int, vr: bytes, text: str) -> bytes:
@@ -42,17 +44,22 @@ def file_meta(
     sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, calling_ae: str
 ) -> bytes:
     """Return what stands before the data set: zeros, "DICM", group 0002."""
-    body = (
-        _LONG.pack(2, 0x0001, b"OB", 0, 2)
-        + b"\0\1"
-        + _element(0x0002, b"UI", sop_class_uid)
-        + _element(0x0003, b"UI", sop_instance_uid)
-        + _element(0x0010, b"UI", transfer_syntax_uid)
+    before, after = _around(sop_class_uid, transfer_syntax_uid, calling_ae)
+    body = before + _element(0x0003, b"UI", sop_instance_uid) + after
+    return _START + _META_LENGTH.pack(len(body)) + body
+
+
+@lru_cache(maxsize=64)
+def _around(sop_class_uid: str, transfer_syntax_uid: str, calling_ae: str) -> tuple[bytes, bytes]:
+    """Return what stands before and after the SOP Instance UID: the same for a whole series."""
+    before = _LONG.pack(2, 0x0001, b"OB", 0, 2) + b"\0\1" + _element(0x0002, b"UI", sop_class_uid)
+    after = (
+        _element(0x0010, b"UI", transfer_syntax_uid)
         + _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
         + _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME)
         + _element(0x0016, b"AE", calling_ae)
     )
-    return bytes(128) + b"DICM" + _SHORT.pack(2, 0, b"UL", 4) + _META_LENGTH.pack(len(body)) + body
+    return before, after
 
 
 def data_set_sha256(path: Path) -> str | None:

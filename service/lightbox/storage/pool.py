@@ -102,8 +102,8 @@ class Pool:
         made: list[Blank] = []
         try:
             self._files.make_folder(folder)
-            for _ in range(count):
-                path = f"{naming.INSTANCES}/{day}/{naming.token()}.dcm"
+            for token in naming.tokens(count):
+                path = f"{naming.INSTANCES}/{day}/{token}.dcm"
                 made.append(Blank(path, day, self._files.create(f"{root}/{path}")))
             self._files.sync_folder(folder)
         except OSError:

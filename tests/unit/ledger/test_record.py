@@ -63,9 +63,15 @@ def commits_of(ledger: SqliteLedger) -> list[str]:
     with closing(ledger._engine.raw_connection()) as pooled:  # the one that the writer will get
         connection = pooled.driver_connection
         assert isinstance(connection, sqlite3.Connection)
-        connection.set_trace_callback(
-            lambda statement: found.append(statement) if statement == "COMMIT" else None
-        )
+
+        def note(statement: str) -> None:
+            is_commit = statement == "COMMIT"
+            if not connection.in_transaction:  # it commits by itself; its trigger is told of, too
+                is_commit = statement.startswith("INSERT") and statement not in found
+            if is_commit:
+                found.append(statement)
+
+        connection.set_trace_callback(note)
     return found
 
 

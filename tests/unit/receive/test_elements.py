@@ -15,7 +15,7 @@ from pydicom.uid import UID
 
 import raw_peer as raw
 from lightbox.domain.errors import RefusedError, UnreadableError
-from lightbox.receive.elements import BrokenError, CutOffError, Elements
+from lightbox.receive.elements import UNDEFINED, BrokenError, CutOffError, Elements
 from lightbox.receive.header import describe
 from lightbox.receive.identify import Head, Uids
 from lightbox.receive.stored_file import file_meta
@@ -258,18 +258,23 @@ def test_passing_over_what_is_not_wanted_finds_the_same_at_every_cut(
     last = 0x0020000E
     wanted = frozenset((0x00080016, 0x00080018, 0x0020000D, last))
 
-    def found(data: bytes, only: frozenset[int] | None) -> tuple[list[tuple[int, int]], str]:
-        seen: list[tuple[int, int]] = []
+    def step_by_step(data: bytes) -> object:
+        walk, values, passed = Elements(data, syntax), {}, False
         try:
-            seen.extend(
-                (element.tag, element.value_start)
-                for element in Elements(data, syntax).until(last, only)
-                if element.tag in wanted or element.tag >= last
-            )
+            for element in walk.until(last):
+                passed = element.tag >= last
+                if element.tag in wanted and element.length != UNDEFINED:
+                    values[element.tag] = walk.value(element)
         except (CutOffError, BrokenError) as error:
-            return seen, type(error).__name__
-        return seen, ""
+            return type(error)
+        return values, passed
+
+    def at_once(data: bytes) -> object:
+        try:
+            return Elements(data, syntax).values_of(wanted, last)
+        except (CutOffError, BrokenError) as error:
+            return type(error)
 
     for end in range(len(whole) - start):
         data = whole[start : start + end]
-        assert found(data, wanted) == found(data, None), end
+        assert at_once(data) == step_by_step(data), end

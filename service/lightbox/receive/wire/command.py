@@ -17,6 +17,7 @@ RESPONSE = 0x8000
 
 _NO_DATA_SET = 0x0101
 _ELEMENT = struct.Struct("<HHL")
+_NUMBERS = struct.Struct("<" + 4 * "HHLH")  # four elements of VR US, one after the other
 _US = struct.Struct("<H")
 _COMMENT_CHARACTERS = 64  # VR LO
 
@@ -115,9 +116,9 @@ def parse(data: bytes, context_id: int) -> Command:
         ),
         priority=_number(elements, _PRIORITY, 0),
         has_data_set=_number(elements, _DATA_SET_TYPE) != _NO_DATA_SET,
-        type_id=_number(elements, _TYPES.get(field, 0), 0),
-        responded_to=_number(elements, _RESPONDED_TO, 0),
-        status=_number(elements, _STATUS, 0),
+        type_id=_number(elements, _TYPES[field], 0) if field in _TYPES else 0,
+        responded_to=0 if is_request else _number(elements, _RESPONDED_TO, 0),
+        status=0 if is_request else _number(elements, _STATUS, 0),
     )
 
 
@@ -138,10 +139,12 @@ def response(command: Command, status: int, comment: str = "") -> bytes:
     body = b""
     if command.sop_class_uid:
         body += _element(_AFFECTED_SOP_CLASS, command.sop_class_uid.encode("ascii", "replace"))
-    body += _element(_COMMAND_FIELD, _US.pack(command.field | RESPONSE))
-    body += _element(_RESPONDED_TO, _US.pack(command.message_id))
-    body += _element(_DATA_SET_TYPE, _US.pack(_NO_DATA_SET))
-    body += _element(_STATUS, _US.pack(status))
+    body += _NUMBERS.pack(
+        0, _COMMAND_FIELD, 2, command.field | RESPONSE,
+        0, _RESPONDED_TO, 2, command.message_id,
+        0, _DATA_SET_TYPE, 2, _NO_DATA_SET,
+        0, _STATUS, 2, status,
+    )  # fmt: skip
     if comment:
         said = comment.replace("\\", "/")[:_COMMENT_CHARACTERS]
         body += _element(_ERROR_COMMENT, said.encode("ascii", "replace"))
