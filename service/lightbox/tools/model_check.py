@@ -27,6 +27,7 @@ from lightbox.infer.packages import EXPECTED, MANIFEST, SAMPLES, LoadedPackage, 
 from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.infer.signatures.signed import signature_check
 from lightbox.settings import Settings
+from lightbox.tools.accepted import accepts_line
 from lightbox.tools.localisation import localisation_line, mark, overlap_of
 from lightbox.tools.map_measures import Measuring, Onboarding, Sample
 from lightbox.tools.model_range import Learned, learned, range_line
@@ -46,6 +47,8 @@ def check_package(folder: Path, settings: Settings) -> list[CheckLine]:
         runtime = _starter(settings)(loaded)
         samples = samples_of(loaded, folder / SAMPLES, settings)
         overlap = overlap_of(loaded, runtime, samples)
+        files = sorted((folder / SAMPLES).rglob("*.dcm"))
+        lines.append(accepts_line(loaded.package, files, settings.dicom.limits.nesting))
         lines.append(localisation_line(loaded.package.explanation, overlap))
         lines.append(range_line(loaded, runtime, samples))
     return lines

@@ -122,6 +122,7 @@ def walk(tmp_path: Path, network: nn.Module, capsys: Captured) -> dict[str, Any]
     answers = checks(folder, capsys, "--write-expected")
     assert answers["sample one.dcm"].startswith("class_")
     assert checks(folder, capsys) == answers
+    assert answers["accepts"] == "takes all of its samples (1)"
 
     figures = tmp_path / "bench.json"
     assert run(["models", "bench", str(folder), "--rounds", "2", "--json", str(figures)]) == 0
@@ -300,6 +301,21 @@ def test_a_manifest_that_mistakes_the_networks_task_is_told(
         "findings: expected two of a segmentation model"
         in checks(folder, capsys, code=1)["package"]
     )
+
+
+def test_a_package_whose_own_rules_refuse_its_samples_is_told(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    folder = tmp_path / "models" / "unseen"
+    onnx = the_file(tmp_path, a_pooled_classifier())
+    assert run(["models", "new", str(folder), "--onnx", onnx]) == 0
+    fill_in(folder)
+    manifest = folder / "model.toml"
+    manifest.write_text(manifest.read_text().replace('"CR"]', '"X-RAY"]'))
+    capsys.readouterr()
+    said = checks(folder, capsys, "--write-expected", code=1)
+    assert set(said) == {"accepts"}
+    assert "one.dcm would get no answer: Modality is CR, the model is for X-RAY" in said["accepts"]
 
 
 def several_inputs() -> bytes:
