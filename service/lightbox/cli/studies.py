@@ -83,9 +83,16 @@ def _facts(study: Line) -> list[tuple[str, str]]:
         ("urgency", f"{study['urgency'] or NOTHING} ({study['rule'] or 'no job yet'})"),
         ("finding", f"{finding} {_confidence(study)} by {study['model'] or NOTHING}"),
         ("turnaround", _turnaround(study)),
+        *(("because", reason) for reason in _reasons(study)),
         ("audit", f"{audit['state']} {_because(audit['reason'])}"),
         *(("result", f"{r['kind']} {r['path']} {_stored(r)}") for r in study["results"]),
     ]
+
+
+def _reasons(study: Line) -> list[str]:
+    """Say why instances were listed: each reason once, in words."""
+    said = (f"{one['reason']}: {one['detail']}" for one in study["listed"] if one["detail"])
+    return list(dict.fromkeys(said))
 
 
 def _because(reason: str) -> str:

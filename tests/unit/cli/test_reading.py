@@ -94,7 +94,9 @@ def test_one_study_has_a_timeline(config: str, capsys: Captured) -> None:
 
 def test_a_study_that_no_model_fits_is_not_left_open(config: str, capsys: Captured) -> None:
     assert run(["-c", config, "studies", a_uid("study", "2")]) == 0
-    assert "not analysed: no_model" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "not analysed: no_model" in said
+    assert "because      no_model: made for other images" in said
 
 
 def test_an_unknown_study_is_a_negative_answer(config: str, capsys: Captured) -> None:
