@@ -138,7 +138,8 @@ def _to_fill_in(package: ModelPackage) -> Iterator[CheckLine]:
         if not keys:
             continue
         more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-        answer = f"{MANIFEST}: {keys[0]}{more} still say {FILL_IN}: say what only people know"
+        say = "say" if more else "says"
+        answer = f"{MANIFEST}: {keys[0]}{more} still {say} {FILL_IN}: say what only people know"
         yield CheckLine(table, passed=False, answer=answer)
 
 

@@ -114,6 +114,7 @@ def walk(tmp_path: Path, network: nn.Module, capsys: Captured) -> dict[str, Any]
         "licence", "citation", "intended use", "accepts", "findings", "card", "expected",
     }  # fmt: skip
     assert unsaid["findings"].startswith("model.toml: findings[0].label and 8 more still say")
+    assert unsaid["accepts"].startswith("model.toml: accepts.modality[0] still says FILL IN")
 
     assert run(["models", "list"]) == 1
     assert "still says FILL IN" in capsys.readouterr().err
