@@ -351,6 +351,12 @@ def ending_in_sigmoid() -> bytes:
     return bytes(model.SerializeToString())
 
 
+def of_half_precision() -> bytes:
+    model = load_from_string(a_pooled_classifier())
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    return bytes(model.SerializeToString())
+
+
 def two_channels() -> bytes:
     weights = {"kernel": np.ones((4, 2, 3, 3), np.float32), "matrix": np.ones((3, 4), np.float32)}
     nodes = [
@@ -372,6 +378,7 @@ def two_channels() -> bytes:
         (lambda: of_opset(99), "uses ONNX operator set 99", "opset_version=18"),
         (ending_in_sigmoid, "ends in a Sigmoid", "one package per finding"),
         (lambda: a_pooled_classifier(classes=1), "has one output", "with two"),
+        (of_half_precision, "its input is of type float16, expected 32-bit", "network.float()"),
         (two_channels, "its input has 2 channels", "export it for one image"),
         (lambda: b"no network", "is not an ONNX file", "export the network to ONNX"),
     ],

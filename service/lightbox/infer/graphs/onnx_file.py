@@ -81,12 +81,21 @@ def _tensors(model: ModelProto) -> Iterable[TensorProto]:
 def only_input(model: ModelProto, thing: str) -> str:
     """Return the name of the one input that is not a weight."""
     initialisers = {tensor.name for tensor in model.graph.initializer}
-    names = [item.name for item in model.graph.input if item.name not in initialisers]
-    if len(names) != 1:
+    inputs = [item for item in model.graph.input if item.name not in initialisers]
+    if len(inputs) != 1:
+        names = ", ".join(item.name for item in inputs)
         raise ModelPackageError(
-            thing, f"has {len(names)} inputs ({', '.join(names)}), expected one image", "cut it out"
+            thing, f"has {len(inputs)} inputs ({names}), expected one image", "cut it out"
         )
-    return str(names[0])
+    kind = inputs[0].type.tensor_type.elem_type
+    if kind != TensorProto.FLOAT:
+        found = TensorProto.DataType.Name(kind).lower()
+        raise ModelPackageError(
+            thing,
+            f"its input is of type {found}, expected 32-bit float",
+            "export the network and the image as float32, such as network.float()",
+        )
+    return str(inputs[0].name)
 
 
 def only_output(model: ModelProto, thing: str) -> str:
