@@ -13,6 +13,7 @@ from enum import IntEnum
 
 _HEADER = struct.Struct(">BxL")
 _PDV = struct.Struct(">LBB")
+_TIMEVAL = struct.Struct("@ll")  # seconds and microseconds, as the kernel has them
 _COMMAND_BIT = 1
 _LAST_BIT = 2
 _LINGER_BYTES = 16 * 2**20
@@ -115,7 +116,9 @@ class Wire:
         self._end = 0
         self.before_reuse: Callable[[], None] = _nothing
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.settimeout(silence)
+        connection.settimeout(None)
+        self._patience = 0.0
+        self._wait_at_most(silence)
 
     def secure(self, context: ssl.SSLContext, seconds: float) -> None:
         """Do the TLS handshake, in the thread of this connection: a silent peer delays nobody.
@@ -128,6 +131,7 @@ class Wire:
         self._socket.settimeout(seconds)
         try:
             self._socket = context.wrap_socket(self._socket, server_side=True)
+            self._patience = seconds
         except OSError as error:
             raise ClosedError(f"TLS: {error}") from error
 
@@ -226,20 +230,36 @@ class Wire:
             self._at, self._end = 0, left
         if silence <= 0:
             raise SilentError
-        if silence != self._socket.gettimeout():
-            self._socket.settimeout(silence)
+        self._wait_at_most(silence)
         try:
             count = self._socket.recv_into(self._view[self._end :])
             # A sender that waits for the acknowledgement of its last small packet (Nagle) would
             # wait 40 ms for each instance; the option lasts for one packet only.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise SilentError from error
         except OSError as error:
             raise ClosedError from error
         if not count:
             raise ClosedError
         self._end += count
+
+    def _wait_at_most(self, seconds: float) -> None:
+        """Let the peer take so long for the next bytes, or for taking ours.
+
+        The kernel keeps the time where it can: Python's own way asks before each call whether the
+        call would wait, which is a second one for each.
+        """
+        if seconds == self._patience:
+            return
+        self._patience = seconds
+        if isinstance(self._socket, ssl.SSLSocket):
+            self._socket.settimeout(seconds)
+            return
+        whole = int(seconds)
+        span = _TIMEVAL.pack(whole, max(int(1e6 * (seconds - whole)), 0 if whole else 1))
+        for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, direction, span)
 
     # ---- writing and ending
 
@@ -270,7 +290,7 @@ class Wire:
         try:
             self._socket.shutdown(socket.SHUT_WR)
             for _ in range(_LINGER_BYTES // len(self._buffer)):
-                self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+                self._wait_at_most(max(deadline - time.monotonic(), 0.001))
                 if not self._socket.recv_into(self._view):
                     return
         except OSError:

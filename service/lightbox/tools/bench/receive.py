@@ -167,13 +167,15 @@ class _Bench:
 
     @contextmanager
     def _running(self, name: str, starts: Mapping[str, Start]) -> Iterator[dict[str, Receiver]]:
-        with (
-            TemporaryDirectory(prefix=f"{name} ", dir=self._folder) as made,
-            ExitStack() as running,
-        ):
-            yield {
-                who: running.enter_context(start(Path(made) / who)) for who, start in starts.items()
-            }
+        """Run the receivers; what they stored is removed after the last part, not now.
+
+        ext4 looks for a long while at each file that was just deleted before it makes a new one
+        near them: the next part would measure that.
+        """
+        made = self._folder / name
+        made.mkdir()
+        with ExitStack() as running:
+            yield {who: running.enter_context(start(made / who)) for who, start in starts.items()}
 
     def _case(
         self, name: str, receivers: Mapping[str, Receiver], load: Load, asked: Mapping[str, float]
