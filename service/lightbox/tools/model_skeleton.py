@@ -37,8 +37,11 @@ _CHANNELS = "channels = "
 _TO_FILL_IN = (
     (MANIFEST, "intended_use, licence, citation: what for, under which terms, whose work"),
     (f"{MANIFEST} [accepts]", "modality and body part: no other image reaches the network"),
-    (f"{MANIFEST} [preprocessing]", "mean, std and fit as in training: a guess stands there"),
-    (f"{MANIFEST} [[findings]]", "label and code of each output, in the network's order"),
+    (
+        f"{MANIFEST} [preprocessing]",
+        "percentiles, fit, mean and std as in training: a guess stands there",
+    ),
+    (f"{MANIFEST} [[findings]]", "name, label and code of each output, in the network's order"),
     (f"{MANIFEST} [calibration]", "temperature, fitted on validation data: 1.0 is uncalibrated"),
     (f"{SAMPLES}/", "a few DICOM files that may be shared, NAME.mask.png beside NAME.dcm"),
     (EXPECTED, f"lightbox models check DIR --write-expected, once {SAMPLES}/ has files"),
@@ -224,9 +227,9 @@ description_refuses = []  # words in a description that rule the model out
 [preprocessing]
 size = [{height}, {width}]  # as the graph says
 {_CHANNELS}{channels}  # as the graph says; 3 is grey, thrice
-percentiles = [0.5, 99.5]  # of the frame, become 0 and 1
-fit = "pad"  # "crop" and "stretch" too; as in training
-mean = {mean}  # as in training{"; these are ImageNet's" if channels == 3 else ""}
+percentiles = [0.5, 99.5]  # of the frame, become 0 and 1; [0, 100]: its minimum and maximum
+fit = "pad"  # all with borders, "crop": its middle, "stretch": all, out of shape; as in training
+mean = {mean}  # of levels 0 to 1, as in training{"; these are ImageNet's" if channels == 3 else ""}
 std = {std}
 
 [calibration]
