@@ -226,7 +226,8 @@ def _width(network: Network, name: str) -> int:
 
 
 def _no_layer(network: Network, layer: str, layout: Layout) -> ModelPackageError:
-    layers = [name for name in network.shapes if _read(network, name, layout)]
+    made = (name for name in network.shapes if name in network.producers)  # not the image itself
+    layers = [name for name in made if _read(network, name, layout)]
     return ModelPackageError(
         network.thing,
         f"explanation.target_layer {layer!r} is not a tensor of shape {SHAPES[layout]} in it",

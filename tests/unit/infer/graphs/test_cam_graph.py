@@ -160,7 +160,7 @@ def test_a_final_softmax_is_peeled_off(last: str) -> None:
 
 
 def test_a_target_layer_that_does_not_exist_is_answered_with_those_that_do() -> None:
-    with pytest.raises(ModelPackageError, match=r"'layer9' is not a tensor .* conv, features"):
+    with pytest.raises(ModelPackageError, match=r"'layer9' is not a tensor .* conv, features;"):
         cam_graph(a_pooled_classifier(), "test.onnx", "layer9")
 
 
