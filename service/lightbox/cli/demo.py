@@ -15,13 +15,13 @@ from lightbox.cli.outputs import writable
 from lightbox.domain.errors import UsageError
 from lightbox.tools.demo import report as demo_report
 from lightbox.tools.demo import run as road
-from lightbox.tools.demo.data import sample_folders
+from lightbox.tools.demo.data import MODEL, sample_folders
 from lightbox.tools.demo.run import Demo
 
 _STOPPED = 143  # 128 + SIGTERM, as shells have it
 
 
-@click.command(epilog="Example: lightbox demo --out pictures --data A.dcm B.dcm")
+@click.command(epilog="Example: lightbox demo --model chest_xray_pneumonia --out pictures")
 @click.argument("more", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the outcome here."
@@ -37,7 +37,14 @@ _STOPPED = 143  # 128 + SIGTERM, as shells have it
     "--data",
     type=click.Path(exists=True, path_type=Path),
     multiple=True,
-    help="DICOM files or folders; else the samples of the models.",
+    help="DICOM files or folders; else the samples of the model.",
+)
+@click.option(
+    "--model",
+    metavar="NAME",
+    default=MODEL,
+    show_default=True,
+    help="The package that answers; its samples are sent.",
 )
 @click.option("--keep", is_flag=True, help="Keep everything running until a key is pressed.")
 @click.pass_obj
@@ -48,6 +55,7 @@ def demo(
     data: tuple[Path, ...],
     more: tuple[Path, ...],
     *,
+    model: str,
     keep: bool,
 ) -> int:
     """Send real studies through the service and show what comes back.
@@ -56,6 +64,8 @@ def demo(
     studies over the socket, waits until the results are in the archive, and shows them.
     """
     models = Path(invocation.settings().models.path).expanduser().resolve()
+    if not (models / model).is_dir():
+        raise UsageError(f"--model {model}", f"is no package in {models}", "lightbox models list")
     writable(json_file)
     run_folder = _fresh(out.resolve() / "run")
     root = run_folder / "data"
@@ -79,9 +89,10 @@ def demo(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(_STOPPED))
     outcome = road.run(
-        data=(*data, *more) or sample_folders(models),
+        data=(*data, *more) or sample_folders(models, model),
         folder=run_folder,
         models=models,
+        model=model,
         say=Console(stderr=True, highlight=False).print,
         keep=wait_for_a_person if keep else None,
     )

@@ -52,6 +52,16 @@ def test_packages_are_listed_with_what_they_find(config: str, capsys: Captured) 
     assert "small\t1.2.0\tCR, MR\tinstance\tnormal, pneumonia, tumour" in capsys.readouterr().out
 
 
+def test_the_demo_names_a_model_that_is_not_there(
+    config: str, tmp_path: Path, capsys: Captured
+) -> None:
+    assert run(["-c", config, "demo", "--model", "chest", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "--model chest: is no package in" in said
+    assert "lightbox models list" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_broken_package_is_listed_as_a_problem(
     config: str, tmp_path: Path, capsys: Captured
 ) -> None:

@@ -13,12 +13,12 @@ from pydicom.errors import InvalidDicomError
 from lightbox.tools.send import files_in
 
 MODEL = "brain_tumour_mri"
-"""What demo and benchmarks serve: one model, so that figures of one day and another compare."""
+"""What benchmarks serve, and the demo if not told otherwise: figures of two days compare."""
 
 
-def sample_folders(models: Path) -> tuple[Path, ...]:
-    """Return the folder of that model's samples; none where ``models`` has no such package."""
-    return tuple(models.glob(f"{MODEL}/samples"))
+def sample_folders(models: Path, model: str = MODEL) -> tuple[Path, ...]:
+    """Return the folder of a model's samples; none where ``models`` has no such package."""
+    return tuple(found for found in (models / model / "samples",) if found.is_dir())
 
 
 @dataclass(frozen=True, slots=True)

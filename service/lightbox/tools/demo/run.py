@@ -88,7 +88,9 @@ class Demo:
         return statistics.quantiles(values, n=20, method="inclusive")[-1]
 
 
-def write_config(path: Path, data_dir: Path, archive: AnArchive, models: Path) -> None:
+def write_config(
+    path: Path, data_dir: Path, archive: AnArchive, models: Path, model: str = MODEL
+) -> None:
     """Write the demo's configuration: free ports, one destination, a short quiet period."""
     path.write_text(
         f"""\
@@ -108,7 +110,7 @@ quiet_period = "2s"  # the demo's senders are done when they are done; 10 s is f
 
 [models]
 path = {json.dumps(str(models))}
-enabled = [{json.dumps(MODEL)}]
+enabled = [{json.dumps(model)}]
 
 [[destinations]]
 name = "archive"
@@ -133,6 +135,7 @@ def run(
     data: Sequence[Path],
     folder: Path,
     models: Path,
+    model: str = MODEL,
     say: Callable[[str], None],
     keep: Callable[[Demo], None] | None = None,
 ) -> Demo:
@@ -146,6 +149,8 @@ def run(
         Empty or new; holds archive, data directory, configuration and log.
     models : Path
         Folder of model packages.
+    model : str
+        Which of them is run.
     say : callable
         Gets one line about each step.
     keep : callable or None
@@ -163,7 +168,7 @@ def run(
     with an_archive(folder / "archive") as archive:
         say(f"archive: {type(archive).__name__} on port {archive.dicom_port}")
         config = folder / "lightbox.toml"
-        write_config(config, folder / "data", archive, models)
+        write_config(config, folder / "data", archive, models, model)
         started = clock.monotonic()
         with Service(config, folder / "service.log") as service:
             ready = clock.monotonic() - started
