@@ -15,6 +15,7 @@ from lightbox.domain.model_package import Preprocessing
 
 _LEFT_ALONE = 0.2  # share of the images whose borders stay
 _WIDEST = 0.2  # of the image's side
+_KNOTS = (6, 6)  # of an elastic deformation
 
 
 def augment(
@@ -24,11 +25,13 @@ def augment(
     draw: torch.Generator,
     *,
     mirrored: bool = True,
+    bent: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Rotate, scale, mirror, shift, and change contrast; image and mask move together.
+    """Rotate, scale, mirror, shift, bend, and change contrast; image and mask move together.
 
     ``images`` are normalised as ``spec`` says, shape (N, 1, H, W); so are the ones returned.
-    ``mirrored`` is False where left and right differ: the heart's side is evidence.
+    ``mirrored`` is False where left and right differ: the heart's side is evidence. ``bent`` is how
+    far a point moves elastically, one standard deviation, in halves of the image's side.
     """
     n = len(images)
 
@@ -44,6 +47,10 @@ def augment(
     matrix[:, 1, 1] = torch.cos(angle) * scale
     matrix[:, :, 2] = uniform(-0.1, 0.1, 2)
     grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
+    if bent:
+        shifts = bent * torch.randn(n, 2, *_KNOTS, generator=draw)
+        shifts = functional.interpolate(shifts, images.shape[-2:], mode="bicubic")
+        grid = grid + shifts.permute(0, 2, 3, 1)
     unit = images * spec.std[0] + spec.mean[0]
     unit = functional.grid_sample(unit, grid, align_corners=False)
     masks = functional.grid_sample(masks, grid, align_corners=False)
@@ -51,6 +58,30 @@ def augment(
     unit = unit.clamp(1e-4, 1.0) ** uniform(0.7, 1.3, 1, 1, 1)
     unit = unit + 0.02 * torch.randn(unit.shape, generator=draw)
     return (unit - spec.mean[0]) / spec.std[0], masks
+
+
+def vary(spec: Preprocessing, images: Tensor, masks: Tensor, draw: torch.Generator) -> Tensor:
+    """Change what differs between patients: sharpness, the coil's shading, how a lesion shows.
+
+    Half of the lesions are faded into what surrounds them, or set off from it. Shapes and levels
+    are those of :func:`augment`.
+    """
+    n, size = len(images), images.shape[-2:]
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(n, 1, 1, 1, generator=draw)
+
+    smooth = functional.avg_pool2d(images, 3, 1, 1)
+    images = images + uniform(-0.8, 0.8) * (images - smooth)
+    outside = torch.cat([images * (1 - masks), 1 - masks], 1)
+    around = functional.avg_pool2d(functional.avg_pool2d(outside, 8), 5, 1, 2)
+    around = functional.interpolate(around, size, mode="bilinear", align_corners=False)
+    level = around[:, :1] / around[:, 1:].clamp(min=0.05)
+    chosen = (uniform(0, 1) < 0.5).float()
+    images = images + chosen * uniform(-0.4, 0.6) * masks * (level - images)
+    shade = 0.15 * torch.randn(n, 1, 3, 3, generator=draw)
+    shade = functional.interpolate(shade, size, mode="bicubic").exp()
+    return ((images * spec.std[0] + spec.mean[0]) * shade - spec.mean[0]) / spec.std[0]
 
 
 def baseline(images: Tensor, kind: int) -> Tensor:

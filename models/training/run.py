@@ -21,6 +21,7 @@ Loss = Callable[[Tensor, np.random.Generator, torch.Generator], Tensor]
 Weights = dict[str, Tensor]
 
 _SCORED_EACH = 3  # epochs: scoring costs seconds
+_WARM_UP = 0.2  # share of the cosine cycle until its peak
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,10 @@ class Run:
     optimiser : Optimizer
         Of its parameters.
     peak : float or list of float
-        Highest learning rate (of each group of parameters) of the one cosine cycle.
-    warm_up : float
-        Share of the steps until that peak.
+        Highest learning rate (of each group of parameters).
+    level : float or None
+        None: one cosine cycle. Else the rates rise for an epoch, stay at their peak until this
+        share of the steps, then fall to nothing in a straight line.
     """
 
     def __init__(
@@ -64,13 +66,11 @@ class Run:
         net: nn.Module,
         optimiser: torch.optim.Optimizer,
         peak: float | list[float],
-        warm_up: float = 0.2,
+        level: float | None = None,
     ) -> None:
         self._plan, self._net, self._optimiser = plan, net, optimiser
         self._average = {key: value.clone() for key, value in net.state_dict().items()}
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, peak, total_steps=plan.epochs * plan.steps, pct_start=warm_up
-        )
+        self._schedule = _schedule(optimiser, peak, plan, level)
         self._checkpoint = plan.out / "checkpoint.pt"
 
     def go(self, loss_of: Loss, score: Callable[[Weights], str], *, resume: bool) -> None:
@@ -138,3 +138,24 @@ class Run:
         }
         torch.save(state, whole)
         whole.rename(self._checkpoint)  # a run killed here goes on from the epoch before
+
+
+def _schedule(
+    optimiser: torch.optim.Optimizer,
+    peak: float | list[float],
+    plan: Plan,
+    level: float | None,
+) -> torch.optim.lr_scheduler.LRScheduler:
+    total = plan.epochs * plan.steps
+    if level is None:
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, peak, total_steps=total, pct_start=_WARM_UP
+        )
+    peaks = peak if isinstance(peak, list) else [peak] * len(optimiser.param_groups)
+    for group, highest in zip(optimiser.param_groups, peaks, strict=True):
+        group["lr"] = highest
+
+    def rate(step: int) -> float:
+        return min(1.0, (step + 1) / plan.steps, (total - step) / ((1 - level) * total))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, rate)

@@ -8,8 +8,6 @@ al. 2015, arXiv 1505.04597; joined by addition as in Lin et al. 2017, arXiv 1612
 
 from __future__ import annotations
 
-from typing import Self
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,8 +31,7 @@ class LesionUNet(nn.Module):
     Parameters
     ----------
     trunk : GatedResNet
-        The classifier; its gate and features are used, its last layer is not. Its stem, which costs
-        most of a step, is not trained further.
+        The classifier; its gate and features are used, its last layer is not.
     width : int
         As the trunk's.
     """
@@ -52,14 +49,6 @@ class LesionUNet(nn.Module):
         self.fine_lateral = nn.Conv2d(w, w // 2, 1)
         self.fine = _convolved(w // 2)
         self.lesion = nn.Conv2d(w // 2, 1, 1)
-        for parameter in self.stem.parameters():
-            parameter.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002  # torch's own
-        """Train all but the stem: it stays as the classifier left it, its statistics too."""
-        super().train(mode)
-        self.stem.eval()
-        return self
 
     def decoder(self) -> list[nn.Parameter]:
         """Return the parameters that the classifier did not have."""

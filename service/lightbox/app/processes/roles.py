@@ -7,6 +7,7 @@ work      see ``working.py``                                    never: the socke
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import asdict
 from typing import Literal
@@ -60,6 +61,7 @@ def receive(settings: Settings) -> None:
     judged = judge_here(settings, at.root, ledger)
     listener = Listener(settings.dicom, store, ledger, clock, observe, judged)
     mark(ledger, "receive", "started", clock)
+    gc.freeze()  # what is there now stays: no sender waits while the collector looks at it again
     listener.start()
     process.ready(dicom=f"{settings.dicom.ae_title}@{settings.dicom.host}:{listener.port}")
 
