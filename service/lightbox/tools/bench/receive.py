@@ -167,15 +167,19 @@ class _Bench:
 
     @contextmanager
     def _running(self, name: str, starts: Mapping[str, Start]) -> Iterator[dict[str, Receiver]]:
-        """Run the receivers; what they stored is removed after the last part, not now.
+        """Run the receivers; their files are emptied now, and removed after the last part.
 
-        ext4 looks for a long while at each file that was just deleted before it makes a new one
-        near them: the next part would measure that.
+        For minutes ext4 looks at each file that was deleted before it makes a new one near them:
+        the next part would measure that.
         """
         made = self._folder / name
         made.mkdir()
         with ExitStack() as running:
             yield {who: running.enter_context(start(made / who)) for who, start in starts.items()}
+        for file in made.rglob("*"):
+            if file.is_file():
+                file.chmod(0o600)
+                file.write_bytes(b"")
 
     def _case(
         self, name: str, receivers: Mapping[str, Receiver], load: Load, asked: Mapping[str, float]
