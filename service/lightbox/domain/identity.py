@@ -17,8 +17,8 @@ JobId = NewType("JobId", str)
 Uid = NewType("Uid", str)
 
 _NAMESPACE = UUID("6f3c1d1e-9a2b-5c4d-8e7f-1b2c3d4e5f60")
-_AE_TITLE = re.compile(r"^[\x20-\x5b\x5d-\x7e]{1,16}$")
-_UID = re.compile(r"^[0-9.]{1,64}$")
+_AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
+_UID = re.compile(r"[0-9.]{1,64}")
 
 
 def ae_title(text: str) -> AETitle:
@@ -30,7 +30,7 @@ def ae_title(text: str) -> AETitle:
         If it is empty, longer than 16 characters or not printable ASCII.
     """
     stripped = text.strip()
-    if not stripped or not _AE_TITLE.match(stripped):
+    if not stripped or not _AE_TITLE.fullmatch(stripped):
         raise ConfigurationError(
             f"AE title {text!r}", "is not 1 to 16 printable characters", "shorten or rename it"
         )
@@ -43,7 +43,7 @@ STANDARD_ROOT = "1.2.840.10008."
 
 def is_uid(text: str) -> bool:
     """Say whether ``text`` has the characters and length of a UID (PS3.5 9.1), nothing more."""
-    return bool(_UID.match(text))
+    return bool(_UID.fullmatch(text))
 
 
 def _derived(*parts: str) -> UUID:

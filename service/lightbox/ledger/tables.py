@@ -33,7 +33,7 @@ from lightbox.domain.errors import LedgerError
 from lightbox.ledger.chain import Row
 
 _SUFFIX = ".sqlite"
-_CHAIN = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
+_CHAIN = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _BUSY_SECONDS = 10.0
 _PRIVATE = 0o600  # SQLite gives the log and the index beside it the same mode
 
@@ -75,7 +75,7 @@ def chain_file(folder: Path, chain: str) -> Path:
     LedgerError
         If the name could be anything else than a plain file name.
     """
-    if not _CHAIN.match(chain):
+    if not _CHAIN.fullmatch(chain):
         raise LedgerError(
             f"ledger chain {chain!r}", "is not a plain lower-case name", "name it such as receive"
         )

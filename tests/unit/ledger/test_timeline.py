@@ -126,7 +126,7 @@ def test_no_events_of_no_study(tmp_path: Path) -> None:
     assert LedgerReader(tmp_path).timeline("") == ()
 
 
-@pytest.mark.parametrize("name", ["", "../receive", "Receive", "a.b", "a/b", "a" * 33])
+@pytest.mark.parametrize("name", ["receive\n", "", "../receive", "Receive", "a.b", "a/b", "a" * 33])
 def test_a_chain_has_a_plain_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(LedgerError, match="plain"):
         chain_file(tmp_path, name)

@@ -189,7 +189,7 @@ def test_a_data_set_that_cannot_be_understood_is_refused(
     assert not [p for p in running.files_with_content() if p.stat().st_mode & 0o200]
 
 
-@pytest.mark.parametrize("uid", ["", "../elsewhere/evil", "1" * 65, "1.2.a"])
+@pytest.mark.parametrize("uid", ["", "../elsewhere/evil", "1" * 65, "1.2.a", "1.2\n"])
 def test_an_instance_uid_that_is_none_is_refused_and_makes_no_file(
     running: Running, peer: RawPeer, uid: str
 ) -> None:
