@@ -110,6 +110,22 @@ def test_what_we_do_not_support_is_left_unanswered() -> None:
     assert user_items(answer)[0x51] == struct.pack(">L", 131072)
 
 
+@pytest.mark.parametrize("kind", [0x00, 0x53, 0x58, 0x5A, 0x5B, 0xFF])
+def test_items_of_unrecognised_types_are_skipped_wherever_they_stand(kind: int) -> None:
+    strange = raw.item(kind, b"of a later edition")
+    inside = raw.context_item(1, raw.CT_IMAGE, raw.IMPLICIT)[4:] + strange
+    whole = raw.associate_rq(raw.item(0x20, inside), user=strange, longest=16384)
+    request, _ = negotiate.decode(raw.pdu(1, whole[6:] + strange), 128)
+    agreement, _ = negotiate.accept(request, 131072)
+    assert agreement.contexts == {1: Context(raw.CT_IMAGE, raw.IMPLICIT)}
+    assert agreement.longest_pdu == 16384
+
+
+def test_a_version_name_of_a_peer_that_is_too_long_is_forgiven() -> None:
+    contexts, _ = accepted(*raw.DEFAULT_CONTEXTS, user=raw.item(0x55, b"VENDOR_RELEASE_2026"))
+    assert len(contexts) == 3
+
+
 def test_refusals_come_in_the_order_of_the_layers() -> None:
     request, _ = negotiate.decode(raw.associate_rq(called="X", calling="Y"), 128)
     strict = Dicom(accept_calling=("SCANNER",))

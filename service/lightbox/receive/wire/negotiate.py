@@ -6,7 +6,7 @@ syntaxes, which take seconds.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -73,6 +73,15 @@ RETIRED_STORAGE = (
 )
 """Storage SOP classes that left the standard and are still forwarded by old archives (PS3.6 A)."""
 
+_FIXED = 74  # bytes of an A-ASSOCIATE-RQ before its items (PS3.8 table 9-11)
+_CONTEXT, _USER_INFORMATION = 0x20, 0x50
+_ITEMS = (0x10, _CONTEXT, _USER_INFORMATION)
+_INSIDE = {
+    _CONTEXT: (4, (0x30, 0x40)),  # abstract and transfer syntaxes
+    _USER_INFORMATION: (0, (0x51, 0x54)),  # longest PDU and roles
+}
+"""Item → its bytes before what is in it, and what of that we read (PS3.8 9.3.2, PS3.7 D.3.3)."""
+
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _STORAGE = {
     sop_class: build_context(sop_class, [*TRANSFER_SYNTAXES])
@@ -134,7 +143,7 @@ def decode(pdu: bytes, most_contexts: int) -> tuple[A_ASSOCIATE, int]:
     """
     request = A_ASSOCIATE_RQ()
     try:
-        request.decode(_padded_with_spaces(pdu))
+        request.decode(_without_unknown(_padded_with_spaces(pdu)))
         primitive: A_ASSOCIATE = request.to_primitive()
         contexts = primitive.presentation_context_definition_list
         usable = all(c.abstract_syntax and c.transfer_syntax for c in contexts)
@@ -149,6 +158,31 @@ def _padded_with_spaces(pdu: bytes) -> bytes:
     """Forgive AE titles that end in zeros, as some devices pad them (PS3.8 9.3.2 wants spaces)."""
     called, calling = (pdu[at : at + 16].rstrip(b"\0 ") for at in (10, 26))
     return pdu[:10] + called.ljust(16) + calling.ljust(16) + pdu[42:]
+
+
+def _without_unknown(pdu: bytes) -> bytes:
+    """Ignore items of unrecognised types (PS3.8 9.3.1); the codec would refuse the whole request."""
+    items = _known(memoryview(pdu)[_FIXED:], _ITEMS)
+    return pdu[:2] + (_FIXED - 6 + len(items)).to_bytes(4, "big") + pdu[6:_FIXED] + items
+
+
+def _known(items: memoryview, kinds: Container[int]) -> bytes:
+    """Return the items of these kinds; what cannot be cut into items stays as it is."""
+    kept = []
+    at, end = 0, len(items)
+    while at < end:
+        after = at + 4 + int.from_bytes(items[at + 2 : at + 4], "big")
+        if after > end:
+            kept.append(bytes(items[at:]))
+            break
+        kind, value = items[at], items[at + 4 : after]
+        at = after
+        if kind not in kinds:
+            continue
+        fixed, inside = _INSIDE.get(kind, (len(value), ()))
+        known = bytes(value[:fixed]) + _known(value[fixed:], inside)
+        kept.append(bytes((kind, 0)) + len(known).to_bytes(2, "big") + known)
+    return b"".join(kept)
 
 
 def refuse(request: A_ASSOCIATE, version: int, peer: str, settings: Dicom) -> Rejection | None:
