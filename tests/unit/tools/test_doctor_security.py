@@ -29,7 +29,7 @@ def test_the_defaults_are_safe(tmp_path: Path) -> None:
 
 
 def test_a_network_with_certificates_for_all_has_no_weakness(tmp_path: Path) -> None:
-    dicom = {"host": OPEN, "tls": TLS, "accept_calling": ["PACS"]}
+    dicom = {"host": OPEN, "tls": TLS | {"bind_ae": True}, "accept_calling": ["PACS"]}
     names = [each.name for each in weak(tmp_path, dicom=dicom)]
     assert names == ["dicom.port"]  # a list of callers opens the plain port beside TLS
 
@@ -53,6 +53,7 @@ def test_a_network_with_certificates_for_all_has_no_weakness(tmp_path: Path) -> 
             "dicom.tls.require_client",
             "without a certificate",
         ),
+        ({"dicom": {"tls": TLS}}, "dicom.tls.bind_ae", "by any AE title"),
         ({"web": {"host": OPEN, "token": "x" * 32}}, "web.host", "without TLS"),
         ({"web": {"token": "letmein"}}, "web.token", "can be guessed"),
         ({"logging": {"uids": "plain"}}, "logging.uids", "in plain"),
@@ -112,7 +113,7 @@ def test_a_private_key_that_others_can_read_is_weak(tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     key.touch()
     key.chmod(0o640)
-    tls = {"certificate": "/etc/cert.pem", "key": str(key)}
+    tls = {"certificate": "/etc/cert.pem", "key": str(key), "bind_ae": True}
     (only,) = weak(tmp_path, dicom={"tls": tls})
     assert only.name == "dicom.tls.key"
 

@@ -91,6 +91,12 @@ def _tls(dicom: Dicom) -> Iterator[Finding]:
             "peers without a certificate are let in",
             "set it to true, and dicom.tls.ca to who signed theirs",
         )
+    elif not tls.bind_ae:
+        yield wrong(
+            "dicom.tls.bind_ae",
+            "a peer with any certificate of dicom.tls.ca may call itself by any AE title",
+            "set it to true where the peers' certificates name their AE titles",
+        )
     key = Path(tls.key)
     if tls.key and key.exists() and key.stat().st_mode & OTHERS:
         yield wrong("dicom.tls.key", f"{key} {_open_to_others(key)}", f"chmod 600 {key}")
