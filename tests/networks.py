@@ -217,7 +217,7 @@ class EfficientNet(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Patches, a class token and two encoder blocks, as torchvision's ViT."""
+    """Patches, a class token and encoder blocks, as torchvision's ViT, which has twelve or more."""
 
     class Block(nn.Module):
         """Norm, attention, norm, perceptron."""
@@ -234,12 +234,12 @@ class VisionTransformer(nn.Module):
             added: Tensor = tokens + self.mlp(self.second(tokens))
             return added
 
-    def __init__(self, classes: int = 3, size: int = 64) -> None:
+    def __init__(self, classes: int = 3, size: int = 64, *, blocks: int = 2) -> None:
         super().__init__()
         self.patch = nn.Conv2d(3, 12, 8, 8)
         self.token = nn.Parameter(torch.randn(1, 1, 12))
         self.place = nn.Parameter(0.1 * torch.randn(1, (size // 8) ** 2 + 1, 12))
-        self.blocks = nn.Sequential(self.Block(12), self.Block(12), nn.LayerNorm(12))
+        self.blocks = nn.Sequential(*(self.Block(12) for _ in range(blocks)), nn.LayerNorm(12))
         self.head = nn.Linear(12, classes)
 
     def forward(self, images: Tensor) -> Tensor:

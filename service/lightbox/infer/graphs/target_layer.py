@@ -29,10 +29,16 @@ SHAPES: dict[str, str] = {
 _MOST_PREFIX_TOKENS = 16
 """Class and register tokens stand before those of the image."""
 
+_SKEW = 2
+"""By how much coarser cells may be in one direction than in the other, to be found unnamed."""
+
 _SELECTING = {"Gather", "Slice"}
 
 _PARTS_OF_ATTENTION = {"MatMul", "Softmax", "Transpose", "Reshape", "Slice", "Split", "Squeeze"}
-"""Their outputs of four axes are heads and shares, not maps; such a layer can still be named."""
+"""Their outputs of four axes are heads and shares, not maps, unless they are averaged over space;
+such a layer can still be named."""
+
+_POOLING = {"GlobalAveragePool", "GlobalMaxPool", "AveragePool", "MaxPool", "ReduceMean"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +119,31 @@ def find_target(network: Network, layout: Layout = "map") -> str:
         return _coarsest(network)
     for node in _backwards(network, network.logits):
         if layout == "tokens" and node.op_type in _SELECTING:
-            found = _before_attention(network, _width(network, node.input[0]))
-            if found:
-                return found
-        if layout == "map" and node.op_type in _PARTS_OF_ATTENTION:
+            before = _before_attention(network, _width(network, node.input[0]))
+            if before:
+                return before
+        if layout == "map" and _is_part_of_attention(network, node):
             continue
-        if _read(network, node.output[0], layout):
+        found = _read(network, node.output[0], layout)
+        if found and _is_like_the_image(network, found):
             _refuse_attention(network, node.output[0], layout)
             return str(node.output[0])
     raise _no_spatial_layer(network, layout)
+
+
+def _is_part_of_attention(network: Network, node: NodeProto) -> bool:
+    """Whether heads and shares are made here, and not a map that is turned to be pooled."""
+    readers = (each for each in network.model.graph.node if node.output[0] in each.input)
+    return node.op_type in _PARTS_OF_ATTENTION and not any(
+        reader.op_type in _POOLING for reader in readers
+    )
+
+
+def _is_like_the_image(network: Network, found: TargetLayer) -> bool:
+    """Whether cells are about as much coarser in both directions: channels are no columns."""
+    _, height, width = network.input_shape
+    finer = found.cells[0] / height, found.cells[1] / width
+    return max(finer) <= _SKEW * min(finer)
 
 
 def _coarsest(network: Network) -> str:
@@ -133,6 +155,7 @@ def _coarsest(network: Network) -> str:
         if node.op_type not in _PARTS_OF_ATTENTION
         and node.output[0] in above
         and (layer := _read(network, node.output[0], "map"))
+        and _is_like_the_image(network, layer)
     ]
     if not found:
         raise _no_spatial_layer(network, "map")
@@ -160,7 +183,8 @@ def _refuse_attention(network: Network, name: str, layout: Layout) -> None:
     for node in network.model.graph.node if layout == "map" else ():
         if name not in node.output and not below.isdisjoint(node.input):
             below.update(node.output)
-            if node.op_type == "MatMul" and below.issuperset(node.input):
+            is_computed = network.constants.keys().isdisjoint(node.input)
+            if node.op_type == "MatMul" and is_computed:
                 raise ModelPackageError(
                     network.thing,
                     f"its last map {name!r} is followed by attention between tokens",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from onnx import load_from_string
+from onnx import helper, load_from_string
 from torch import Tensor, nn
 
 from lightbox.domain.arrays import FloatMap
@@ -16,7 +17,7 @@ from lightbox.domain.errors import ModelPackageError
 from lightbox.infer.graphs.cam_graph import CAM, cam_graph
 from lightbox.infer.graphs.network import LOGITS, Network
 from lightbox.infer.graphs.target_layer import Layout, find_target, target_layer
-from networks import a_pooled_classifier, exported, run
+from networks import VisionTransformer, a_graph, a_pooled_classifier, exported, run
 
 SIZE = (2, 24, 20)
 WIDTH, TOKENS, HEADS = 12, 30, 3
@@ -173,6 +174,44 @@ def test_the_first_layer_of_a_transformer_is_not_taken_for_its_last_map() -> Non
     with pytest.raises(ModelPackageError, match=r"'conv2d' is followed by attention .*tokens"):
         cam_graph(data, "test.onnx")
     assert cam_graph(data, "test.onnx", "conv2d").cells == (6, 5)  # named, it is given
+
+
+def test_a_part_of_the_last_attention_is_not_taken_for_a_map_however_deep_the_first_layer_lies() -> (
+    None
+):
+    torch.manual_seed(2)
+    deep = exported(VisionTransformer(blocks=5), (3, 64, 64))  # the last heads are nearer by then
+
+    with pytest.raises(ModelPackageError, match=r"is followed by attention .*tokens"):
+        cam_graph(deep, "test.onnx")
+    assert target_layer(Network.read(deep, "test.onnx"), layout="tokens").cells == (8, 8)
+
+
+def with_channels_last(*, turned_back: bool) -> bytes:
+    """Return a network that normalises with the channels behind, as ConvNeXt and Swin do."""
+    weights: dict[str, Any] = {
+        "kernel": np.ones((WIDTH, 2, 4, 4), np.float32), "scale": np.ones(WIDTH, np.float32),
+        "matrix": np.ones((3, WIDTH), np.float32),
+        "space": np.array([2, 3] if turned_back else [1, 2], np.int64),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["image", "kernel"], ["conv"], strides=[4, 4]),
+        helper.make_node("Transpose", ["conv"], ["turned"], perm=[0, 2, 3, 1]),
+        helper.make_node("LayerNormalization", ["turned", "scale"], ["normed"], axis=-1),
+        helper.make_node("Transpose", ["normed"], ["back"], perm=[0, 3, 1, 2]),
+        helper.make_node("ReduceMean", ["back" if turned_back else "normed", "space"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "matrix"], ["logits"], transB=1),
+    ]
+    return a_graph(nodes, weights, image=("batch", *SIZE))
+
+
+@pytest.mark.parametrize(("turned_back", "found"), [(False, "conv"), (True, "back")])
+def test_channels_are_not_taken_for_columns_and_what_is_turned_back_and_pooled_is_a_map(
+    turned_back: bool, found: str
+) -> None:
+    made = cam_graph(with_channels_last(turned_back=turned_back), "test.onnx")
+    assert (made.target_layer, made.cells) == (found, (6, 5))
 
 
 @pytest.mark.parametrize("layout", ["tokens", "volume"])
