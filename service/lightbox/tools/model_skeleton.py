@@ -196,7 +196,8 @@ def _explained(weights: bytes, thing: str) -> tuple[Layout, CamGraph]:
     raise ModelPackageError(
         thing,
         f"no layer to make a map of ({'; '.join(reasons)})",
-        "export it without flattening before its last convolution or attention",
+        "export it by torch's other exporter (dynamo = True or False), or without flattening "
+        "before its last convolution or attention",
     )
 
 

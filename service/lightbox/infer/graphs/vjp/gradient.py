@@ -18,8 +18,8 @@ from lightbox.infer.graphs.vjp.selection import SELECTION
 from lightbox.infer.graphs.vjp.step import Rule, Step
 from lightbox.infer.graphs.vjp.windows import WINDOWS
 
-_STEPS = {"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"}
-"""Their outputs jump: the gradient is 0 wherever there is one."""
+_STEPS = {"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Shape", "Size"}
+"""Their outputs jump, or count what is there: the gradient is 0 wherever there is one."""
 
 RULES: dict[str, Rule] = {
     **ALGEBRA,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from onnx import NodeProto, helper
+from onnx import NodeProto, TensorProto, helper
 from torch import Tensor
 from torch.nn import functional
 
@@ -273,6 +273,16 @@ CASES = [
         ],
         lambda x: torch.where(x > 0.2, x, 2 * x),
         {"two": np.array(2, dtype=np.float32), "limit": np.array(0.2, dtype=np.float32)},
+    ),
+    Case(
+        "Mul by the root of a length, as attention is scaled",
+        [
+            helper.make_node("Shape", ["layer"], ["lengths"], start=3),
+            helper.make_node("Cast", ["lengths"], ["length"], to=TensorProto.FLOAT),
+            helper.make_node("Sqrt", ["length"], ["root"]),
+            node("Mul", "layer root"),
+        ],
+        lambda x: x * 5**0.5,
     ),
 ]
 
