@@ -118,6 +118,7 @@ class Wire:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(None)
         self._patience = 0.0
+        self._is_woken = False
         self._wait_at_most(silence)
 
     def secure(self, context: ssl.SSLContext, seconds: float) -> None:
@@ -130,8 +131,14 @@ class Wire:
         """
         self._socket.settimeout(seconds)
         try:
-            self._socket = context.wrap_socket(self._socket, server_side=True)
-            self._patience = seconds
+            # in two steps, so that `wake` finds the socket while we wait for the peer's part
+            secured = context.wrap_socket(
+                self._socket, server_side=True, do_handshake_on_connect=False
+            )
+            self._socket, self._patience = secured, seconds
+            if self._is_woken:
+                raise ClosedError
+            secured.do_handshake()
         except OSError as error:
             raise ClosedError(f"TLS: {error}") from error
 
@@ -278,6 +285,7 @@ class Wire:
 
     def wake(self) -> None:
         """Let a thread that waits for bytes see the end of them."""
+        self._is_woken = True  # in case that the socket is just being exchanged
         with suppress(OSError):  # it is gone already
             socket.socket.shutdown(self._socket, socket.SHUT_RD)  # TLS or not, the TCP below
 
