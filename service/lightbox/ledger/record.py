@@ -32,6 +32,7 @@ _APPEND = "INSERT INTO ledger (sequence, at, key, study, body, digest) VALUES "
 _ROW = "(?, ?, ?, ?, ?, ?)"
 _CHECKED = (InstanceStored,)  # texts, counts and the clock's time; and a sender waits for each
 _ROWS_AT_ONCE = 500  # SQLite takes 32,766 values in a statement
+_IN_MEMORY = "PRAGMA temp_store = MEMORY"  # a batch must not fail for want of room in /tmp
 _MOVE_HEAD = (  # of this connection alone: whoever else opens the file finds two plain tables
     "CREATE TEMP TRIGGER move_head AFTER INSERT ON main.ledger BEGIN "
     "UPDATE head SET sequence = NEW.sequence, digest = NEW.digest; END"
@@ -223,9 +224,7 @@ class Writer:
         rows = known(connection, entries)
         fresh = self._append(entries, rows)
         parts = [fresh[at : at + _ROWS_AT_ONCE] for at in range(0, len(fresh), _ROWS_AT_ONCE)]
-        if (
-            len(parts) == 1
-        ):  # a statement is a transaction: each more is a fight for the interpreter
+        if len(parts) == 1:  # it is its own transaction: each more step fights for the interpreter
             _insert(connection, parts[0])
         elif parts:
             with _transaction(connection):
@@ -236,7 +235,8 @@ class Writer:
     def _writing(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = self._engine.raw_connection()
-            self._connection.cursor().execute(_MOVE_HEAD)
+            for once in (_IN_MEMORY, _MOVE_HEAD):
+                self._connection.cursor().execute(once)
         connection = self._connection.driver_connection
         assert isinstance(connection, sqlite3.Connection)
         return connection

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +153,31 @@ def test_a_full_disk_fails_the_record_and_leaves_a_right_chain(tmp_path: Path) -
     again = SqliteLedger(tmp_path, "receive", FakeClock())
     assert again.record(a_stored())[0].sequence == 1
     again.close()
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """Let nothing be opened, as where all descriptors are taken."""
+    lowest = os.dup(0)
+    os.close(lowest)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize("count", [1, 200, 1500])
+def test_a_batch_of_any_length_needs_no_other_file_than_the_chains(
+    tmp_path: Path, count: int
+) -> None:
+    ledger = SqliteLedger(tmp_path, "receive", FakeClock())
+    ledger.record(*[a_stored(an_instance(f"before-{n}")) for n in range(2000)])
+    with no_more_files():
+        ledger.record(*[a_stored(an_instance(str(n))) for n in range(count)])
+    ledger.close()
+    assert prove(tmp_path).rows == 2000 + count
 
 
 def test_an_event_that_could_not_be_read_again_fails_its_caller_only(tmp_path: Path) -> None:
