@@ -8,10 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from lightbox.app.catalogue import methods
+from lightbox.domain.arrays import Mask
 from lightbox.domain.errors import UsageError
+from lightbox.domain.frame import Frame
 from lightbox.explain.plugin import MapMethod
 from lightbox.infer.confidence import probabilities
 from lightbox.infer.decode import DecodePool
@@ -28,6 +29,7 @@ from lightbox.infer.runtimes.onnx_runtime import OnnxRuntime
 from lightbox.infer.signatures.signed import signature_check
 from lightbox.settings import Settings
 from lightbox.tools.accepted import accepts_line
+from lightbox.tools.explained_files import mask_for
 from lightbox.tools.localisation import localisation_line, mark, overlap_of
 from lightbox.tools.map_measures import Measuring, Onboarding, Sample
 from lightbox.tools.model_range import Learned, learned, range_line
@@ -97,7 +99,7 @@ def samples_of(loaded: LoadedPackage, images: Path, settings: Settings) -> list[
     Raises
     ------
     UsageError
-        If there is none.
+        If there is none, or a mask is no picture of its image's size.
     """
     files = sorted(images.rglob("*.dcm"))
     if not files:
@@ -113,10 +115,20 @@ def samples_of(loaded: LoadedPackage, images: Path, settings: Settings) -> list[
             )
             with closing(decode.frames(request)) as frames:
                 (frame,) = frames
-            drawn = file.with_suffix(".mask.png")
-            mask = np.asarray(Image.open(drawn).convert("L")) > 0 if drawn.is_file() else None
-            found.append(Sample(frame, mask))
+            found.append(Sample(frame, _mask_of(file, frame)))
     return found
+
+
+def _mask_of(file: Path, frame: Frame) -> Mask | None:
+    mask, source = mask_for(file, file.parent), frame.geometry.source_shape
+    if mask is not None and mask.shape != source:
+        raise UsageError(
+            f"mask of {file}",
+            f"it has {mask.shape[0]} x {mask.shape[1]} pixels, the image has "
+            f"{source[0]} x {source[1]}",
+            "draw it on the source image",
+        )
+    return mask
 
 
 def learn_range(
@@ -127,15 +139,21 @@ def learn_range(
     Raises
     ------
     UsageError
-        If one holds none.
+        If one holds none, or both hold the same image.
     ModelPackageError, UnreadableError
         If the package is not right, or a file cannot be decoded.
     """
     loaded = load(folder)
-    tensors = [
-        np.concatenate([each.frame.tensor for each in samples_of(loaded, where, settings)])
-        for where in (images, validation)
-    ]
+    some, others = (samples_of(loaded, where, settings) for where in (images, validation))
+    known = {each.frame.tensor.tobytes() for each in some}
+    both = [each for each in others if each.frame.tensor.tobytes() in known]
+    if both:
+        raise UsageError(
+            f"folder {validation}",
+            f"{len(both)} of its {len(others)} images are in {images}, too",
+            "set the limit on images of other patients: those it learned from lie too near",
+        )
+    tensors = (np.concatenate([each.frame.tensor for each in every]) for every in (some, others))
     return learned(loaded, *tensors, layer=layer)
 
 

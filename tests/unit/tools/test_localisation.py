@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,24 @@ def test_maps_that_miss_are_told_marked_and_not_sent_unless_the_site_insists(
     config = tmp_path / "lightbox.toml"
     config.write_text(config.read_text() + '[models.small]\nmaps = "always"\n')
     assert "seg" in explained(folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [(b"no picture", "mask.png"), (b"", "mask of .*0.dcm.* 4 x 4 pixels, the image has 60 x 44")],
+)
+def test_a_mask_that_is_no_picture_of_its_image_s_size_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], mask: bytes, reason: str
+) -> None:
+    drawn = folder / "samples" / "0.mask.png"
+    if mask:
+        drawn.write_bytes(mask)
+    else:
+        Image.fromarray(np.full((4, 4), 255, np.uint8)).save(drawn)
+    capsys.readouterr()
+    assert run(["models", "check", str(folder), "--write-expected"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(reason, line)
 
 
 def test_the_mark_is_written_once_and_taken_away(folder: Path) -> None:

@@ -68,6 +68,17 @@ def test_other_images_get_no_answer_and_the_reason_is_said(folder: Path) -> None
     assert "is outside of the model's range: its features are " in str(found["refused"])
 
 
+def test_images_that_it_learned_from_set_no_limit(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some, stated = str(folder.parents[1] / "some"), (folder / MANIFEST).read_text()
+    capsys.readouterr()
+    assert run(["models", "range", str(folder), "--images", some, "--validation", some]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "12 of its 12 images are in " in line
+    assert (folder / MANIFEST).read_text() == stated
+
+
 def test_the_check_compares_samples_and_noise_with_the_limit(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
