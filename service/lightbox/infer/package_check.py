@@ -36,8 +36,8 @@ from lightbox.ports import Output, Runtime
 
 _PAPERS = ("licence", "citation", "intended_use")
 
-_LARGE = 200 * 2**20
-"""Bytes of weights above which a package is a burden for a repository and a start."""
+_LARGE = 400 * 2**20
+"""Bytes of weights above which a package is a burden for a disk and a start; ViT-B/16 has 328 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
