@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from lightbox.domain.findings import complaint_of
+
 
 class Table(BaseModel):
     """A table of the manifest: frozen, no unknown keys."""
@@ -334,13 +336,9 @@ class ModelPackage(Table):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [finding.name for finding in self.findings]
-        if len(set(names)) != len(names):
-            raise ValueError(f"findings: names must differ, found {names}")
-        if self.task == "segmentation" and [f.negative for f in self.findings] != [False, True]:
-            raise ValueError(
-                "findings: expected two of a segmentation model, what it outlines and then a "
-                f"negative one, found {names}"
-            )
+        wrong = complaint_of(self.task, names, [finding.negative for finding in self.findings])
+        if wrong:
+            raise ValueError(wrong)
         channels = self.preprocessing.channels
         for key in ("mean", "std"):
             found = len(getattr(self.preprocessing, key))

@@ -69,6 +69,17 @@ def test_two_findings_with_one_name_are_refused() -> None:
         ModelPackage.model_validate(table)
 
 
+def test_a_model_that_can_only_find_nothing_is_refused() -> None:
+    table = a_table()
+    findings = table["findings"]
+    assert isinstance(findings, list)
+    for finding in findings:
+        finding["negative"] = True
+
+    with pytest.raises(ValidationError, match="expected one that is not negative"):
+        ModelPackage.model_validate(table)
+
+
 def test_a_package_cannot_be_changed() -> None:
     package = ModelPackage.model_validate(a_table())
 
