@@ -233,9 +233,19 @@ _WORDS = {
 }
 
 
+_PATTERNS = {
+    r"^[a-z][a-z0-9_]{1,31}$": "expected 2 to 32 of a-z, 0-9 and _, the first one a letter",
+    r"^[0-9a-f]{64}$": "expected 64 hexadecimal digits in lower case",
+    r"^([0-9a-f]{64})?$": "expected 64 hexadecimal digits in lower case, or nothing",
+}
+
+
 def _expected(details: ErrorDetails) -> str:
     if details["type"] in _WORDS:
         return _WORDS[details["type"]]
+    if details["type"] == "string_pattern_mismatch":
+        pattern = details["ctx"]["pattern"]
+        return _PATTERNS.get(pattern, f"expected to match {pattern!r}")
     sentence = details["msg"].removeprefix("Value error, ")
     sentence = sentence.replace("Input should be ", "expected ", 1)
     return _SHOULD.sub("expected to ", sentence, count=1)  # such as "String should match …"

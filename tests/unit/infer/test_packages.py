@@ -65,7 +65,7 @@ def test_a_misspelt_key_is_answered_with_the_right_one(tmp_path: Path) -> None:
             "preprocessing.size: is missing (is it preprocessing.sise?",
         ),
         ("size = [16, 16]", "size = 16", 'found 16, expected a list, such as ["A", "B"] or [1, 2]'),
-        ('name = "small"', 'name = "No Name"', "name: found 'No Name', "),
+        ('name = "small"', 'name = "No Name"', "name: found 'No Name', expected 2 to 32 of a-z"),
         ("size = [16, 16]", "size = [16]", "preprocessing.size"),
         (
             "channels = 1",
