@@ -88,7 +88,22 @@ def write_samples(chosen: Sequence[tuple[Path, str, str]], folder: Path) -> None
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ATTRIBUTION.md").write_text(_ATTRIBUTION)
     for file, group, label in chosen:
-        ds = as_dicom(file, group, label)
-        ds.file_meta = FileMetaDataset()
-        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        ds.save_as(folder / f"child_{label}_{group}.dcm", enforce_file_format=True)
+        _save(as_dicom(file, group, label), folder / f"child_{label}_{group}.dcm")
+
+
+def write_rows(
+    data: Path, rows: Sequence[dict[str, str]], folder: Path
+) -> list[tuple[str, dict[str, str]]]:
+    """Write children's images as DICOM files; return (file name, its row)."""
+    written = []
+    for row in rows:
+        name = f"child_{row['id']}.dcm"
+        _save(as_dicom(data / row["file"], row["group"], row["label"]), folder / name)
+        written.append((name, row))
+    return written
+
+
+def _save(ds: Dataset, file: Path) -> None:
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.save_as(file, enforce_file_format=True)

@@ -14,14 +14,17 @@ one of ``--split image``.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
+from brain_groups import border_lines, groups_of, recall_lines
 from brain_tumour_mri import (
     CLASSES,
     PREPROCESSING,
@@ -68,6 +71,7 @@ from package_files import as_sample, in_words, map_rows, with_weights, write_car
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "brain_tumour_mri"
 BACKGROUNDS = 24
+SIDE = 256  # rows and columns of the published images
 COMPARED = AuditSettings(tolerance=0.02, max_evaluations=1_500)
 """How baselines are compared: six audits an image are too many to enumerate."""
 ALIKE = 0.05
@@ -170,6 +174,8 @@ class Found:
     epochs_by_rote: int
     by_image: str
     int8: str
+    groups: str
+    border: str
 
 
 def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
@@ -212,6 +218,8 @@ def card(found: Found, loaded: LoadedPackage, limits: AuditSettings) -> str:
         "table": "\n".join(table),
         "by_image": found.by_image,
         "int8": found.int8,
+        "groups": found.groups,
+        "border": found.border,
         "baselines": "\n".join(baseline_line(kind, each) for kind, each in by_left),
         "baseline": loaded.package.explanation.baseline,
         "second_baseline": loaded.package.explanation.second_baseline,
@@ -282,8 +290,23 @@ def main() -> None:
         if given.image_split is None
         else split_by_image(given.data, given.image_split),
         int8_line(loaded, images.images.numpy()),
+        *in_parts(net, images, rows_of(given.data, "val")),
     )
     print(card(found, loaded, limits))
+
+
+def in_parts(
+    net: GatedResNet, images: Images, rows: Sequence[Mapping[str, str]]
+) -> tuple[str, str]:
+    """Return the rows of planes and sizes, and those of the border."""
+    labels = images.labels.numpy()
+
+    def chosen(inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return probabilities(net, torch.from_numpy(inputs)).numpy().argmax(1)
+
+    areas = np.array([float(row["area_fraction"]) for row in rows]) * (SIDE * SPACING_MM) ** 2
+    groups = recall_lines(chosen(images.images.numpy()), labels, groups_of(rows, areas))
+    return groups, border_lines(chosen, images.images.numpy(), labels)
 
 
 def network_of(weights: Path) -> GatedResNet:

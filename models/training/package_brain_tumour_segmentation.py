@@ -23,6 +23,7 @@ import onnx
 from PIL import Image
 from rich.progress import track
 
+from brain_groups import with_and_without
 from brain_tumour_mri import PREPROCESSING, rows_of
 from brain_tumour_segmentation import new_network
 from dicom_samples import write_samples
@@ -196,6 +197,26 @@ def other_hospital(loaded: LoadedPackage, data: Path) -> str:
     )
 
 
+def border_lines(loaded: LoadedPackage, samples: Sequence[Sample]) -> str:
+    """Return the card's rows: outlines of whole images, without the border, of it alone."""
+    runtime = OnnxRuntime(loaded)
+    masks = [each.mask for each in samples]
+    every = np.concatenate([each.frame.tensor for each in samples])
+    lines = []
+    for name, inputs in with_and_without(every).items():
+        drawn = []
+        for sample, tensor in track(list(zip(samples, inputs, strict=True)), name):
+            outline = runtime.predict(tensor[None]).outline
+            assert outline is not None
+            plane = outlined_in(sample.frame, outline[0])
+            drawn.append(np.zeros_like(sample.mask) if plane is None else plane.mask)
+        pairs = zip(drawn, masks, strict=True)
+        overlap = [dice(one[None], other[None])[0] for one, other in pairs if other is not None]
+        nothing = np.mean([not one.any() for one in drawn])
+        lines.append(f"| {name} | {np.median(overlap):.3f} | {nothing:.3f} |")
+    return "\n".join(lines)
+
+
 def layer_before_gate(file: Path) -> str:
     """Return the name of the tensor that the gate reads: the deepest features at stride 8."""
     graph = onnx.load(file).graph
@@ -262,6 +283,7 @@ def main() -> None:
         "spacing": f"{SPACING_MM:g}",
         "bar": f"{LEAST_DICE:.2f} {'is' if reached else '**is not**'}",
         "overlaps": "\n".join(overlap_lines(found)),
+        "border": border_lines(loaded, samples),
         "other": other,
         "int8": int8_line(loaded, tensors),
         "faithfulness": map_rows(measured, measured_cells),

@@ -2,8 +2,8 @@
 
     python models/training/shown_by.py DATA [--model brain_tumour_mri] [--images 40]
 
-Writes the validation images of DATA as DICOM files (half with 8, half with 12 bits, half with
-window values), asks ``lightbox explain`` about every one, and holds what it answers against what
+Writes the validation images of DATA as DICOM files (of the brain half with 8, half with 12 bits,
+half with window values), asks ``lightbox explain`` about every one, and holds what it answers against what
 the model's ``CARD.md`` says. Exit 1 if a figure differs by more than half a point. Files that the
 model refuses (outside of its range) are counted and left out.
 ``--images`` takes only so many, spread over all of them: a figure then differs, and none is judged.
@@ -24,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from brain_tumour_mri import CLASSES, rows_of
-from dicom_samples import write_rows
+import chest_samples
+import dicom_samples
+from brain_tumour_mri import rows_of
 from lightbox.domain.model_package import ModelPackage
 from lightbox.infer.packages import load as load_package
 from map_figures import NAMES
@@ -34,12 +35,15 @@ from package_brain_tumour_segmentation import FOUND
 
 MODELS = Path(__file__).parents[1]
 TOLERANCE = 0.005
+WRITERS = {"chest_xray_pneumonia": chest_samples.write_rows}
+"""Who writes a model's images as DICOM files; else as MR."""
 
 
 def answers_of(model: str, folder: Path) -> list[dict[str, Any]]:
     """Ask the product about every file of a folder."""
     told = folder / "answers.json"
-    asked = ["explain", str(folder), "--model", model, "--mask", str(folder), "--json", str(told)]
+    masks = ("--mask", str(folder)) if any(folder.glob("*.mask.png")) else ()
+    asked = ["explain", str(folder), "--model", model, *masks, "--json", str(told)]
     done = subprocess.run(  # noqa: S603  # our own command on files that we wrote
         [sys.executable, "-m", "lightbox", *asked],
         env={**os.environ, "LIGHTBOX__MODELS__PATH": str(MODELS)},
@@ -64,14 +68,14 @@ def classified(
 ) -> dict[str, list[float]]:
     """Return what a classifier's answers come to, by the row of the card that says the same."""
     names = [finding.name for finding in package.findings]
-    labels = np.array([CLASSES.index(row["label"]) for row in rows])
+    words = (row["label"].partition("_")[0] for row in rows)
+    labels = np.array([[name.startswith(word) for name in names].index(True) for word in words])
     scores = np.array([[answer["scores"][name] for name in names] for answer in answers])
     # Logits up to a constant of each image, which no figure depends on.
     logits = np.log(np.maximum(scores, 1e-12)) * package.calibration.temperature
     table = confusion(scores.argmax(1), labels)
     balanced = cross_fitted(logits, labels, [row["group"] for row in rows])
-    where = [answer["plausibility"] for answer in answers]
-    return {
+    found = {
         "balanced accuracy": [float((np.diag(table) / table.sum(1)).mean())],
         "accuracy, Cohen's kappa, F2 (macro)": [
             float(np.trace(table) / table.sum()),
@@ -81,9 +85,12 @@ def classified(
         "expected calibration error, temperature fitted on the other half of the patients": [
             calibration_error(balanced, labels)
         ],
-        f"{NAMES[package.explanation.method]}: hit": [mean_of(where, "pointing_game")],
-        f"{NAMES[package.explanation.method]}: mass": [mean_of(where, "mass")],
     }
+    where = [answer.get("plausibility", {}) for answer in answers]
+    for row, measure in (("hit", "pointing_game"), ("mass", "mass")):
+        if all(measure in each for each in where):  # images have masks
+            found[f"{NAMES[package.explanation.method]}: {row}"] = [mean_of(where, measure)]
+    return found
 
 
 def mean_of(found: Sequence[dict[str, float]], name: str) -> float:
@@ -114,7 +121,8 @@ def main() -> int:
     chosen = np.linspace(0, len(rows) - 1, given.images or len(rows)).astype(int)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        of = dict(write_rows(given.data, [rows[i] for i in chosen], folder))
+        write = WRITERS.get(given.model, dicom_samples.write_rows)
+        of = dict(write(given.data, [rows[i] for i in chosen], folder))
         every = answers_of(given.model, folder)
     answers = [answer for answer in every if not answer["refused"]]
     package = load_package(MODELS / given.model).package
