@@ -302,7 +302,7 @@ def in_parts(
     labels = images.labels.numpy()
 
     def chosen(inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return probabilities(net, torch.from_numpy(inputs)).numpy().argmax(1)
+        return np.asarray(probabilities(net, torch.from_numpy(inputs)).argmax(1))
 
     areas = np.array([float(row["area_fraction"]) for row in rows]) * (SIDE * SPACING_MM) ** 2
     groups = recall_lines(chosen(images.images.numpy()), labels, groups_of(rows, areas))
