@@ -72,7 +72,6 @@ _log = logging.getLogger(__name__)
 def work(settings: Settings) -> None:
     """Run jobs until told to stop; what is unfinished then goes on at the next start."""
     clock, at = SystemClock(), layout(settings)
-    os.nice(_AFTER_RECEIVING)  # before any thread and child: each takes it from here
     process = Process(at.root, "work")
     ledger = SqliteLedger(at.ledger, "work", clock)
     notices = Notices(at.root, FolderStorage(at.root, Files()), clock)
@@ -232,6 +231,7 @@ class _Place:
 
 def _warm(settings: Settings, at: Layout, notices: Notices, clock: SystemClock) -> _Place:
     """Open every network, see that it gives sound answers, and measure what an audit may take."""
+    os.nice(_AFTER_RECEIVING)  # before any thread that computes, and any child, is there
     write.warm()
     served, given = build.packages(settings), settings.worker
     breakers = Breakers(clock, partial(notices.say, "out_of_service"))
