@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from augmentation import augment, overwrite_borders
+from border import border_alone
 from chest_xray_pneumonia import (
     BATCH,
     CLASSES,
     PREPROCESSING,
     Chests,
-    border_alone,
     load,
     repeated,
     weights_of,

@@ -15,7 +15,8 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from chest_xray_pneumonia import CLASSES, Chests, border_alone, border_erased, logits_of
+from border import border_alone, border_erased
+from chest_xray_pneumonia import CLASSES, Chests, logits_of
 from lightbox.app.catalogue import methods
 from lightbox.app.clock import SystemClock
 from lightbox.explain.attribute import Attribute

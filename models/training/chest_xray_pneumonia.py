@@ -44,9 +44,6 @@ BATCH = 48
 ADULTS_REPEATED = 2
 """How often an adult is seen in an epoch: there are six children to each."""
 
-BORDER = 0.12
-"""Of a side: what "border" means in the tests of the shortcut."""
-
 
 @dataclass(frozen=True)
 class Chests:
@@ -102,25 +99,6 @@ def read(file: Path) -> np.ndarray:
     """Return the network's input, shape (1, 1, H, W)."""
     pixels = np.asarray(Image.open(file).convert("L"), dtype=np.float32)
     return model_input(PREPROCESSING, pixels)
-
-
-def frame_of(images: Tensor) -> Tensor:
-    """Return where the border is, shape (H, W)."""
-    height, width = images.shape[-2:]
-    frame = torch.ones(height, width, dtype=torch.bool)
-    high, wide = int(BORDER * height), int(BORDER * width)
-    frame[high : height - high, wide : width - wide] = False
-    return frame
-
-
-def border_erased(images: Tensor) -> Tensor:
-    """Return the images with their border at the level of the normalisation's mean."""
-    return torch.where(frame_of(images), 0.0, images)
-
-
-def border_alone(images: Tensor) -> Tensor:
-    """Return the images with nothing but their border."""
-    return torch.where(frame_of(images), images, 0.0)
 
 
 def weights_of(chests: Chests) -> Tensor:

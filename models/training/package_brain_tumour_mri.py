@@ -21,14 +21,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
-from brain_groups import border_lines, groups_of, recall_lines
+from border import with_and_without_border
+from brain_groups import groups_of
 from brain_tumour_mri import (
     CLASSES,
     PREPROCESSING,
     Images,
+    balanced_accuracy,
     load,
     probabilities,
     read,
@@ -299,14 +300,18 @@ def in_parts(
     net: GatedResNet, images: Images, rows: Sequence[Mapping[str, str]]
 ) -> tuple[str, str]:
     """Return the rows of planes and sizes, and those of the border."""
-    labels = images.labels.numpy()
-
-    def chosen(inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return np.asarray(probabilities(net, torch.from_numpy(inputs)).argmax(1))
-
+    logits = probabilities(net, images.images)
     areas = np.array([float(row["area_fraction"]) for row in rows]) * (SIDE * SPACING_MM) ** 2
-    groups = recall_lines(chosen(images.images.numpy()), labels, groups_of(rows, areas))
-    return groups, border_lines(chosen, images.images.numpy(), labels)
+    groups = []
+    for name, of in groups_of(rows, areas).items():
+        right = (logits[of].argmax(1) == images.labels[of]).float().mean()
+        balanced = balanced_accuracy(logits[of], images.labels[of])
+        groups.append(f"| {name} | {of.sum()} | {right:.3f} | {balanced:.3f} |")
+    borders = [
+        f"| {name} | {balanced_accuracy(probabilities(net, part), images.labels):.3f} |"
+        for name, part in with_and_without_border(images.images).items()
+    ]
+    return "\n".join(groups), "\n".join(borders)
 
 
 def network_of(weights: Path) -> GatedResNet:

@@ -13,17 +13,19 @@ the weights stay and only manifest and card are measured again.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from PIL import Image
 from rich.progress import track
 
-from brain_groups import with_and_without
+from border import with_and_without_border
+from brain_groups import groups_of
 from brain_tumour_mri import PREPROCESSING, rows_of
 from brain_tumour_segmentation import new_network
 from dicom_samples import write_samples
@@ -139,24 +141,12 @@ def overlap_line(name: str, found: Sequence[Case]) -> str:
 
 def overlap_lines(found: Sequence[Case]) -> list[str]:
     """Return the table: all, by kind of tumour, by plane, by size."""
-    lines = [overlap_line("**all**", found)]
-    for key in ("label", "plane"):
-        parts = {value: [c for c in found if c.row[key] == value] for value in _values(found, key)}
-        lines += [overlap_line(value, part) for value, part in parts.items()]
-    small, large = np.quantile([case.there for case in found], [1 / 3, 2 / 3])
-    thirds: dict[str, Callable[[int], bool]] = {
-        f"smallest third (under {small * SPACING_MM**2:.0f} mm²)": lambda n: n < small,
-        "middle third": lambda n: small <= n < large,
-        f"largest third (from {large * SPACING_MM**2:.0f} mm²)": lambda n: n >= large,
-    }
-    return lines + [
-        overlap_line(name, [case for case in found if inside(case.there)])
-        for name, inside in thirds.items()
+    areas = np.array([case.there for case in found]) * SPACING_MM**2
+    groups = groups_of([case.row for case in found], areas, by=("label", "plane"))
+    return [overlap_line("**all**", found)] + [
+        overlap_line(name, [case for case, inside in zip(found, of, strict=True) if inside])
+        for name, of in groups.items()
     ]
-
-
-def _values(found: Sequence[Case], key: str) -> list[str]:
-    return sorted({case.row[key] for case in found})
 
 
 def figures_of(found: Sequence[Case]) -> dict[str, Any]:
@@ -201,12 +191,12 @@ def border_lines(loaded: LoadedPackage, samples: Sequence[Sample]) -> str:
     """Return the card's rows: outlines of whole images, without the border, of it alone."""
     runtime = OnnxRuntime(loaded)
     masks = [each.mask for each in samples]
-    every = np.concatenate([each.frame.tensor for each in samples])
+    every = torch.from_numpy(np.concatenate([each.frame.tensor for each in samples]))
     lines = []
-    for name, inputs in with_and_without(every).items():
+    for name, inputs in with_and_without_border(every).items():
         drawn = []
         for sample, tensor in track(list(zip(samples, inputs, strict=True)), name):
-            outline = runtime.predict(tensor[None]).outline
+            outline = runtime.predict(tensor[None].numpy()).outline
             assert outline is not None
             plane = outlined_in(sample.frame, outline[0])
             drawn.append(np.zeros_like(sample.mask) if plane is None else plane.mask)

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from border import border_alone, border_erased
 from brain_tumour_mri import rows_of
 from chest_samples import write_samples
 from chest_shortcut import audited, two_players
@@ -31,8 +32,6 @@ from chest_xray_pneumonia import (
     PREPROCESSING,
     Chests,
     balanced_accuracy,
-    border_alone,
-    border_erased,
     load,
     logits_of,
 )

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from border import border_alone
 from brain_tumour_mri import Images, rows_of
-from chest_xray_pneumonia import border_alone
 from few_images import FOLDS, TASKS, Task, folds_of, logits_of, network_of, read
 from few_images_samples import write_samples
 from lightbox.domain.model_package import Measured
