@@ -90,3 +90,16 @@ def test_what_was_measured_is_appended_to_a_log(tmp_path: Path) -> None:
     assert text.startswith("# Log\n\n## night, ")
     assert text.count("| turns | 2 | s | theirs 4 (0.50) | quiet |") == 2
     assert answer["machine"] in text
+
+
+@pytest.mark.parametrize("swapped", ["# Log\n", "[]", "{}"])
+def test_a_log_is_not_written_where_the_arguments_are_swapped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], swapped: str
+) -> None:
+    answer, log = tmp_path / "night.json", tmp_path / "log.md"
+    answer.write_text(json.dumps(as_json([Case("turns", 2.0, "s")], SystemClock())))
+    log.write_text(swapped)
+    before = answer.read_bytes()
+    assert run(["bench", "log", str(answer), str(log)]) == 2
+    assert "log.md: is no answer of a benchmark" in capsys.readouterr().err
+    assert answer.read_bytes() == before

@@ -147,15 +147,19 @@ def deliver(studies: int, waiting: int, json_file: Path | None) -> None:
 
 @bench.command()
 @click.argument("log_file", type=click.Path(dir_okay=False, path_type=Path))
-@click.argument("json_files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument(
+    "json_files",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
 def log(log_file: Path, json_files: tuple[Path, ...]) -> None:
     """Append what --json wrote to a log in Markdown: machine, date, load and every case."""
-    from lightbox.tools.bench.report import as_markdown
+    from lightbox.tools.bench.report import answer_in, as_markdown
 
+    sections = [as_markdown(json_file.stem, answer_in(json_file)) for json_file in json_files]
     with log_file.open("a", encoding="utf-8") as file:
-        for json_file in json_files:
-            answer = json.loads(json_file.read_text(encoding="utf-8"))
-            file.write(as_markdown(json_file.stem, answer))
+        file.writelines(sections)
     click.echo(f"{log_file}: {len(json_files)} added")
 
 

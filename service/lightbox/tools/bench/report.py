@@ -6,6 +6,7 @@ machine does meets all of them alike. Reported are medians; ``load`` says how bu
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import platform
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lightbox.domain.errors import UsageError
 from lightbox.ports import Clock
 
 OURS = "ours"
@@ -132,6 +134,27 @@ def as_json(cases: Sequence[Case], clock: Clock) -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2),
         "cases": [case.as_json() for case in cases],
     }
+
+
+def answer_in(file: Path) -> dict[str, Any]:
+    """Read an answer that ``--json`` wrote.
+
+    Raises
+    ------
+    UsageError
+        If the file holds none.
+    """
+    try:
+        answer = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict) or not {"machine", "date", "cases"} <= answer.keys():
+        raise UsageError(
+            str(file),
+            "is no answer of a benchmark",
+            "the log comes first, then what --json wrote: lightbox bench log LOG.md FILE.json",
+        )
+    return answer
 
 
 def as_markdown(title: str, answer: Mapping[str, Any]) -> str:
