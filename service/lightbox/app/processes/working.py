@@ -64,7 +64,7 @@ _DRAIN = 6.0
 _LOOK_AT_SWITCH = 0.25
 _TELL_EVERY = 1.0
 _AFTER_RECEIVING = 10
-"""Niceness: with two cores an audit would else take a third to a half of what can be received."""
+"""Niceness: with two cores an audit would else take a quarter to a half of what can be received."""
 
 _log = logging.getLogger(__name__)
 
