@@ -18,7 +18,8 @@ MODEL = "brain_tumour_mri"
 
 def sample_folders(models: Path, model: str = MODEL) -> tuple[Path, ...]:
     """Return the folder of a model's samples; none where ``models`` has no such package."""
-    return tuple(found for found in (models / model / "samples",) if found.is_dir())
+    folder = models / model / "samples"
+    return (folder,) if folder.is_dir() else ()
 
 
 @dataclass(frozen=True, slots=True)
