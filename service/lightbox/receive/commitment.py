@@ -131,10 +131,7 @@ class Letter:
             raise RefusedError(RefusalReason.TOO_LARGE, "data set", f"over {LONGEST} bytes")
         self._data += piece
 
-    def flush(self) -> None:
-        """Nothing is written before the end."""
-
-    def abandon(self) -> None:
+    def close(self) -> None:
         """Forget it."""
         self._data.clear()
 

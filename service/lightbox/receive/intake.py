@@ -19,13 +19,12 @@ from lightbox.domain.study import Arrival, Instance
 from lightbox.ports import Clock, Ledger
 from lightbox.receive.identify import Head
 from lightbox.receive.stored_file import file_meta, holds
-from lightbox.storage.files import Files, Part
+from lightbox.storage.files import Files
 from lightbox.storage.pool import Blank, Pool
 from lightbox.storage.reserve import Reserve
+from lightbox.storage.stream import Blocks, Stream
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_WRITE_BACK_FROM = 4 * 2**20
-_WRITE_BACK_EVERY = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,8 @@ class Shelf:
     ----------
     order : str
         Whether file and row are synced ``together`` or ``in_turn``.
+    blocks : Blocks
+        Where bytes are gathered.
     hands : Hands
         Who is finishing what.
     failed : threading.Event
@@ -99,6 +100,7 @@ class Shelf:
     pool: Pool
     reserve: Reserve
     order: SyncOrder = "together"
+    blocks: Blocks = field(default_factory=Blocks)
     hands: Hands = field(default_factory=Hands)
     failed: threading.Event = field(default_factory=threading.Event)
 
@@ -124,7 +126,7 @@ class Shelf:
 
 
 class Intake:
-    """One instance on its way to the disk. Use from one thread; end by ``finish`` or ``abandon``.
+    """One instance on its way to the disk. Use from one thread; end by ``close``.
 
     Parameters
     ----------
@@ -142,28 +144,34 @@ class Intake:
         self._blank = blank
         self._head = Head(incoming.transfer_syntax_uid)
         self._hash = hashlib.sha256()
-        self._pending: list[Part] = [
+        self._stream = Stream(shelf.files, shelf.blocks, blank.descriptor)
+        self._stream.add(
             file_meta(
                 incoming.sop_class_uid,
                 incoming.sop_instance_uid,
                 incoming.transfer_syntax_uid,
                 incoming.calling_ae,
             )
-        ]
-        self._size = 0
-        self._written_back = 0
+        )
         self._open = True
+        self._is_kept = False
 
     def add(self, piece: memoryview) -> None:
-        """Take the next bytes of the data set; ``piece`` must stay valid until :meth:`flush`.
+        """Take the next bytes of the data set.
 
         Raises
         ------
         RefusedError
-            If the data set is not what the command says. Then :meth:`abandon`.
+            If the data set is not what the command says, or the disk is full or fails. Then
+            :meth:`close`.
         """
         self._hash.update(piece)
-        self._pending.append(piece)
+        try:
+            is_written = self._stream.add(piece)
+        except OSError as error:
+            raise out_of_resources(str(error), "free some space") from error
+        if is_written:
+            self._shelf.check_reserve()
         if self._head.uids is None and self._head.add(piece):
             self._check_agreement()
 
@@ -171,27 +179,6 @@ class Intake:
     def held(self) -> int:
         """Bytes that are kept in memory."""
         return self._head.held
-
-    def flush(self) -> None:
-        """Write what was taken.
-
-        Raises
-        ------
-        RefusedError
-            If the disk is full or fails. Then :meth:`abandon`.
-        """
-        if not self._pending:
-            return
-        try:
-            self._size += self._shelf.files.write(self._blank.descriptor, self._pending)
-        except OSError as error:
-            raise out_of_resources(str(error), "free some space") from error
-        self._pending.clear()
-        behind = self._size - self._written_back
-        if self._size >= _WRITE_BACK_FROM and behind >= _WRITE_BACK_EVERY:
-            self._shelf.files.start_writing_back(self._blank.descriptor, self._written_back, behind)
-            self._written_back = self._size
-            self._shelf.check_reserve()
 
     def finish(self) -> InstanceStored:
         """Make it durable and record it; it may be acknowledged when this returns.
@@ -201,13 +188,16 @@ class Intake:
         Raises
         ------
         RefusedError
-            If it is not durable. Then :meth:`abandon`.
+            If it is not durable. Then :meth:`close`.
         """
         received_at = self._shelf.clock.now()
         if self._head.uids is None:
             self._head.end()
             self._check_agreement()
-        self.flush()
+        try:
+            self._stream.end()
+        except OSError as error:
+            raise out_of_resources(str(error), "free some space") from error
         mine = InstanceStored(self._instance(), self._arrival(received_at))
         key = mine.key
         self._shelf.hands.lay_on(key)
@@ -217,18 +207,27 @@ class Intake:
                 mine = replace(mine, again=recorded.again + 1)
                 recorded = self.record(mine)
             if recorded.instance.path == mine.instance.path:
-                self._keep()
+                self._is_kept = True
             else:
                 self._settle_duplicate(recorded.instance)
         finally:
             self._shelf.hands.take_off(key)
         return recorded
 
-    def abandon(self) -> None:
-        """Remove what was written; does nothing after :meth:`finish`."""
-        if self._open:
-            self._open = False
-            self._pending.clear()
+    def close(self) -> None:
+        """Let go of the file: sealed where its row is durable, removed where not.
+
+        Best after the answer: no sender waits for a mark.
+        """
+        if not self._open:
+            return
+        self._open = False
+        if self._is_kept:
+            with suppress(OSError):  # durable already: the mark can be set by the next sweep
+                self._shelf.files.seal(self._blank.descriptor)
+            self._shelf.files.close(self._blank.descriptor)
+        else:
+            self._stream.abandon()
             self._shelf.discard(self._blank)
 
     def _check_agreement(self) -> None:
@@ -310,26 +309,19 @@ class Intake:
         assert isinstance(recorded, InstanceStored)
         return recorded
 
-    def _keep(self) -> None:
-        self._open = False
-        with suppress(OSError):  # durable already: the mark can be set by the next sweep
-            self._shelf.files.seal(self._blank.descriptor)
-        self._shelf.files.close(self._blank.descriptor)
-
     def _settle_duplicate(self, first: Instance) -> None:
         """Keep one file: the first, or ours in its place where that one was lost since."""
         files, old = self._shelf.files, self._shelf.root / first.path
         try:
             if holds(old, first):
                 files.sync_path(old)
-                self.abandon()
                 return
             files.make_folder(old.parent)
             files.rename(self._shelf.root / self._blank.path, old)
             files.sync_folder(old.parent)
         except OSError as error:
             raise out_of_resources(str(error), "look at the disk") from error
-        self._keep()
+        self._is_kept = True
 
     def _instance(self) -> Instance:
         uids = self._head.end()
@@ -341,7 +333,7 @@ class Intake:
             transfer_syntax_uid=self._incoming.transfer_syntax_uid,
             path=self._blank.path,
             sha256=self._hash.hexdigest(),
-            size_bytes=self._size,
+            size_bytes=self._stream.size,
         )
 
     def _arrival(self, received_at: float) -> Arrival:

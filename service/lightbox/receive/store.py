@@ -81,3 +81,4 @@ class Store:
     def close(self) -> None:
         """Remove the files that were made in advance."""
         self._shelf.pool.close()
+        self._shelf.blocks.close()

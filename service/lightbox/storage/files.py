@@ -6,6 +6,8 @@ So there is one place where a test, or ``lightbox drill``, can make the disk fai
 from __future__ import annotations
 
 import ctypes
+import errno
+import fcntl
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +17,9 @@ from typing import Protocol, TypeAlias
 
 Part: TypeAlias = bytes | bytearray | memoryview
 """Something that can be written."""
+
+ALIGNED = 4096
+"""What memory, position and length of a write past the page cache are a multiple of."""
 
 _WRITE_AT_MOST = min(1024, os.sysconf("SC_IOV_MAX"))
 _SYNC_FILE_RANGE_WRITE = 2
@@ -50,6 +55,7 @@ class Files:
 
     def __init__(self, fault: Fault | None = None) -> None:
         self._fault = fault
+        self._past_cache = True
         self._sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
 
     def _about_to(self, operation: Operation) -> None:
@@ -81,6 +87,42 @@ class Files:
             If the disk is full or fails. Some of the bytes may have been written.
         """
         self._about_to(Operation.WRITE)
+        return self._write(descriptor, parts)
+
+    def write_past_cache(self, descriptor: int, block: memoryview) -> None:
+        """Write whole blocks to the disk itself, where the file system can; open(2), O_DIRECT.
+
+        They are as little synced as by :meth:`write`.
+
+        Parameters
+        ----------
+        block : memoryview
+            Its address, its length and the file's position are multiples of ``ALIGNED``.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails. Some of the bytes may have been written.
+        """
+        self._about_to(Operation.WRITE)
+        done = self._write_directly(descriptor, block) if self._past_cache else 0
+        if done < len(block):
+            self._write(descriptor, [block[done:]])
+            self._start_writing_back(descriptor)
+
+    def _write_directly(self, descriptor: int, block: memoryview) -> int:
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_DIRECT)
+            return os.write(descriptor, block)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._past_cache = False  # this file system knows no way past the cache
+            return 0
+        finally:
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, 0)
+
+    def _write(self, descriptor: int, parts: Sequence[Part]) -> int:
         total = 0
         left = [memoryview(part).cast("B") for part in parts]
         while left:
@@ -92,12 +134,11 @@ class Files:
                 left[0] = left[0][done:]
         return total
 
-    def start_writing_back(self, descriptor: int, start: int, length: int) -> None:
-        """Let the kernel begin to write these bytes to the disk, and wait for nothing."""
+    def _start_writing_back(self, descriptor: int) -> None:
+        """Let the kernel begin to write what it has of this file, and wait for nothing."""
         if self._sync_file_range is not None:
-            self._sync_file_range(
-                descriptor, ctypes.c_int64(start), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE
-            )
+            start, to_the_end = ctypes.c_int64(0), ctypes.c_int64(0)
+            self._sync_file_range(descriptor, start, to_the_end, _SYNC_FILE_RANGE_WRITE)
 
     def sync(self, descriptor: int) -> None:
         """Return when the file's bytes and length are on the disk.

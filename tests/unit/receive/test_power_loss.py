@@ -20,8 +20,11 @@ from lightbox.receive.store import Store
 from lightbox.receive.stored_file import holds
 from lightbox.storage.files import Files
 from lightbox.storage.reserve import Reserve
+from lightbox.storage.stream import BLOCK
 
 COUNT = 6
+LENGTHS = (3_000, 300_000, 2 * BLOCK)
+"""Of instances that go through the cache, past it, and past it in several blocks."""
 
 
 def put(store: Store, number: int) -> InstanceStored:
@@ -29,14 +32,13 @@ def put(store: Store, number: int) -> InstanceStored:
     intake = store.accept(
         Incoming(raw.CT_IMAGE, uid, raw.IMPLICIT, "RAW", "LIGHTBOX", "127.0.0.1", "a")
     )
-    data = raw.data_set(uid, tail=raw.implicit(0x7FE00010, bytes([number]) * 3000))
+    data = raw.data_set(uid, tail=raw.implicit(0x7FE00010, bytes([number]) * LENGTHS[number % 3]))
     try:
-        for at in range(0, len(data), 1000):
-            intake.add(memoryview(data)[at : at + 1000])
-            intake.flush()
+        for at in range(0, len(data), 100_000):
+            intake.add(memoryview(data)[at : at + 100_000])
         return intake.finish()
     finally:
-        intake.abandon()
+        intake.close()
 
 
 ORDERS: tuple[SyncOrder, ...] = ("together", "in_turn")

@@ -20,6 +20,7 @@ from lightbox.receive.sweep import Swept
 from lightbox.storage.faults import FaultAt, fail
 from lightbox.storage.files import Files, Operation
 from lightbox.storage.reserve import Reserve
+from lightbox.storage.stream import BLOCK
 
 
 def incoming(instance: str = raw.INSTANCE) -> Incoming:
@@ -55,11 +56,9 @@ class Fixture:
         intake = self.store.accept(incoming(instance))
         try:
             intake.add(memoryview(data))
-            intake.flush()
             return intake.finish()
-        except RefusedError:
-            intake.abandon()
-            raise
+        finally:
+            intake.close()
 
     def refusal(self, data: bytes) -> RefusalReason:
         with pytest.raises(RefusedError) as caught:
@@ -291,14 +290,11 @@ def test_the_reserve_is_asked_again_while_a_large_instance_arrives(it: Fixture) 
     it.store = Store(it.root, Files(), it.ledger, it.clock, reserve)
     intake = it.store.accept(incoming())
     intake.add(memoryview(raw.data_set(tail=raw.implicit(0x7FE00010, b"")[:4] + b"\0\0\0\x10")))
-    intake.add(memoryview(bytes(4 * 2**20)))
-    intake.flush()
-    intake.add(memoryview(bytes(2**20)))
-    intake.flush()
-    intake.add(memoryview(bytes(2**20)))
+    for _ in range(2):
+        intake.add(memoryview(bytes(BLOCK)))
     with pytest.raises(RefusedError, match="reserve"):
-        intake.flush()
-    intake.abandon()
+        intake.add(memoryview(bytes(BLOCK)))
+    intake.close()
     assert it.files() == []
 
 
@@ -314,10 +310,10 @@ def test_no_free_file_is_out_of_resources(tmp_path: Path) -> None:
 
 def test_an_abandoned_instance_leaves_nothing(it: Fixture) -> None:
     intake = it.store.accept(incoming())
-    intake.add(memoryview(raw.data_set()))
-    intake.flush()
-    intake.abandon()
-    intake.abandon()
+    intake.add(memoryview(raw.data_set(tail=raw.implicit(0x7FE00010, bytes(BLOCK)))))
+    assert len(it.files()) == 1
+    intake.close()
+    intake.close()
     assert it.files() == []
 
 
@@ -333,8 +329,7 @@ def test_a_clean_start_sweeps_nothing(it: Fixture) -> None:
 
 def crash_before_the_row(it: Fixture) -> None:
     intake = it.store.accept(incoming("1.2.3.99"))
-    intake.add(memoryview(raw.data_set("1.2.3.99")))
-    intake.flush()
+    intake.add(memoryview(raw.data_set("1.2.3.99", tail=raw.implicit(0x7FE00010, bytes(BLOCK)))))
 
 
 def crash_in_the_middle_of_a_write(it: Fixture) -> None:

@@ -167,7 +167,6 @@ class Association:
             limits=self._limits,
         )
         self._wire.widen()
-        self._wire.before_reuse = self._flush
         self._observe("opened")
         self._wire.send(answer)
 
@@ -211,9 +210,11 @@ class Association:
             for piece in self._wire.pieces(pdv.length):
                 message.add(piece)
             if message.end_fragment(pdv):
-                self._flush()
                 self._message = None
-                self._answer(message)
+                try:
+                    self._answer(message)
+                finally:
+                    message.close()
 
     def _answer(self, message: Message) -> None:
         answer = message.answer()
@@ -263,10 +264,6 @@ class Association:
         except LightboxError as error:  # it is listed as not reported instead
             logger().error("report of storage commitment not recorded", reason=str(error))
 
-    def _flush(self) -> None:
-        if self._message is not None:
-            self._message.flush()
-
     # ---- end
 
     def _on_local(self, event: Event) -> None:
@@ -279,7 +276,6 @@ class Association:
         """Say the last thing of this association."""
         self._tidy_up()
         self._state = State.AWAITING_CLOSE
-        self._wire.before_reuse = _nothing
         with suppress(ClosedError):
             self._wire.send(last)
             self._has_last_word = True
@@ -287,7 +283,7 @@ class Association:
     def _tidy_up(self) -> None:
         message, self._message = self._message, None
         if message is not None:
-            message.abandon()
+            message.close()
 
     def _left(self, stored: int) -> None:
         self._shared.admission.leave(self._peer)
@@ -324,7 +320,3 @@ def _unexpected(kind: int) -> ProtocolError:
     unknown = event_of(kind) is Event.UNRECOGNISED
     reason = AbortReason.UNRECOGNISED_PDU if unknown else AbortReason.UNEXPECTED_PDU
     return ProtocolError(reason, f"PDU of type {kind:#04x}")
-
-
-def _nothing() -> None:
-    return

@@ -189,7 +189,7 @@ class Message:
             raise ProtocolError(AbortReason.NOT_SPECIFIED, str(error)) from error
 
     def add(self, piece: memoryview) -> None:
-        """Take bytes of the fragment; they stay valid until :meth:`flush`.
+        """Take bytes of the fragment.
 
         Raises
         ------
@@ -211,15 +211,6 @@ class Message:
         try:
             self._intake.add(piece)
             self._hold(self._intake.held)
-        except RefusedError as error:
-            self._refuse(error)
-
-    def flush(self) -> None:
-        """Write what was taken: the bytes handed to :meth:`add` become invalid."""
-        if self._intake is None:
-            return
-        try:
-            self._intake.flush()
         except RefusedError as error:
             self._refuse(error)
 
@@ -262,12 +253,12 @@ class Message:
             return None
         return request.responded_to, request.status
 
-    def abandon(self) -> None:
-        """Leave nothing behind: the association ended in the middle of it."""
+    def close(self) -> None:
+        """Let go of all that it holds; what is not stored by now is removed."""
         self._hold(0)
         intake, self._intake = self._intake, None
         if intake is not None:
-            intake.abandon()
+            intake.close()
 
     def _hold(self, count: int) -> None:
         """Account for ``count`` bytes in memory, no more and no less."""
@@ -280,7 +271,7 @@ class Message:
         self._held = count
 
     def _refuse(self, error: RefusedError) -> None:
-        self.abandon()
+        self.close()
         self._refused = error
 
     def _echo(self, request: Command) -> Answer:

@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -100,11 +100,6 @@ class Wire:
         Connected; TLS or not.
     silence : float
         Seconds after which a peer that owes us bytes is given up.
-
-    Attributes
-    ----------
-    before_reuse : callable
-        Called before views that were handed out become invalid.
     """
 
     def __init__(self, connection: socket.socket, silence: float) -> None:
@@ -114,9 +109,9 @@ class Wire:
         self._view = memoryview(self._buffer)
         self._at = 0
         self._end = 0
-        self.before_reuse: Callable[[], None] = _nothing
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(None)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(silence))
         self._patience = 0.0
         self._is_woken = False
         self._wait_at_most(silence)
@@ -210,7 +205,7 @@ class Wire:
         return Pdv(context_id, length - 2, bool(flags & _COMMAND_BIT), bool(flags & _LAST_BIT))
 
     def pieces(self, length: int) -> Iterator[memoryview]:
-        """Yield the next ``length`` bytes as views, valid until ``before_reuse`` is called."""
+        """Yield the next ``length`` bytes as views, valid until the next one is asked for."""
         while length:
             if self._at == self._end:
                 self._fill(self._silence)
@@ -229,7 +224,6 @@ class Wire:
 
     def _fill(self, silence: float) -> None:
         """Receive once into the free tail of the buffer."""
-        self.before_reuse()
         if self._at:
             left = self._end - self._at
             if left:
@@ -252,7 +246,7 @@ class Wire:
         self._end += count
 
     def _wait_at_most(self, seconds: float) -> None:
-        """Let the peer take so long for the next bytes, or for taking ours.
+        """Let the peer take so long for the next bytes.
 
         The kernel keeps the time where it can: Python's own way asks before each call whether the
         call would wait, which is a second one for each.
@@ -263,10 +257,7 @@ class Wire:
         if isinstance(self._socket, ssl.SSLSocket):
             self._socket.settimeout(seconds)
             return
-        whole = int(seconds)
-        span = _TIMEVAL.pack(whole, max(int(1e6 * (seconds - whole)), 0 if whole else 1))
-        for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self._socket.setsockopt(socket.SOL_SOCKET, direction, span)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(seconds))
 
     # ---- writing and ending
 
@@ -309,5 +300,7 @@ class Wire:
         self._socket.close()
 
 
-def _nothing() -> None:
-    return
+def _timeval(seconds: float) -> bytes:
+    """Return a ``struct timeval``; at least a microsecond, because 0 would be for ever."""
+    whole = int(seconds)
+    return _TIMEVAL.pack(whole, max(int(1e6 * (seconds - whole)), 0 if whole else 1))

@@ -1,0 +1,164 @@
+"""Bytes on their way into a file: gathered in blocks, each written while the next one comes.
+
+A block goes past the page cache. To copy it there, and to write it back at the sync, costs a
+processor more than the disk, and nobody reads the file before its sender is answered. What is
+short goes through the cache: then the copy costs less than the wait.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+
+from lightbox.storage.files import ALIGNED, Files, Part
+
+BLOCK = 576 * 1024
+"""Bytes of a block: a CT slice of 512 x 512 and its header fit."""
+
+_PAST_THE_CACHE_FROM = 256 * 1024
+_KEPT = 8
+_WRITERS = 8
+
+
+class Blocks:
+    """Memory to gather bytes in, aligned as a disk wants it, and threads that write it.
+
+    Whoever receives holds one block, and up to eight of them a second one: what all associations
+    together need is known.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[memoryview] = []  # append and pop are atomic
+        self._writers = ThreadPoolExecutor(_WRITERS, "block")
+        self._idle = threading.BoundedSemaphore(_WRITERS)
+
+    def take(self) -> memoryview:
+        """Return a block; what is in it means nothing."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return memoryview(mmap.mmap(-1, BLOCK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+
+    def give_back(self, block: memoryview) -> None:
+        """Return one that nobody uses any more."""
+        if len(self._free) < _KEPT:
+            self._free.append(block)
+
+    def aside(self, write: Callable[[], None]) -> Future[None] | None:
+        """Let a thread of ours do it; None where all of them are busy."""
+        if not self._idle.acquire(blocking=False):
+            return None
+        job = self._writers.submit(write)
+        job.add_done_callback(lambda _: self._idle.release())
+        return job
+
+    def close(self) -> None:
+        """End the threads."""
+        self._writers.shutdown()
+
+
+class Stream:
+    """The content of one new file. Use from one thread; end by :meth:`end` or :meth:`abandon`.
+
+    Parameters
+    ----------
+    files : Files
+        The disk.
+    blocks : Blocks
+        Where blocks come from, and who writes them.
+    descriptor : int
+        Of an empty file.
+
+    Attributes
+    ----------
+    size : int
+        Bytes taken so far.
+    """
+
+    def __init__(self, files: Files, blocks: Blocks, descriptor: int) -> None:
+        self._files = files
+        self._blocks = blocks
+        self._descriptor = descriptor
+        self._block: memoryview | None = None
+        self._filled = 0
+        self._under_way: tuple[Future[None], memoryview] | None = None
+        self.size = 0
+
+    def add(self, piece: Part) -> bool:
+        """Take the next bytes, copied; return whether a block of them is on its way to the disk.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails; it may be an earlier block that was not written.
+        """
+        left, is_written = memoryview(piece), False
+        self.size += len(left)
+        while len(left) > (room := BLOCK - self._filled):
+            self._fill(left[:room])
+            self._hand_over()
+            left, is_written = left[room:], True
+        self._fill(left)
+        return is_written
+
+    def end(self) -> None:
+        """Write what is left: the file is complete then, and not synced.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails.
+        """
+        self._wait()
+        if self._block is None:
+            return
+        filled = self._filled
+        whole = filled - filled % ALIGNED if self.size >= _PAST_THE_CACHE_FROM else 0
+        if whole:
+            self._files.write_past_cache(self._descriptor, self._block[:whole])
+        if filled > whole:
+            self._files.write(self._descriptor, [self._block[whole:filled]])
+        self._let_go()
+
+    def abandon(self) -> None:
+        """Stop: nobody uses the descriptor any more when this returns."""
+        with suppress(OSError):  # the file is thrown away
+            self._wait()
+        self._let_go()
+
+    def _fill(self, piece: memoryview) -> None:
+        if self._block is None:
+            self._block = self._blocks.take()
+        self._block[self._filled : self._filled + len(piece)] = piece
+        self._filled += len(piece)
+
+    def _hand_over(self) -> None:
+        """Let the full block be written while the next one is gathered."""
+        self._wait()
+        block, self._filled = self._block, 0
+        assert block is not None
+        write = partial(self._files.write_past_cache, self._descriptor, block)
+        job = self._blocks.aside(write)
+        if job is None:
+            write()
+        else:
+            self._under_way, self._block = (job, block), None
+
+    def _wait(self) -> None:
+        """Wait until the block before is written: they go to the disk in order."""
+        if self._under_way is None:
+            return
+        (job, block), self._under_way = self._under_way, None
+        try:
+            job.result()
+        finally:
+            self._blocks.give_back(block)
+
+    def _let_go(self) -> None:
+        if self._block is not None:
+            self._blocks.give_back(self._block)
+            self._block, self._filled = None, 0
