@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Self
 
@@ -85,13 +86,15 @@ class Receiver:
             os.kill(each, signal.SIGKILL)
         self.process.wait(PATIENCE)
 
-    def send(self, uids: Sequence[str], tail: bytes = b"") -> list[str]:
-        """Send small instances by one association; return which were answered with success."""
+    def send(self, uids: Sequence[str], *tails: bytes) -> list[str]:
+        """Send instances that end so, in turn, by one association; return which were taken."""
         answered: list[str] = []
         with suppress(OSError, AssertionError), RawPeer(self.port) as peer:
             peer.associate()
             answered.extend(
-                uid for uid in uids if peer.store(raw.data_set(uid, tail=tail), instance=uid) == 0
+                uid
+                for uid, tail in zip(uids, cycle(tails or (b"",)), strict=False)
+                if peer.store(raw.data_set(uid, tail=tail), instance=uid) == 0
             )
             peer.release()
         return answered

@@ -114,6 +114,7 @@ def check(root: Path, acknowledged: list[int]) -> None:
         )
         intake.add(memoryview(data_set(number)))
         intake.finish()
+        intake.close()
     again.close()
     rows = [r.event for r in ledger.since({}) if isinstance(r.event, InstanceStored)]
     assert sorted(e.instance.sop_instance_uid for e in rows) == sorted(map(uid, range(COUNT)))

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+import raw_peer as raw
 from receiving import Receiver, names
 
 COUNT = 20
-CALLS = ("fsync", "fdatasync", "pwrite64", "writev")
+CALLS = ("fsync", "fdatasync", "pwrite64", "write", "writev")
+LARGE = raw.implicit(0x7FE00010, bytes(300_000))
+"""What goes past the page cache, by write(2)."""
 POINTS = int(os.environ.get("LIGHTBOX_CRASH_POINTS", "40"))
 """Crash points of each call, spread over all of a run."""
 _CALLED = re.compile(r"^\d+\s+(\w+)\(", re.MULTILINE)
@@ -32,7 +35,7 @@ def calls_of_a_whole_run(folder: Path) -> Counter[str]:
     folder.mkdir()
     receiver = Receiver(folder)
     receiver.start(*strace(folder / "calls.log", *CALLS))
-    answered = receiver.send(names(COUNT))
+    answered = receiver.send(names(COUNT), b"", LARGE)
     receiver.kill()
     assert len(answered) == COUNT
     return Counter(_CALLED.findall((folder / "calls.log").read_text()))
@@ -43,13 +46,13 @@ def killed_at(folder: Path, call: str, nth: int) -> int:
     folder.mkdir()
     receiver = Receiver(folder)
     receiver.start(*strace(folder / "s.log", call, inject=f"signal=KILL:when={nth}"))
-    answered = receiver.send(names(COUNT))
+    answered = receiver.send(names(COUNT), b"", LARGE)
     receiver.kill()
     with receiver:
         receiver.assert_kept(answered)
         code, proof, said = receiver.ledger("prove")
         assert (code, proof["unaccounted"]) == (0, 0), said
-        assert receiver.send(names(COUNT)) == names(COUNT)  # the sender comes back
+        assert receiver.send(names(COUNT), b"", LARGE) == names(COUNT)  # the sender comes back
         receiver.assert_kept(names(COUNT))
         files = {path for path in receiver.data.glob("instances/*/*") if path.stat().st_size}
         assert files == {receiver.data / e.instance.path for e in receiver.stored().values()}
@@ -84,7 +87,7 @@ def test_a_sync_that_fails_is_never_acknowledged(tmp_path: Path, call: str, nth:
     log = tmp_path / "s.log"
     receiver = Receiver(tmp_path / "run")
     receiver.start(*strace(log, call, inject=f"error=EIO:when={nth}"))
-    answered = receiver.send(names(COUNT))
+    answered = receiver.send(names(COUNT), b"", LARGE)
     receiver.kill()
     assert "EIO" in log.read_text()
     assert len(answered) < COUNT  # and from then on nothing is taken until a restart
@@ -92,4 +95,4 @@ def test_a_sync_that_fails_is_never_acknowledged(tmp_path: Path, call: str, nth:
         receiver.assert_kept(answered)
         code, _, said = receiver.ledger("prove")
         assert code == 0, said
-        assert receiver.send(names(COUNT)) == names(COUNT)
+        assert receiver.send(names(COUNT), b"", LARGE) == names(COUNT)

@@ -26,7 +26,8 @@ from receiving import Receiver, names
 COUNT = 30
 SCHEDULES = int(os.environ.get("LIGHTBOX_POWER_LOSSES", "200"))
 SEED = 2
-TAIL = raw.implicit(0x7FE00010, bytes(range(256)) * 40)
+TAILS = [raw.implicit(0x7FE00010, bytes(range(256)) * length) for length in (40, 30, 1_200, 20)]
+"""Of instances that go through the page cache, and of one in four that goes past it."""
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
@@ -39,9 +40,9 @@ def a_live_run(folder: Path) -> list[Operation]:
     log = folder / "kernel.log"
     receiver = Receiver(folder / "site")
     receiver.start(
-        "strace", "-f", "-yy", "-xx", "-qq", "-s", "200000", "-o", str(log), "-e", f"trace={CALLS}"
+        "strace", "-f", "-yy", "-xx", "-qq", "-s", "400000", "-o", str(log), "-e", f"trace={CALLS}"
     )
-    answered = receiver.send(names(COUNT), TAIL)
+    answered = receiver.send(names(COUNT), *TAILS)
     receiver.kill()
     assert len(answered) == COUNT
     return list(operations(log, receiver.data))

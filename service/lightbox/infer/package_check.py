@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydicom.sr.codedict import codes
 
 from lightbox.domain.errors import ExplanationError, ModelPackageError, UnreadableError
 from lightbox.domain.frame import Frame
@@ -33,6 +34,9 @@ from lightbox.infer.packages import (
 from lightbox.infer.predict import outlined_in
 from lightbox.infer.signatures.signed import SignatureCheck
 from lightbox.ports import Output, Runtime
+
+_SCHEMES = frozenset(codes.schemes()) | {"SRT", "SNM3", "I9", "I9C", "I10C", "I10P", "ICDO3"}
+"""Designators of table 8-1 in PS3.16 that a finding may be coded by."""
 
 _PAPERS = ("licence", "citation", "intended_use")
 
@@ -123,11 +127,26 @@ def _papers(loaded: LoadedPackage) -> Iterator[CheckLine]:
         mend = f"state {key} in {MANIFEST}: nobody may run a model without it"
         yield CheckLine(key.replace("_", " "), is_there, stated if is_there else mend)
     yield from _to_fill_in(package)
+    yield from _unknown_schemes(package)
     words, open_places = len(loaded.card.split()), loaded.card.count(FILL_IN)
     found = f"{CARD}, {words} words" if words else f"write {CARD}: data, split, figures, limits"
     if open_places:
         found = f"{CARD} says {FILL_IN} in {open_places} places: data, split, figures, limits"
     yield CheckLine("card", words > 0 and not open_places, found)
+
+
+def _unknown_schemes(package: ModelPackage) -> Iterator[CheckLine]:
+    """Yield a line for each finding whose code a receiver could not look up (PS3.16 section 8)."""
+    for finding in package.findings:
+        for code in filter(None, (finding.code, finding.segment)):
+            if code.scheme in _SCHEMES or code.scheme.startswith("99"):
+                continue
+            known = ", ".join(sorted(_SCHEMES))
+            answer = (
+                f"finding {finding.name!r}: {code.scheme!r} is no designator of a coding scheme "
+                f"in DICOM; one of {known}, or one of your own that begins with 99"
+            )
+            yield CheckLine("code", passed=False, answer=answer)
 
 
 def _to_fill_in(package: ModelPackage) -> Iterator[CheckLine]:

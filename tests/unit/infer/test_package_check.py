@@ -114,6 +114,18 @@ def test_missing_papers_are_told(folder: Path, pool: DecodePool) -> None:
     assert set(failures(check(folder, start, pool))) == {"expected", "card", "licence"}
 
 
+def test_a_code_that_nobody_could_look_up_is_told(folder: Path, pool: DecodePool) -> None:
+    manifest = (folder / MANIFEST).read_text()
+    assert manifest.count('scheme = "SCT"')
+    (folder / MANIFEST).write_text(manifest.replace('scheme = "SCT"', 'scheme = "SNOMED"', 1))
+    said = failures(check(folder, start, pool))["code"]
+    assert said.startswith("finding 'normal': 'SNOMED' is no designator of a coding scheme")
+    assert "or one of your own that begins with 99" in said
+
+    (folder / MANIFEST).write_text(manifest.replace('scheme = "SCT"', 'scheme = "99OURS"', 1))
+    assert failures(check(folder, start, pool)) == {}
+
+
 def test_a_wrong_target_layer_is_told_before_anything_is_run(
     folder: Path, pool: DecodePool
 ) -> None:

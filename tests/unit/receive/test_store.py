@@ -137,6 +137,7 @@ def test_file_and_row_are_both_on_the_disk_before_the_answer(
     intake = store.accept(incoming())
     intake.add(memoryview(raw.data_set()))
     intake.finish()
+    intake.close()
     store.close()
     assert [each for each in order if each != "sync_folder"] == expected
     assert order[0] == "sync_folder"

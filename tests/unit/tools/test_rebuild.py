@@ -69,7 +69,9 @@ def put(root: Path, ledger: SqliteLedger, numbers: range) -> Iterator[InstanceSt
             intake.add(
                 memoryview(raw.data_set(uid(number), tail=raw.implicit(0x7FE00010, b"x" * 500)))
             )
-            yield intake.finish()
+            event = intake.finish()
+            intake.close()
+            yield event
 
 
 def events(root: Path, chain: str = "receive") -> list[object]:
