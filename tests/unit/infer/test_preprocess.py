@@ -151,6 +151,10 @@ def test_a_frame_without_millimetres_is_refused_where_the_model_needs_them() -> 
         ({"spacing": [1, 1]}, 'goes with fit = "spacing"'),
         ({"fit": "spacing", "spacing": [1, 0]}, "expected millimetres"),
         ({"levels": [240, -160]}, "expected the lower one first"),
+        (
+            {"channels": 3, "mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]},
+            "here they are of levels from 0 to 1: divide them by 255",
+        ),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused(wrong: dict[str, object], said: str) -> None:
