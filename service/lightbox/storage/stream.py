@@ -8,9 +8,10 @@ short goes through the cache: then the copy costs less than the wait.
 from __future__ import annotations
 
 import mmap
+import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 
@@ -28,13 +29,20 @@ class Blocks:
     """Memory to gather bytes in, aligned as a disk wants it, and threads that write it.
 
     Whoever receives holds one block, and up to eight of them a second one: what all associations
-    together need is known.
+    together need is known. The threads are there from the start: one that cannot be had later
+    would leave a write behind, for whoever comes next to do into a file that is another's by then.
     """
 
     def __init__(self) -> None:
         self._free: list[memoryview] = []  # append and pop are atomic
-        self._writers = ThreadPoolExecutor(_WRITERS, "block")
+        self._jobs: queue.SimpleQueue[tuple[Future[None], Callable[[], None]] | None]
+        self._jobs = queue.SimpleQueue()
         self._idle = threading.BoundedSemaphore(_WRITERS)
+        self._writers = [
+            threading.Thread(target=self._write, name="block", daemon=True) for _ in range(_WRITERS)
+        ]
+        for writer in self._writers:
+            writer.start()
 
     def take(self) -> memoryview:
         """Return a block; what is in it means nothing."""
@@ -52,13 +60,30 @@ class Blocks:
         """Let a thread of ours do it; None where all of them are busy."""
         if not self._idle.acquire(blocking=False):
             return None
-        job = self._writers.submit(write)
-        job.add_done_callback(lambda _: self._idle.release())
+        job: Future[None] = Future()
+        self._jobs.put((job, write))
         return job
 
     def close(self) -> None:
-        """End the threads."""
-        self._writers.shutdown()
+        """End the threads after what they have in hand; whoever comes later writes himself."""
+        writers, self._writers = self._writers, []
+        for _ in writers:
+            self._idle.acquire()
+            self._jobs.put(None)
+        for writer in writers:
+            writer.join()
+
+    def _write(self) -> None:
+        while (todo := self._jobs.get()) is not None:
+            job, write = todo
+            try:
+                write()
+            except BaseException as error:  # noqa: BLE001  # told to whoever waits for it
+                job.set_exception(error)
+            else:
+                job.set_result(None)
+            del todo, job, write  # and with them the block
+            self._idle.release()
 
 
 class Stream:

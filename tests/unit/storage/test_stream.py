@@ -5,7 +5,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -155,6 +155,32 @@ def test_where_all_threads_are_busy_one_writes_oneself(tmp_path: Path, blocks: B
         go_on.set()
     for each in busy:
         each.result(10)
+
+
+def test_no_thread_that_cannot_be_had_leaves_a_write_behind(
+    tmp_path: Path, blocks: Blocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    files = Files()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", cannot)
+        descriptor = files.create(tmp_path / "first")
+        stream = Stream(files, blocks, descriptor)
+        with suppress(RuntimeError):
+            stream.add(content(LARGE))
+        stream.abandon()
+        files.close(descriptor)
+    assert written(tmp_path, files, blocks, [content(LARGE)]) == content(LARGE)
+    blocks.close()
+    assert (tmp_path / "file").read_bytes() == content(LARGE)
+
+
+def test_after_the_threads_have_ended_one_writes_oneself(tmp_path: Path, blocks: Blocks) -> None:
+    blocks.close()
+    blocks.close()
+    assert written(tmp_path, Files(), blocks, [content(LARGE)]) == content(LARGE)
 
 
 def test_blocks_are_used_again(blocks: Blocks) -> None:
