@@ -64,7 +64,7 @@ class Store:
         Raises
         ------
         RefusedError
-            If its UIDs are none, if the disk is too full, or has failed.
+            If its UIDs are none, if the disk is too full, or has failed, or no memory is left.
         """
         for uid in (incoming.sop_class_uid, incoming.sop_instance_uid):
             if not is_uid(uid):
@@ -76,7 +76,11 @@ class Store:
             blank = self._shelf.pool.take()
         except OSError as error:
             raise out_of_resources(str(error), "free some space") from error
-        return Intake(self._shelf, incoming, blank)
+        try:
+            return Intake(self._shelf, incoming, blank)
+        except OSError as error:
+            self._shelf.discard(blank)
+            raise out_of_resources(str(error), "lower dicom.max_associations") from error
 
     def close(self) -> None:
         """Remove the files that were made in advance."""

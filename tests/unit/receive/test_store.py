@@ -309,10 +309,24 @@ def test_no_free_file_is_out_of_resources(tmp_path: Path) -> None:
     store.close()
 
 
+def test_no_memory_for_another_instance_is_out_of_resources_and_leaves_nothing(
+    it: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object) -> memoryview:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("mmap.mmap", none_left)
+    with pytest.raises(RefusedError, match="memory") as caught:
+        it.store.accept(incoming())
+    assert caught.value.refusal is RefusalReason.OUT_OF_RESOURCES
+    it.store.close()
+    assert list(it.root.glob("instances/*/*")) == []
+
+
 def test_an_abandoned_instance_leaves_nothing(it: Fixture) -> None:
     intake = it.store.accept(incoming())
-    intake.add(memoryview(raw.data_set(tail=raw.implicit(0x7FE00010, bytes(BLOCK)))))
-    assert len(it.files()) == 1
+    intake.add(memoryview(raw.data_set(tail=raw.implicit(0x7FE00010, bytes(2 * BLOCK)))))
+    assert len(it.files()) == 1  # of two blocks the first is written when the second is handed over
     intake.close()
     intake.close()
     assert it.files() == []
@@ -330,7 +344,9 @@ def test_a_clean_start_sweeps_nothing(it: Fixture) -> None:
 
 def crash_before_the_row(it: Fixture) -> None:
     intake = it.store.accept(incoming("1.2.3.99"))
-    intake.add(memoryview(raw.data_set("1.2.3.99", tail=raw.implicit(0x7FE00010, bytes(BLOCK)))))
+    intake.add(
+        memoryview(raw.data_set("1.2.3.99", tail=raw.implicit(0x7FE00010, bytes(2 * BLOCK))))
+    )
 
 
 def crash_in_the_middle_of_a_write(it: Fixture) -> None:
