@@ -110,7 +110,7 @@ class Stream:
         self._descriptor = descriptor
         self._block: memoryview | None = None
         self._filled = 0
-        self._under_way: tuple[Future[None], memoryview] | None = None
+        self._under_way: Future[None] | None = None
         self.size = 0
 
     def add(self, piece: Part) -> bool:
@@ -166,22 +166,24 @@ class Stream:
         self._wait()
         block, self._filled = self._block, 0
         assert block is not None
-        write = partial(self._files.write_past_cache, self._descriptor, block)
-        job = self._blocks.aside(write)
-        if job is None:
-            write()
+        self._under_way = self._blocks.aside(partial(self._write, block))
+        if self._under_way is None:
+            self._files.write_past_cache(self._descriptor, block)
         else:
-            self._under_way, self._block = (job, block), None
+            self._block = None
+
+    def _write(self, block: memoryview) -> None:
+        """Write it and give it back at once: a slow sender must not hold two."""
+        try:
+            self._files.write_past_cache(self._descriptor, block)
+        finally:
+            self._blocks.give_back(block)
 
     def _wait(self) -> None:
         """Wait until the block before is written: they go to the disk in order."""
-        if self._under_way is None:
-            return
-        (job, block), self._under_way = self._under_way, None
-        try:
+        job, self._under_way = self._under_way, None
+        if job is not None:
             job.result()
-        finally:
-            self._blocks.give_back(block)
 
     def _let_go(self) -> None:
         if self._block is not None:

@@ -188,3 +188,15 @@ def test_blocks_are_used_again(blocks: Blocks) -> None:
     blocks.give_back(first)
     assert blocks.take() is first
     assert blocks.take() is not first
+
+
+def test_a_block_that_is_written_is_free_while_the_next_one_still_comes(
+    tmp_path: Path, blocks: Blocks
+) -> None:
+    first = blocks.take()
+    blocks.give_back(first)
+    stream = Stream(Files(), blocks, os.open(tmp_path / "file", os.O_CREAT | os.O_WRONLY))
+    stream.add(content(BLOCK + 1))
+    blocks.close()  # and with it what the threads had in hand
+    assert blocks.take() is first
+    stream.abandon()
