@@ -14,6 +14,7 @@ import pytest
 
 import raw_peer as raw
 from certificates import Authority, Signed
+from lightbox.receive.wire.pdu import ClosedError, Wire
 from lightbox.settings import Dicom, Limits, Tls
 from lightbox.tools.orthanc import free_port
 from listening import PATIENCE, Running, listening
@@ -144,3 +145,28 @@ def test_a_peer_that_takes_no_answer_is_given_up(
         with pytest.raises(REFUSED):
             ask_for_ever(peer)
     it.wait_for_status("lost")
+
+
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_a_peer_may_be_idle_for_longer_than_it_may_take_to_read_an_answer(
+    authority: Authority, peers: Signed, *, over_tls: bool
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(peers.certificate, peers.key)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        RawPeer(server.getsockname()[1]) as peer,
+    ):
+        wire = Wire(server.accept()[0], 0.2)
+        with closing(wire):
+            if over_tls:
+                handshake = threading.Thread(target=wire.secure, args=(context, PATIENCE))
+                handshake.start()
+                peer.socket = context_of(authority, None).wrap_socket(peer.socket)
+                handshake.join()
+            peer.send(raw.pdu(4, b""))
+            wire.header(600.0)
+            began = time.monotonic()
+            with pytest.raises(ClosedError):
+                wire.send(bytes(64 * 2**20))
+            assert time.monotonic() - began < PATIENCE

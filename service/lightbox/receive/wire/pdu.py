@@ -269,6 +269,8 @@ class Wire:
         ClosedError
             If the peer is gone, or takes nothing.
         """
+        if isinstance(self._socket, ssl.SSLSocket):  # it has one time for both directions
+            self._wait_at_most(self._silence)
         try:
             self._socket.sendall(data)
         except OSError as error:
