@@ -35,7 +35,10 @@ from lightbox.infer.predict import outlined_in
 from lightbox.infer.signatures.signed import SignatureCheck
 from lightbox.ports import Output, Runtime
 
-_SCHEMES = frozenset(codes.schemes()) | {"SRT", "SNM3", "I9", "I9C", "I10C", "I10P", "ICDO3"}
+_SCHEMES = frozenset(codes.schemes()) | {
+    *("ACR", "BI", "caDSR", "CTV3", "I10C", "I10P", "I11", "I9", "I9C", "ICDO3", "MA", "MAYOASRG"),
+    *("NYUMCCG", "PATHLEX", "RADELEMENT", "RO", "SNM3", "SRT", "UBERON"),
+}
 """Designators of table 8-1 in PS3.16 that a finding may be coded by."""
 
 _PAPERS = ("licence", "citation", "intended_use")

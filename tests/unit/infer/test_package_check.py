@@ -122,7 +122,13 @@ def test_a_code_that_nobody_could_look_up_is_told(folder: Path, pool: DecodePool
     assert said.startswith("finding 'normal': 'SNOMED' is no designator of a coding scheme")
     assert "or one of your own that begins with 99" in said
 
-    (folder / MANIFEST).write_text(manifest.replace('scheme = "SCT"', 'scheme = "99OURS"', 1))
+
+@pytest.mark.parametrize("scheme", ["99OURS", "RADELEMENT", "I11", "BI"])
+def test_a_code_of_the_standard_s_schemes_or_of_one_s_own_passes(
+    folder: Path, pool: DecodePool, scheme: str
+) -> None:
+    manifest = (folder / MANIFEST).read_text()
+    (folder / MANIFEST).write_text(manifest.replace('scheme = "SCT"', f'scheme = "{scheme}"', 1))
     assert failures(check(folder, start, pool)) == {}
 
 
