@@ -23,6 +23,8 @@ ALIGNED = 4096
 
 _WRITE_AT_MOST = min(1024, os.sysconf("SC_IOV_MAX"))
 _SYNC_FILE_RANGE_WRITE = 2
+_KNOWS_NO_WAY = (errno.EINVAL, errno.EOPNOTSUPP)
+"""What a file system says that cannot write past the cache."""
 
 
 class Operation(StrEnum):
@@ -115,7 +117,7 @@ class Files:
             fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_DIRECT)
             return os.write(descriptor, block)
         except OSError as error:
-            if error.errno != errno.EINVAL:
+            if error.errno not in _KNOWS_NO_WAY:
                 raise
             self._past_cache = False  # this file system knows no way past the cache
             return 0

@@ -96,15 +96,16 @@ def test_of_what_is_long_only_the_end_goes_through_the_cache(
     assert files.through == LARGE % ALIGNED
 
 
+@pytest.mark.parametrize("says", [errno.EINVAL, errno.EOPNOTSUPP])
 def test_a_file_system_without_a_way_past_the_cache_is_asked_once(
-    tmp_path: Path, blocks: Blocks, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, blocks: Blocks, monkeypatch: pytest.MonkeyPatch, says: int
 ) -> None:
     asked: list[int] = []
 
     def refuses(_descriptor: int, _command: int, flags: int) -> int:
         if flags:
             asked.append(flags)
-            raise OSError(errno.EINVAL, "Invalid argument")
+            raise OSError(says, os.strerror(says))
         return 0
 
     monkeypatch.setattr("fcntl.fcntl", refuses)
