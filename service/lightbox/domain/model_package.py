@@ -56,10 +56,6 @@ class Accepts(Table):
         return ages
 
 
-_OF_UNIT_LEVELS = 2.0
-"""More than any mean, or deviation, of levels from 0 to 1."""
-
-
 class Preprocessing(Table):
     """From stored pixels to the network's input tensor."""
 
@@ -96,11 +92,9 @@ class Preprocessing(Table):
             )
         if self.spacing is not None and not min(self.spacing) > 0:
             raise ValueError(f"preprocessing.spacing: expected millimetres, found {self.spacing}")
-        if min(self.mean) > _OF_UNIT_LEVELS < min(self.std):
-            raise ValueError(
-                f"preprocessing.mean and std: {self.mean} and {self.std} are of levels from 0 to "
-                "255; here they are of levels from 0 to 1: divide them by 255"
-            )
+        if min(*self.mean, *self.std) > 1:
+            said = f"preprocessing: mean {self.mean} and std {self.std}"
+            raise ValueError(f"{said}: here they are of levels from 0 to 1: divide them by 255")
         if self.levels is not None and not self.levels[0] < self.levels[1]:
             raise ValueError(
                 f"preprocessing.levels: expected the lower one first, found {self.levels}"
