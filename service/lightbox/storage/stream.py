@@ -22,13 +22,14 @@ BLOCK = 576 * 1024
 
 _PAST_THE_CACHE_FROM = 256 * 1024
 _KEPT = 8
-_WRITERS = 8
+_WRITERS = 2
+"""More wrote no faster, and each has a block."""
 
 
 class Blocks:
     """Memory to gather bytes in, aligned as a disk wants it, and threads that write it.
 
-    Whoever receives holds one block, and up to eight of them a second one: what all associations
+    Whoever receives holds one block, and up to two of them a second one: what all associations
     together need is known. The threads are there from the start: one that cannot be had later
     would leave a write behind, for whoever comes next to do into a file that is another's by then.
     """
