@@ -169,7 +169,7 @@ class Intake:
         try:
             is_written = self._stream.add(piece)
         except OSError as error:
-            raise out_of_resources(str(error), "free some space") from error
+            raise not_written(error) from error
         if is_written:
             self._shelf.check_reserve()
         if self._head.uids is None and self._head.add(piece):
@@ -197,7 +197,7 @@ class Intake:
         try:
             self._stream.end()
         except OSError as error:
-            raise out_of_resources(str(error), "free some space") from error
+            raise not_written(error) from error
         mine = InstanceStored(self._instance(), self._arrival(received_at))
         key = mine.key
         self._shelf.hands.lay_on(key)
@@ -297,7 +297,7 @@ class Intake:
         except OSError as error:
             if error.errno not in _FULL:
                 self._shelf.failed.set()
-            raise out_of_resources(str(error), "free some space, or look at the disk") from error
+            raise not_written(error) from error
 
     def _recorded(self, mine: InstanceStored, wait: Callable[[], Recorded]) -> InstanceStored:
         try:
@@ -366,6 +366,12 @@ def _surely_unknown(ledger: Ledger, key: str) -> bool:
         return ledger.find(key) is None
     except Exception:  # noqa: BLE001  # whatever it is, we do not know
         return False
+
+
+def not_written(error: OSError) -> RefusedError:
+    """Return the refusal after the disk has failed, or is full."""
+    mend = "free some space" if error.errno in _FULL else "look at the disk"
+    return out_of_resources(str(error), mend)
 
 
 def out_of_resources(reason: str, mend: str) -> RefusedError:

@@ -13,7 +13,14 @@ from pathlib import Path
 from lightbox.domain.errors import RefusalReason, RefusedError
 from lightbox.domain.identity import is_uid
 from lightbox.ports import Clock, Ledger
-from lightbox.receive.intake import Incoming, Intake, Shelf, SyncOrder, out_of_resources
+from lightbox.receive.intake import (
+    Incoming,
+    Intake,
+    Shelf,
+    SyncOrder,
+    not_written,
+    out_of_resources,
+)
 from lightbox.receive.sweep import sweep
 from lightbox.storage.files import Files
 from lightbox.storage.pool import Pool
@@ -75,7 +82,7 @@ class Store:
             self._shelf.check_reserve()
             blank = self._shelf.pool.take()
         except OSError as error:
-            raise out_of_resources(str(error), "free some space") from error
+            raise not_written(error) from error
         try:
             return Intake(self._shelf, incoming, blank)
         except OSError as error:

@@ -309,6 +309,21 @@ def test_no_free_file_is_out_of_resources(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("number", "mend"), [(errno.ENOSPC, "free some space"), (errno.EIO, "look at the disk")]
+)
+def test_a_write_that_fails_says_what_to_do(tmp_path: Path, number: int, mend: str) -> None:
+    clock = FakeClock()
+    files = Files(FaultAt(Operation.WRITE, 1, fail(number)))
+    store = Store(tmp_path, files, FakeLedger(clock), clock, Reserve(tmp_path, 0))
+    intake = store.accept(incoming())
+    intake.add(memoryview(raw.data_set()))
+    with pytest.raises(RefusedError, match=mend):
+        intake.finish()
+    intake.close()
+    store.close()
+
+
 def test_no_memory_for_another_instance_is_out_of_resources_and_leaves_nothing(
     it: Fixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
