@@ -10,8 +10,8 @@ DCMQI_INSTALLED := .venv/.installed-dcmqi
 # Small linear algebra is quicker alone; tests open models and must not report it to anybody.
 TESTS_IN := OPENBLAS_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 
-# What is held to a deadline, browsers and benchmarks have the machine to themselves.
-ALONE := tests/e2e/test_demo.py tests/e2e/test_stat_study.py tests/browser tests/benchmarks
+# What is held to a deadline, and browsers, have the machine to themselves.
+ALONE := tests/e2e/test_demo.py tests/e2e/test_stat_study.py tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-viewer test campaign nemesis viewers bench bench-peers bench-speed bench-counts statement pictures lint format system system-tests system-viewers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -29,21 +30,35 @@ def write_images(folder: Path, count: int, seed: int) -> Path:
     return folder
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package with two samples, and what it says of them."""
-    file = tmp_path / "lightbox.toml"
+def config_in(folder: Path) -> str:
+    file = folder / "lightbox.toml"
     file.write_text('data_dir = "data"\n[worker]\nthreads = 1\n[models]\npath = "models"\n')
-    monkeypatch.setenv("LIGHTBOX_CONFIG", str(file))
-    folder = a_package_folder(tmp_path / "models")
-    write_images(folder / "samples", 2, 1)
-    (folder / "expected.json").unlink()
-    assert run(["models", "check", str(folder), "--write-expected"]) == 0
-    images = [write_images(tmp_path / name, 12, seed) for seed, name in ((2, "some"), (3, "more"))]
-    options = ["--images", str(images[0]), "--validation", str(images[1])]
-    for _ in range(2):  # the second time replaces what the first one wrote
-        assert run(["models", "range", str(folder), *options]) == 0
-    return folder
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package with two samples, what it says of them, and what it knows; images beside it."""
+    root = tmp_path_factory.mktemp("learned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTBOX_CONFIG", config_in(root))
+        folder = a_package_folder(root / "models")
+        write_images(folder / "samples", 2, 1)
+        (folder / "expected.json").unlink()
+        assert run(["models", "check", str(folder), "--write-expected"]) == 0
+        images = [write_images(root / name, 12, seed) for seed, name in ((2, "some"), (3, "more"))]
+        options = ["--images", str(images[0]), "--validation", str(images[1])]
+        for _ in range(2):  # the second time replaces what the first one wrote
+            assert run(["models", "range", str(folder), *options]) == 0
+    return root
+
+
+@pytest.fixture
+def folder(learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that package, for one test."""
+    shutil.copytree(learned, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("LIGHTBOX_CONFIG", config_in(tmp_path))
+    return tmp_path / "models" / "small"
 
 
 def explained(folder: Path, file: Path) -> dict[str, object]:
