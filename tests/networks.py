@@ -7,6 +7,7 @@ import io
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -272,3 +273,10 @@ class UNet(nn.Module):
         first = self.first(images)
         second = self.second(first)
         return self.above(self.bottom(second), second, first)
+
+
+def the_file(folder: Path, data: bytes) -> str:
+    """Write a network to a file; return its path."""
+    path = folder / "network.onnx"
+    path.write_bytes(data)
+    return str(path)

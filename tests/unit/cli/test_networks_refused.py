@@ -10,15 +10,9 @@ import pytest
 from onnx import TensorProto, helper, load_from_string
 
 from lightbox.cli.main import run
-from networks import a_graph, a_pooled_classifier
+from networks import a_graph, a_pooled_classifier, the_file
 
 Captured = pytest.CaptureFixture[str]
-
-
-def the_file(folder: Path, data: bytes) -> str:
-    path = folder / "network.onnx"
-    path.write_bytes(data)
-    return str(path)
 
 
 def several_inputs() -> bytes:

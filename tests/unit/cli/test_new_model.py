@@ -27,6 +27,7 @@ from networks import (
     a_pooled_classifier,
     an_outliner,
     exported,
+    the_file,
 )
 
 Captured = pytest.CaptureFixture[str]
@@ -38,12 +39,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "lightbox.toml"
     file.write_text('data_dir = "data"\n[worker]\nthreads = 1\n[models]\npath = "models"\n')
     monkeypatch.setenv("LIGHTBOX_CONFIG", str(file))
-
-
-def the_file(folder: Path, data: bytes) -> str:
-    path = folder / "network.onnx"
-    path.write_bytes(data)
-    return str(path)
 
 
 def checks(folder: Path, capsys: Captured, *options: str, code: int = 0) -> dict[str, str]:

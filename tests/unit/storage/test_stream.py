@@ -4,7 +4,7 @@ import errno
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightbox.storage.faults import FaultAt, fail
-from lightbox.storage.files import ALIGNED, Files, Operation
+from lightbox.storage.files import ALIGNED, Files, Operation, Part
 from lightbox.storage.stream import BLOCK, Blocks, Stream
 
 LARGE = 3 * BLOCK + 5 * ALIGNED + 7
@@ -44,8 +44,8 @@ class Seen(Files):
         self.past += done
         return done
 
-    def _write(self, descriptor: int, parts: object) -> int:
-        done = super()._write(descriptor, parts)  # type: ignore[arg-type]  # as it came
+    def _write(self, descriptor: int, parts: Sequence[Part]) -> int:
+        done = super()._write(descriptor, parts)
         self.through += done
         return done
 
@@ -150,6 +150,7 @@ def test_where_all_threads_are_busy_one_writes_oneself(tmp_path: Path, blocks: B
 
     while (job := blocks.aside(keep_busy)) is not None:
         busy.append(job)
+    assert busy
     try:
         assert written(tmp_path, Files(), blocks, [content(LARGE)]) == content(LARGE)
     finally:
