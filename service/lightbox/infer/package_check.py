@@ -39,7 +39,7 @@ _SCHEMES = frozenset(codes.schemes()) | {
     *("ACR", "BI", "caDSR", "CTV3", "I10C", "I10P", "I11", "I9", "I9C", "ICDO3", "MA", "MAYOASRG"),
     *("NYUMCCG", "PATHLEX", "RADELEMENT", "RO", "SNM3", "SRT", "UBERON"),
 }
-"""Designators of table 8-1 in PS3.16 that a finding may be coded by."""
+"""Those that pydicom knows, and others of public lists that a finding may be coded by (PS3.16 8)."""
 
 _PAPERS = ("licence", "citation", "intended_use")
 

@@ -1,8 +1,8 @@
 """Bytes on their way into a file: gathered in blocks, each written while the next one comes.
 
-A block goes past the page cache. To copy it there, and to write it back at the sync, costs a
-processor more than the disk, and nobody reads the file before its sender is answered. What is
-short goes through the cache: then the copy costs less than the wait.
+A block goes past the page cache. To make room for it there, and to write it back at the sync, can
+cost half of an image's processor time, and nobody reads the file before its sender is answered.
+What is short goes through the cache: then it costs less than the wait.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BLOCK = 576 * 1024
 _PAST_THE_CACHE_FROM = 256 * 1024
 _KEPT = 8
 _WRITERS = 2
-"""More wrote no faster, and each has a block."""
+"""More wrote little faster, and each has a block."""
 
 
 class Blocks:
