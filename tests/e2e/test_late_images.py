@@ -9,9 +9,9 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
-from pynetdicom import AE
 from pynetdicom.association import Association
 
+from lightbox.deliver.connection import RequestingEntity
 from lightbox.domain.account import Account
 from lightbox.domain.events import InstanceListed, StudyReady
 from lightbox.domain.jobs import JobPath
@@ -41,7 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def all_day(site: Site) -> Iterator[Association]:
     """An association that stays open, as some forwarders keep it."""
-    caller = AE("FORWARDER")
+    caller = RequestingEntity("FORWARDER")
     caller.add_requested_context(MR_IMAGE, "1.2.840.10008.1.2.1")
     association = caller.associate("127.0.0.1", site.dicom_port, ae_title="LIGHTBOX")
     assert association.is_established

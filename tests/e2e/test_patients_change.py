@@ -10,9 +10,9 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
-from pynetdicom import AE
 
 from builders import MR_IMAGE, a_key_object
+from lightbox.deliver.connection import RequestingEntity
 from lightbox.domain.events import (
     Event,
     InstanceListed,
@@ -63,7 +63,7 @@ class Study:
 
 def send(site: Site, *objects: Dataset) -> None:
     """Send over one association, as a modality or an image manager does."""
-    caller = AE("IMAGE_MANAGER")
+    caller = RequestingEntity("IMAGE_MANAGER")
     caller.add_requested_context(MR_IMAGE, "1.2.840.10008.1.2.1")
     caller.add_requested_context(KEY_OBJECT_SELECTION, "1.2.840.10008.1.2.1")
     association = caller.associate("127.0.0.1", site.dicom_port, ae_title="LIGHTBOX")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.uid import generate_uid
-from pynetdicom import AE
 
 from lightbox.app.clock import SystemClock
+from lightbox.deliver.connection import RequestingEntity
 from lightbox.domain.account import Account
 from lightbox.domain.events import ConfigurationTaken, JobPlaced, ResultsWritten
 from lightbox.domain.jobs import JobPath
@@ -69,7 +69,7 @@ def placed(site: Site, file: Path) -> JobPlaced:
 
 def test_every_process_takes_up_its_part_while_an_association_stays_open(site: Site) -> None:
     pids = [site.child(role) for role in ROLES]
-    caller = AE("STRANGER")
+    caller = RequestingEntity("STRANGER")
     caller.add_requested_context("1.2.840.10008.1.1")
     open_since_before = caller.associate("127.0.0.1", site.dicom_port, ae_title="LIGHTBOX")
     assert open_since_before.is_established

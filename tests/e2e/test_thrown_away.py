@@ -15,6 +15,7 @@ import pytest
 from pydicom import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
 
+from lightbox.deliver.connection import RequestingEntity
 from lightbox.domain.commitment import NO_SUCH_INSTANCE, PUSH_MODEL, PUSH_MODEL_INSTANCE
 from lightbox.domain.events import DeadLettered
 from lightbox.ledger.timeline import LedgerReader
@@ -72,7 +73,7 @@ class ThrowsAway:
             answer.FailedSOPSequence = list(asked.ReferencedSOPSequence)
             for item in answer.FailedSOPSequence:
                 item.FailureReason = NO_SUCH_INSTANCE
-            ae = AE(self.ae_title)
+            ae = RequestingEntity(self.ae_title)
             ae.add_requested_context(PUSH_MODEL)
             made = ae.associate(
                 "127.0.0.1", self.ours, ae_title="LIGHTBOX",

@@ -25,6 +25,7 @@ from builders import a_job, a_result_file, a_stored, a_uid
 from dicom_images import a_file, a_picture, an_image
 from lightbox.app.clock import SystemClock
 from lightbox.app.commitments import Commitments, judge_here
+from lightbox.deliver.connection import RequestingEntity, take_turns
 from lightbox.deliver.cstore import CStore
 from lightbox.deliver.outbox import still_to_send
 from lightbox.deliver.send import Send
@@ -186,6 +187,7 @@ class Trickster:
             ("127.0.0.1", self.port),
             block=False,
             evt_handlers=[
+                (evt.EVT_REQUESTED, lambda event: take_turns(event.assoc)),
                 (evt.EVT_C_STORE, self._on_store),
                 (evt.EVT_N_ACTION, self._on_action),
                 (evt.EVT_N_EVENT_REPORT, self._on_report),
@@ -226,7 +228,7 @@ class Trickster:
         return int(status.Status)
 
     def _call(self, *, reports: bool) -> Association:
-        ae = AE("TRICKSTER")
+        ae = RequestingEntity("TRICKSTER")
         ae.add_requested_context(PUSH_MODEL)
         made = ae.associate(
             "127.0.0.1",
@@ -395,7 +397,7 @@ def test_a_peer_whose_address_nobody_knows_gets_its_report_on_its_own_associatio
             reports.put(event.event_information)
             return 0x0000, None
 
-        ae = AE("NOBODY")
+        ae = RequestingEntity("NOBODY")
         ae.add_requested_context(PUSH_MODEL, syntax)
         association = ae.associate(
             "127.0.0.1",

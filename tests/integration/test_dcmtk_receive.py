@@ -18,12 +18,13 @@ import pytest
 import structlog
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import _read_file_meta_info, read_preamble
-from pynetdicom import AE, build_context
+from pynetdicom import build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 import raw_peer as raw
+from lightbox.deliver.connection import RequestingEntity
 from lightbox.domain.errors import UnreadableError
 from lightbox.domain.identity import is_uid
 from lightbox.receive.header import describe
@@ -134,7 +135,7 @@ def test_a_file_that_is_sent_twice_is_stored_once(running: Running) -> None:
 
 def test_pynetdicom_stores_echoes_and_releases(running: Running) -> None:
     data_set = pydicom.dcmread(example("CT_small.dcm"))
-    ae = AE("PYNETDICOM")
+    ae = RequestingEntity("PYNETDICOM")
     contexts = [build_context(Verification), build_context(data_set.SOPClassUID)]
     association = ae.associate("127.0.0.1", running.port, contexts, ae_title="LIGHTBOX_STAT")
     assert association.is_established

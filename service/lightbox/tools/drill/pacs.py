@@ -14,6 +14,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 from pynetdicom.transport import ThreadedAssociationServer
 
+from lightbox.deliver.connection import RequestingEntity
 from lightbox.domain.commitment import NO_SUCH_INSTANCE, PUSH_MODEL, PUSH_MODEL_INSTANCE
 
 AE_TITLE = "DRILL_PACS"
@@ -135,7 +136,7 @@ class Pacs:
                 self._send(_answer(asked, self.keeps))
 
     def _send(self, answer: Dataset) -> None:
-        ae = AE(AE_TITLE)
+        ae = RequestingEntity(AE_TITLE)
         ae.add_requested_context(PUSH_MODEL)
         port, called = self._service
         association = ae.associate(
