@@ -36,7 +36,13 @@ class Fixture:
         self.root = root
         self.clock = FakeClock()
         self.ledger = FakeLedger(self.clock)
+        self.stores: list[Store] = []
         self.store = self.start()
+
+    def close(self) -> None:
+        """Close all that were started, the crashed ones too: each holds a hundred files open."""
+        for store in self.stores:
+            store.close()
 
     def start(
         self, files: Files | None = None, reserve: int = 0, order: SyncOrder = "together"
@@ -49,6 +55,7 @@ class Fixture:
             Reserve(self.root.parent, reserve),
             order=order,
         )
+        self.stores.append(self.store)
         return self.store
 
     def put(self, data: bytes, instance: str = raw.INSTANCE) -> InstanceStored:
@@ -74,7 +81,7 @@ class Fixture:
 def it(tmp_path: Path) -> Iterator[Fixture]:
     fixture = Fixture(tmp_path / "data")
     yield fixture
-    fixture.store.close()
+    fixture.close()
 
 
 def test_the_file_is_a_dicom_file_around_the_bytes_as_received(it: Fixture) -> None:
@@ -289,6 +296,7 @@ def test_the_reserve_is_asked_again_while_a_large_instance_arrives(it: Fixture) 
     it.store.close()
     reserve = Filling(it.root, 0)
     it.store = Store(it.root, Files(), it.ledger, it.clock, reserve)
+    it.stores.append(it.store)
     intake = it.store.accept(incoming())
     intake.add(memoryview(raw.data_set(tail=raw.implicit(0x7FE00010, b"")[:4] + b"\0\0\0\x10")))
     for _ in range(2):

@@ -52,12 +52,14 @@ class Seen(Files):
 
 def written(folder: Path, files: Files, blocks: Blocks, pieces: list[bytes]) -> bytes:
     descriptor = files.create(folder / "file")
-    stream = Stream(files, blocks, descriptor)
-    for piece in pieces:
-        stream.add(piece)
-    stream.end()
-    assert stream.size == sum(map(len, pieces))
-    files.close(descriptor)
+    try:
+        stream = Stream(files, blocks, descriptor)
+        for piece in pieces:
+            stream.add(piece)
+        stream.end()
+        assert stream.size == sum(map(len, pieces))
+    finally:
+        files.close(descriptor)
     return (folder / "file").read_bytes()
 
 
