@@ -199,7 +199,14 @@ class InstanceListed:
 
 @dataclass(frozen=True, slots=True)
 class StudyReady:
-    """studies.assemble: a unit (instance or series) is complete enough for a model."""
+    """studies.assemble: a unit (instance or series) is complete enough for a model.
+
+    Attributes
+    ----------
+    numbers : tuple of (int or None)
+        Instance Number (0020,0013) of each instance, None where it has none: a late one finds its
+        place after a restart too. Empty in rows of 0.1.0.
+    """
 
     study_instance_uid: str
     series_instance_uid: str
@@ -212,6 +219,7 @@ class StudyReady:
     audit: bool = False
     caveat: str = ""
     modality: str = ""
+    numbers: tuple[int | None, ...] = ()
     kind: Literal["study_ready"] = "study_ready"
 
     @property

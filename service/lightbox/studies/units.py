@@ -129,7 +129,8 @@ class Unit:
         self.revision = max(self.revision, ready.revision)
         self.touched_at = max(self.touched_at, ready.received_at)
         self._has_lost = False
-        for number, instance in enumerate(ready.instances, start=1):
+        numbers = ready.numbers or range(1, len(ready.instances) + 1)  # of 0.1.0 the order alone
+        for number, instance in zip(numbers, ready.instances, strict=True):
             self._seen[instance.sop_instance_uid] = instance.sha256
             self._unseen.pop(instance.sop_instance_uid, None)
             if instance.sop_instance_uid not in self._members:
@@ -178,6 +179,7 @@ class Unit:
             audit=any(member.decision.audit for member in members),
             caveat="; ".join(dict.fromkeys(m.caveat for m in members if m.caveat)),
             modality=members[0].modality,
+            numbers=tuple(member.number for member in members),
         )
 
     def _take_in(self, member: Member) -> None:

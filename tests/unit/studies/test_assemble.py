@@ -396,11 +396,21 @@ class TestAfterARestart:
         (was,) = before.pass_time(60.0)
         after = Bench(VOLUME)
         after.assemble.recall(was)
-        after.take(2, association="a2", InstanceNumber="3")
+        after.take(2, association="a2")
         assert after.assemble.next_due() is not None
         (now,) = after.pass_time(60.0)
         assert now.revision == 2
-        assert sorted(names(now)) == sorted(sop(1, 2, 3))
+        assert names(now) == sop(1, 2, 3)
+
+    def test_rows_of_the_version_before_tell_the_order_alone(self) -> None:
+        before, after = Bench(VOLUME), Bench(VOLUME)
+        before.take(1)
+        before.take(3)
+        (was,) = before.pass_time(60.0)
+        after.assemble.recall(replace(was, numbers=()))
+        after.take(4, association="a2")
+        (now,) = after.pass_time(60.0)
+        assert names(now) == sop(1, 3, 4)
 
     def test_instances_that_were_ready_before_do_not_become_ready_again(self) -> None:
         for package in (SLICES, VOLUME):
