@@ -28,7 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A running site with an archive of ours; a result that it refuses is a dead letter at once."""
     folder: Path = tmp_path_factory.mktemp("site")
     with Archive(folder / "archive") as archive:
-        site = Site(folder, archive, "retries = 0\n[audit]\nmax_evaluations = 700\n")
+        site = Site(folder, archive, "retries = 0\n[audit]\nmax_evaluations = 400\n")
         site.start()
         yield site
         site.service.stop()
