@@ -86,8 +86,15 @@ def _nothing(_: Sent) -> None:
     """Show nothing."""
 
 
+_BESIDE = (".png", ".md", ".json")
+"""What lies beside the images of a model package: masks, notes, answers."""
+
+
 def files_in(paths: Iterable[Path]) -> list[Path]:
-    """Return the files of files and folders, folders sorted by name; DICOMDIR is no instance.
+    """Return the files of files and folders, folders sorted by name.
+
+    Of a folder, DICOMDIR is no instance, and what lies beside the images of a model package is
+    passed over; any other file is there for ``send`` to say what is wrong with it.
 
     Raises
     ------
@@ -98,12 +105,16 @@ def files_in(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             inside = (f for f in path.rglob("*") if f.is_file())
-            found.extend(sorted(f for f in inside if f.name != "DICOMDIR"))
+            found.extend(sorted(f for f in inside if _may_be_an_instance(f)))
         elif path.exists():
             found.append(path)
         else:
             raise UsageError(str(path), "does not exist", "name a DICOM file or a folder of them")
     return found
+
+
+def _may_be_an_instance(file: Path) -> bool:
+    return file.name != "DICOMDIR" and file.suffix.lower() not in _BESIDE
 
 
 def send(

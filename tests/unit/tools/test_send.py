@@ -16,12 +16,14 @@ NOBODY = Peer("node", "NODE", "127.0.0.1", 1, "ME")
 
 
 def test_folders_are_read_to_their_depth_in_order_and_without_the_dicomdir(tmp_path: Path) -> None:
-    for name in ("b/2", "b/10", "a/x", "DICOMDIR"):
+    for name in ("b/2", "b/10", "a/x", "a/x.mask.PNG", "a/NOTE.md", "DICOMDIR"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     found = files_in([tmp_path, tmp_path / "b" / "2"])
     names = [str(path.relative_to(tmp_path)) for path in found]
     assert names == ["a/x", "b/10", "b/2", "b/2"]
+    mask = tmp_path / "a" / "x.mask.PNG"
+    assert files_in([mask]) == [mask]  # named by a person, who is told what is wrong with it
 
 
 def test_a_path_that_does_not_exist_is_wrong_use(tmp_path: Path) -> None:
