@@ -15,8 +15,8 @@ from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
 from lightbox.domain.events import AssociationReleased, InstanceStored
 from lightbox.receive.listener import Listener
-from lightbox.receive.observation import Observation
 from lightbox.receive.store import Store
+from lightbox.receive.wire.observation import Observation
 from lightbox.settings import Dicom
 from lightbox.storage.files import Files
 from lightbox.storage.reserve import Reserve

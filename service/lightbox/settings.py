@@ -118,6 +118,8 @@ class Limits(Section):
     """Most presentation contexts in one request (PS3.8 7.1.1.13)."""
     message: Bytes = 2 * 2**30
     """Longest data set of one C-STORE."""
+    inflated: Bytes = 0
+    """Longest deflated data set (PS3.5 A.5) after inflating; 0: deflated ones are not taken."""
     memory: Bytes = 64 * 2**20
     """Command sets and small data sets held in memory, all associations together."""
     associations_per_peer: int = 32

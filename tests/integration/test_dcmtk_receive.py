@@ -28,8 +28,9 @@ from lightbox.deliver.connection import RequestingEntity
 from lightbox.domain.errors import UnreadableError
 from lightbox.domain.identity import is_uid
 from lightbox.receive.header import describe
+from lightbox.receive.inflate import DEFLATED
 from lightbox.receive.wire.negotiate import TRANSFER_SYNTAXES, is_storage
-from lightbox.settings import Dicom, Tls
+from lightbox.settings import Dicom, Limits, Tls
 from listening import PATIENCE, Running, listening
 from raw_peer import RawPeer
 
@@ -123,6 +124,29 @@ def test_dcmsend_sends_a_mixed_folder_in_the_syntaxes_it_has(
     for event in running.stored:
         file = running.root / event.instance.path
         assert hashlib.sha256(data_set_bytes(file)).hexdigest() == event.instance.sha256
+
+
+@needs_dcmtk
+@pytest.mark.parametrize("most", [0, 40_000, 10_000])
+def test_a_deflated_file_is_taken_where_a_site_says_how_much_it_may_become(
+    tmp_path: Path, most: int
+) -> None:
+    """The example becomes 38 kilobytes."""
+    deflated = tmp_path / "deflated.dcm"
+    subprocess.run(["dcmconv", "+td", example("CT_small.dcm"), deflated], check=True, timeout=60)
+    with listening(tmp_path / "site", Dicom(limits=Limits(inflated=most))) as running:
+        said = dcmtk("storescu", running, "-R", "-xd", str(deflated))
+        if 0 < most < 40_000:
+            running.wait_for_status("0xA701")
+            assert running.files_with_content() == []
+            return
+        assert said.startswith("exit 0"), said  # where it is not taken, storescu inflates it
+        (event,) = running.stored
+        assert (event.instance.transfer_syntax_uid == DEFLATED) is bool(most)
+        stored = running.root / event.instance.path
+        pixels = pydicom.dcmread(example("CT_small.dcm")).PixelData
+        assert pydicom.dcmread(stored).PixelData == pixels
+        assert describe(stored, (), 64)["Modality"] == "CT"
 
 
 @needs_dcmtk

@@ -6,6 +6,7 @@ Not on the path of receiving: nothing is decoded before the sender has its answe
 from __future__ import annotations
 
 import hashlib
+import io
 import mmap
 import secrets
 import warnings
@@ -14,13 +15,12 @@ from pathlib import Path
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.filereader import read_partial
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from lightbox.domain.age import COMPLETED_YEARS, completed_years
-from lightbox.domain.errors import UnreadableError
+from lightbox.domain.errors import RefusedError, UnreadableError
 from lightbox.domain.patient import PATIENT
 from lightbox.domain.study import Attributes
 from lightbox.receive.elements import (
@@ -30,6 +30,7 @@ from lightbox.receive.elements import (
     CutOffError,
     Elements,
 )
+from lightbox.receive.inflate import DEFLATED, Inflating
 
 ALWAYS = (
     "Modality",
@@ -52,6 +53,10 @@ ALWAYS = (
 )
 """Read whatever is asked for."""
 
+_HEADER_AT_MOST = 16 * 2**20
+"""Bytes of a deflated header that are inflated; what they are of may be longer."""
+
+_CHUNK = 64 * 1024
 _META_START = 132
 _TRANSFER_SYNTAX = 0x00020010
 _META = 0x0002
@@ -96,9 +101,9 @@ def describe(path: Path, keywords: Iterable[str], nesting: int) -> Attributes:
     wanted = {k: BaseTag(t) for k in (*ALWAYS, *keywords) if (t := tag_for_keyword(k)) is not None}
     wanted = {k: tag for k, tag in wanted.items() if tag.group != _PATIENT_GROUP}
     try:
-        has_pixel_data = _walk(path, nesting)
+        has_pixel_data, inflated = _walk(path, nesting)
         patient = [BaseTag(tag) for k in (*PATIENT, *_AGED) if (tag := tag_for_keyword(k))]
-        header = _read(path, [*wanted.values(), *patient, BaseTag(_EQUIPMENT)])
+        header = _read(path, inflated, [*wanted.values(), *patient, BaseTag(_EQUIPMENT)])
     except BrokenError as error:
         raise _unreadable(path, str(error)) from error
     except CutOffError as error:
@@ -146,8 +151,16 @@ def _stated(header: Dataset, keyword: str) -> str:
         return ""
 
 
-def _walk(path: Path, nesting: int) -> bool:
-    """Check that the file is whole and not too deep; return whether it has pixel data."""
+def _walk(path: Path, nesting: int) -> tuple[bool, bytes]:
+    """Check that the file is whole and not too deep.
+
+    Returns
+    -------
+    bool
+        Whether it has pixel data.
+    bytes
+        Its header in Explicit VR Little Endian, where it is deflated; else nothing.
+    """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if data[128:132] != b"DICM":
             raise BrokenError("it is no DICOM file (PS3.10)")
@@ -158,20 +171,62 @@ def _walk(path: Path, nesting: int) -> bool:
                 syntax = meta.value(element).rstrip(b"\0 ").decode("latin-1")
         if not syntax:
             raise BrokenError("it names no transfer syntax")
-        if syntax == DeflatedExplicitVRLittleEndian:
-            raise BrokenError("it is deflated, and could be a thousand times its size")
+        if syntax == DEFLATED:
+            return _inflated(data, meta.position, nesting)
         data_set = Elements(data, syntax, meta.position, nesting)
         ends = [e for e in data_set.until(_FIRST_PIXEL_DATA) if e.tag >= _FIRST_PIXEL_DATA]
         if not ends or ends[0].tag not in _PIXEL_DATA:
-            return False
+            return False, b""
         if ends[0].length != UNDEFINED and ends[0].value_start + ends[0].length > len(data):
             raise BrokenError("its pixel data is cut off")
-        return True
+        return True, b""
 
 
-def _read(path: Path, tags: list[BaseTag]) -> Dataset:
+def _inflated(data: mmap.mmap, start: int, nesting: int) -> tuple[bool, bytes]:
+    """Inflate up to the pixel data, and no further: nobody knows how much the rest becomes."""
+    inflating, head, try_at = Inflating(_HEADER_AT_MOST + _CHUNK), bytearray(), 0
+    try:
+        for at in range(start, len(data), _CHUNK):
+            for piece in inflating.add(data[at : at + _CHUNK]):
+                head += piece
+                if len(head) > _HEADER_AT_MOST:
+                    raise BrokenError(f"no pixel data in {_HEADER_AT_MOST} bytes, inflated")
+                if len(head) >= try_at:
+                    found = _first_pixel_data(head, nesting)
+                    if found:
+                        return found in _PIXEL_DATA, bytes(head)
+                    try_at = 2 * len(head)
+        inflating.end()
+    except RefusedError as error:
+        raise BrokenError(f"it is {error.reason}") from error
+    return _first_pixel_data(head, nesting, ended=True) in _PIXEL_DATA, bytes(head)
+
+
+def _first_pixel_data(head: bytearray, nesting: int, *, ended: bool = False) -> int:
+    """Return the first tag from that of pixel data on, 0 where it has not come."""
+    try:
+        tags = [
+            each.tag
+            for each in Elements(head, EXPLICIT_LITTLE, 0, nesting).until(_FIRST_PIXEL_DATA)
+        ]
+    except CutOffError:
+        if ended:
+            raise
+        return 0
+    return tags[-1] if tags and tags[-1] >= _FIRST_PIXEL_DATA else 0
+
+
+def _read(path: Path, inflated: bytes, tags: list[BaseTag]) -> Dataset:
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if inflated:
+            return read_dataset(
+                io.BytesIO(inflated),
+                is_implicit_VR=False,
+                is_little_endian=True,
+                stop_when=_at_pixel_data,
+                specific_tags=[*tags],
+            )
         return read_partial(
             file, stop_when=_at_pixel_data, specific_tags=[int(tag) for tag in tags]
         )

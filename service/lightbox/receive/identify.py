@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from lightbox.domain.errors import RefusalReason, RefusedError
 from lightbox.domain.identity import is_uid
-from lightbox.receive.elements import BrokenError, CutOffError, Elements, name
+from lightbox.receive.elements import EXPLICIT_LITTLE, BrokenError, CutOffError, Elements, name
+from lightbox.receive.inflate import DEFLATED, Inflating
 
 _SOP_CLASS = 0x00080016
 _SOP_INSTANCE = 0x00080018
@@ -16,6 +17,7 @@ _TAGS = (_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES)
 _WANTED = frozenset(_TAGS)
 
 _HEAD_AT_MOST = 4 * 2**20
+_INFLATED_AT_MOST = 2**31
 _SHOWN = 64
 
 
@@ -35,7 +37,9 @@ class Head:
     Parameters
     ----------
     transfer_syntax_uid : str
-        Of the data set; not a deflated one.
+        Of the data set.
+    inflated : int
+        Bytes that a deflated one may become.
 
     Attributes
     ----------
@@ -43,8 +47,10 @@ class Head:
         None until they are known.
     """
 
-    def __init__(self, transfer_syntax_uid: str) -> None:
-        self._syntax = transfer_syntax_uid
+    def __init__(self, transfer_syntax_uid: str, inflated: int = _INFLATED_AT_MOST) -> None:
+        is_deflated = transfer_syntax_uid == DEFLATED
+        self._inflating = Inflating(inflated) if is_deflated else None
+        self._syntax = EXPLICIT_LITTLE if is_deflated else transfer_syntax_uid
         self._data = bytearray()
         self._try_at = 1
         self.uids: Uids | None = None
@@ -54,14 +60,26 @@ class Head:
         """Bytes that were collected so far."""
         return len(self._data)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the rest of the data set means nothing here; a deflated one is looked through."""
+        return self.uids is not None and self._inflating is None
+
     def add(self, piece: memoryview) -> bool:
-        """Take the next bytes; return whether the UIDs are known now.
+        """Take the next bytes; return whether the UIDs have become known by them.
 
         Raises
         ------
         RefusedError
-            If the head cannot be understood or does not end.
+            If the head cannot be understood or does not end, or a deflated data set is none, or
+            becomes more than it may.
         """
+        if self._inflating is None:
+            return self._take(piece)
+        found = [self.uids is None and self._take(each) for each in self._inflating.add(piece)]
+        return any(found)
+
+    def _take(self, piece: bytes | memoryview) -> bool:
         self._data += piece
         if len(self._data) < self._try_at:
             return False
@@ -81,8 +99,10 @@ class Head:
         Raises
         ------
         RefusedError
-            If it has not all four.
+            If it has not all four, or a deflated one is cut off.
         """
+        if self._inflating is not None:
+            self._inflating.end()
         if self.uids is None:
             try:
                 self.uids = self._read(ended=True)

@@ -39,6 +39,8 @@ class Incoming:
         Identifier, ours.
     priority : int
         DIMSE Priority (0000,0700).
+    inflated : int
+        Bytes that it may become, where it is deflated.
     """
 
     sop_class_uid: str
@@ -49,6 +51,7 @@ class Incoming:
     peer: str
     association: str
     priority: int = 0
+    inflated: int = 0
 
 
 SyncOrder: TypeAlias = Literal["together", "in_turn"]
@@ -142,7 +145,7 @@ class Intake:
         self._shelf = shelf
         self._incoming = incoming
         self._blank = blank
-        self._head = Head(incoming.transfer_syntax_uid)
+        self._head = Head(incoming.transfer_syntax_uid, incoming.inflated)
         self._hash = hashlib.sha256()
         self._stream = Stream(shelf.files, shelf.blocks, blank.descriptor)
         self._stream.add(
@@ -172,7 +175,7 @@ class Intake:
             raise not_written(error) from error
         if is_written:
             self._shelf.check_reserve()
-        if self._head.uids is None and self._head.add(piece):
+        if not self._head.is_done and self._head.add(piece):
             self._check_agreement()
 
     @property

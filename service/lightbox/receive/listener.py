@@ -14,9 +14,9 @@ from lightbox.domain.errors import cannot_listen
 from lightbox.ports import Clock, Ledger
 from lightbox.receive.commitment import JudgeHere, elsewhere
 from lightbox.receive.limits import Admission, Memory
-from lightbox.receive.observation import Observation
 from lightbox.receive.store import Store
 from lightbox.receive.wire.association import Association, Surroundings
+from lightbox.receive.wire.observation import Observation
 from lightbox.receive.wire.pdu import Wire
 from lightbox.receive.wire.tls import Certificates
 from lightbox.settings import Dicom

@@ -152,6 +152,6 @@ def _content(file: BinaryIO, syntax: str) -> tuple[Uids, str]:
     head, digest = Head(syntax), hashlib.sha256()
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
-        if head.uids is None:
+        if not head.is_done:
             head.add(memoryview(chunk))
     return head.end(), digest.hexdigest()

@@ -227,12 +227,6 @@ def test_what_is_no_dicom_file_is_one_clear_line(tmp_path: Path, content: bytes)
     assert "x.dcm" in str(caught.value)
 
 
-def test_a_deflated_file_is_refused_before_it_is_inflated(tmp_path: Path) -> None:
-    path = pydicom.data.get_testdata_file("image_dfl.dcm")
-    with pytest.raises(UnreadableError, match="deflated"):
-        describe(Path(str(path)), (), 64)
-
-
 @settings(max_examples=100, deadline=None)
 @given(at=st.integers(132, 3000), value=st.binary(min_size=1, max_size=4))
 def test_no_damage_raises_anything_else(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pynetdicom.presentation import AllStoragePresentationContexts
 
 import raw_peer as raw
+from lightbox.receive.inflate import DEFLATED
 from lightbox.receive.wire import negotiate
 from lightbox.receive.wire.negotiate import Context, Rejection
 from lightbox.receive.wire.pdu import ProtocolError
@@ -95,6 +96,20 @@ def test_of_several_syntaxes_the_one_that_loses_and_costs_least_is_chosen() -> N
 @pytest.mark.parametrize("deflated", ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"])
 def test_deflated_data_sets_are_not_taken(deflated: str) -> None:
     assert accepted(raw.context_item(1, raw.CT_IMAGE, deflated))[0] == {}
+
+
+def test_deflated_data_sets_are_taken_where_a_site_says_so_and_nothing_is_chosen_after_them() -> (
+    None
+):
+    proposed = (
+        raw.context_item(1, raw.CT_IMAGE, DEFLATED),
+        raw.context_item(3, raw.CT_IMAGE, DEFLATED, raw.IMPLICIT),
+        raw.context_item(5, raw.CT_IMAGE, "1.2.840.10008.1.2.8.1"),
+        raw.context_item(7, negotiate.VERIFICATION, DEFLATED),
+    )
+    request, _ = negotiate.decode(raw.associate_rq(*proposed), 128)
+    contexts = negotiate.accept(request, 131072, deflated=True)[0].contexts
+    assert contexts == {1: Context(raw.CT_IMAGE, DEFLATED), 3: Context(raw.CT_IMAGE, raw.IMPLICIT)}
 
 
 def test_what_we_do_not_support_is_left_unanswered() -> None:

@@ -39,8 +39,8 @@ def receive(settings: Settings) -> None:
     from lightbox.app.reload.accepted import Watch
     from lightbox.app.reload.renewal import FollowUp
     from lightbox.receive.listener import Listener
-    from lightbox.receive.observation import Observation
     from lightbox.receive.store import Store
+    from lightbox.receive.wire.observation import Observation
     from lightbox.storage.files import Files
     from lightbox.storage.reserve import Reserve
 

@@ -16,12 +16,12 @@ from lightbox.logs import log_association, logger
 from lightbox.ports import Clock, Ledger
 from lightbox.receive.commitment import JudgeHere, Report, elsewhere, report_of
 from lightbox.receive.limits import Admission, Memory
-from lightbox.receive.observation import Observation
 from lightbox.receive.store import Store
 from lightbox.receive.wire import negotiate, pdu
 from lightbox.receive.wire.command import event_report
 from lightbox.receive.wire.message import Message, Services
 from lightbox.receive.wire.negotiate import Agreement, Rejection
+from lightbox.receive.wire.observation import Observation
 from lightbox.receive.wire.pdu import AbortReason, ClosedError, ProtocolError, SilentError, Wire
 from lightbox.receive.wire.states import TABLE, Action, Event, State, event_of
 from lightbox.receive.wire.tls import names_of
@@ -135,7 +135,10 @@ class Association:
         body = self._wire.body(length, deadline)
         request, version = negotiate.decode(head + body, self._limits.contexts)
         self._agreement, answer = negotiate.accept(
-            request, self._limits.pdu, self._shared.settings.private_sop_classes
+            request,
+            self._limits.pdu,
+            self._shared.settings.private_sop_classes,
+            deflated=bool(self._limits.inflated),
         )
         rejection = negotiate.refuse(request, version, self._peer, self._shared.settings)
         named: tuple[str, ...] = ()

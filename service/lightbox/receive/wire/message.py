@@ -111,6 +111,7 @@ class Services:
                 peer=self._peer,
                 association=self._association,
                 priority=request.priority,
+                inflated=self.limits.inflated,
             )
         )
 

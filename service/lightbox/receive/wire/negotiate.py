@@ -27,6 +27,7 @@ from pynetdicom.presentation import (
 )
 
 from lightbox.domain.commitment import PUSH_MODEL
+from lightbox.receive.inflate import DEFLATED
 from lightbox.receive.stored_file import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from lightbox.receive.wire.pdu import AbortReason, ProtocolError
 from lightbox.settings import Dicom
@@ -55,7 +56,8 @@ TRANSFER_SYNTAXES = (
 )
 """What we take, lossless first: where a context proposes several, the first of these is chosen.
 
-Deflated is not among them: 400 kilobytes of it can be a gigabyte of header.
+Deflated is not among them: 400 kilobytes of it can be a gigabyte of header. A site takes it by
+saying how much it may become, ``dicom.limits.inflated``.
 """
 
 RETIRED_STORAGE = (
@@ -216,17 +218,23 @@ def reject(request: A_ASSOCIATE, rejection: Rejection) -> bytes:
 
 
 def accept(
-    request: A_ASSOCIATE, longest_pdu: int, private: Collection[str] = ()
+    request: A_ASSOCIATE,
+    longest_pdu: int,
+    private: Collection[str] = (),
+    *,
+    deflated: bool = False,
 ) -> tuple[Agreement, bytes]:
-    """Return what was agreed, and the A-ASSOCIATE-AC that says so; ``private`` SOP classes too.
+    """Return what was agreed, and the A-ASSOCIATE-AC that says so.
 
-    Contexts are accepted or refused one by one. Asynchronous operations, extended negotiation and
+    Of ``private`` SOP classes too, and of ``deflated`` data sets, where these are taken. Contexts are accepted or refused one by one. Asynchronous operations, extended negotiation and
     user identity are not answered, which means: not supported (PS3.7 D.3.3.3, D.3.3.5, D.3.3.7).
     """
     proposed = list(request.presentation_context_definition_list)
     wanted = {str(c.abstract_syntax) for c in proposed}
-    ours = [SUPPORTED[uid] for uid in wanted if uid in SUPPORTED]
-    ours += [build_context(uid, [*TRANSFER_SYNTAXES]) for uid in wanted.intersection(private)]
+    syntaxes = [*TRANSFER_SYNTAXES, DEFLATED] if deflated else [*TRANSFER_SYNTAXES]
+    of_site = {uid for uid in wanted if uid in private or (deflated and uid in _STORAGE)}
+    ours = [SUPPORTED[uid] for uid in wanted - of_site if uid in SUPPORTED]
+    ours += [build_context(uid, syntaxes) for uid in of_site]
     results, roles = negotiate_as_acceptor(proposed, ours, _roles(request))
     answer = _answer(request)
     answer.result, answer.result_source = 0, 1
