@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -146,16 +145,13 @@ class Intake:
         self._incoming = incoming
         self._blank = blank
         self._head = Head(incoming.transfer_syntax_uid, incoming.inflated)
-        self._hash = hashlib.sha256()
-        self._stream = Stream(shelf.files, shelf.blocks, blank.descriptor)
-        self._stream.add(
-            file_meta(
-                incoming.sop_class_uid,
-                incoming.sop_instance_uid,
-                incoming.transfer_syntax_uid,
-                incoming.calling_ae,
-            )
+        meta = file_meta(
+            incoming.sop_class_uid,
+            incoming.sop_instance_uid,
+            incoming.transfer_syntax_uid,
+            incoming.calling_ae,
         )
+        self._stream = Stream(shelf.files, shelf.blocks, blank.descriptor, meta)
         self._open = True
         self._is_kept = False
 
@@ -168,7 +164,6 @@ class Intake:
             If the data set is not what the command says, or the disk is full or fails. Then
             :meth:`close`.
         """
-        self._hash.update(piece)
         try:
             is_written = self._stream.add(piece)
         except OSError as error:
@@ -335,7 +330,7 @@ class Intake:
             series_instance_uid=uids.series_instance_uid,
             transfer_syntax_uid=self._incoming.transfer_syntax_uid,
             path=self._blank.path,
-            sha256=self._hash.hexdigest(),
+            sha256=self._stream.sha256,
             size_bytes=self._stream.size,
         )
 

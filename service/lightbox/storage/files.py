@@ -94,7 +94,7 @@ class Files:
     def write_past_cache(self, descriptor: int, block: memoryview) -> None:
         """Write whole blocks to the disk itself, where the file system can; open(2), O_DIRECT.
 
-        They are as little synced as by :meth:`write`.
+        They are as little synced as by :meth:`write`, which comes after :meth:`use_cache` only.
 
         Parameters
         ----------
@@ -109,6 +109,7 @@ class Files:
         self._about_to(Operation.WRITE)
         done = self._write_directly(descriptor, block) if self._past_cache else 0
         if done < len(block):
+            self.use_cache(descriptor)
             self._write(descriptor, [block[done:]])
             self._start_writing_back(descriptor)
 
@@ -121,8 +122,10 @@ class Files:
                 raise
             self._past_cache = False  # this file system knows no way past the cache
             return 0
-        finally:
-            fcntl.fcntl(descriptor, fcntl.F_SETFL, 0)
+
+    def use_cache(self, descriptor: int) -> None:
+        """Write through the cache from now on, after :meth:`write_past_cache`."""
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, 0)
 
     def _write(self, descriptor: int, parts: Sequence[Part]) -> int:
         total = 0

@@ -7,6 +7,7 @@ What is short goes through the cache: then it costs less than the wait.
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import queue
 import threading
@@ -21,6 +22,10 @@ BLOCK = 576 * 1024
 """Bytes of a block: a CT slice of 512 x 512 and its header fit."""
 
 _PAST_THE_CACHE_FROM = 256 * 1024
+_HASH_FROM = 96 * 1024
+"""Bytes that are hashed at a time: to let go of the interpreter for each piece of a peer's costs as
+much as to hash it."""
+
 _KEPT = 8
 _WRITERS = 2
 """More wrote little faster, and each has a block."""
@@ -98,21 +103,34 @@ class Stream:
         Where blocks come from, and who writes them.
     descriptor : int
         Of an empty file.
+    head : bytes
+        What the file begins with, a block of it at most; it is not hashed.
 
     Attributes
     ----------
     size : int
-        Bytes taken so far.
+        Bytes taken so far, with the head.
     """
 
-    def __init__(self, files: Files, blocks: Blocks, descriptor: int) -> None:
+    def __init__(self, files: Files, blocks: Blocks, descriptor: int, head: bytes = b"") -> None:
         self._files = files
         self._blocks = blocks
         self._descriptor = descriptor
         self._block: memoryview | None = None
         self._filled = 0
         self._under_way: Future[None] | None = None
-        self.size = 0
+        self._is_past_cache = False
+        self._sha256 = hashlib.sha256()
+        self._hashed = 0  # bytes of this block
+        self.size = len(head)
+        if head:
+            self._fill(memoryview(head))
+            self._hashed = self._filled
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what was added, in hexadecimal; known when it has ended."""
+        return self._sha256.hexdigest()
 
     def add(self, piece: Part) -> bool:
         """Take the next bytes, copied; return whether a block of them is on its way to the disk.
@@ -129,6 +147,8 @@ class Stream:
             self._hand_over()
             left, is_written = left[room:], True
         self._fill(left)
+        if self._filled - self._hashed >= _HASH_FROM:
+            self._hash()
         return is_written
 
     def end(self) -> None:
@@ -139,14 +159,17 @@ class Stream:
         OSError
             If the disk is full or fails.
         """
+        self._hash()
         self._wait()
         if self._block is None:
             return
         filled = self._filled
         whole = filled - filled % ALIGNED if self.size >= _PAST_THE_CACHE_FROM else 0
         if whole:
-            self._files.write_past_cache(self._descriptor, self._block[:whole])
+            self._past_cache(self._block[:whole])
         if filled > whole:
+            if self._is_past_cache:
+                self._files.use_cache(self._descriptor)
             self._files.write(self._descriptor, [self._block[whole:filled]])
         self._let_go()
 
@@ -162,23 +185,33 @@ class Stream:
         self._block[self._filled : self._filled + len(piece)] = piece
         self._filled += len(piece)
 
+    def _hash(self) -> None:
+        if self._block is not None:
+            self._sha256.update(self._block[self._hashed : self._filled])
+            self._hashed = self._filled
+
     def _hand_over(self) -> None:
         """Let the full block be written while the next one is gathered."""
+        self._hash()
         self._wait()
-        block, self._filled = self._block, 0
+        block, self._filled, self._hashed = self._block, 0, 0
         assert block is not None
         self._under_way = self._blocks.aside(partial(self._write, block))
         if self._under_way is None:
-            self._files.write_past_cache(self._descriptor, block)
+            self._past_cache(block)
         else:
             self._block = None
 
     def _write(self, block: memoryview) -> None:
         """Write it and give it back at once: a slow sender must not hold two."""
         try:
-            self._files.write_past_cache(self._descriptor, block)
+            self._past_cache(block)
         finally:
             self._blocks.give_back(block)
+
+    def _past_cache(self, block: memoryview) -> None:
+        self._is_past_cache = True
+        self._files.write_past_cache(self._descriptor, block)
 
     def _wait(self) -> None:
         """Wait until the block before is written: they go to the disk in order."""
@@ -189,4 +222,4 @@ class Stream:
     def _let_go(self) -> None:
         if self._block is not None:
             self._blocks.give_back(self._block)
-            self._block, self._filled = None, 0
+            self._block, self._filled, self._hashed = None, 0, 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import tempfile
 import threading
@@ -50,14 +51,17 @@ class Seen(Files):
         return done
 
 
-def written(folder: Path, files: Files, blocks: Blocks, pieces: list[bytes]) -> bytes:
+def written(
+    folder: Path, files: Files, blocks: Blocks, pieces: list[bytes], head: bytes = b""
+) -> bytes:
     descriptor = files.create(folder / "file")
     try:
-        stream = Stream(files, blocks, descriptor)
+        stream = Stream(files, blocks, descriptor, head)
         for piece in pieces:
             stream.add(piece)
         stream.end()
-        assert stream.size == sum(map(len, pieces))
+        assert stream.size == len(head) + sum(map(len, pieces))
+        assert stream.sha256 == hashlib.sha256(b"".join(pieces)).hexdigest()
     finally:
         files.close(descriptor)
     return (folder / "file").read_bytes()
@@ -67,18 +71,19 @@ def written(folder: Path, files: Files, blocks: Blocks, pieces: list[bytes]) -> 
 @given(
     length=st.integers(0, LARGE),
     cuts=st.lists(st.integers(0, LARGE), max_size=12),
+    head=st.binary(max_size=400),
     knows_a_way=st.booleans(),
 )
 def test_a_file_holds_what_came_however_it_was_cut(
-    length: int, cuts: list[int], knows_a_way: bool
+    length: int, cuts: list[int], head: bytes, knows_a_way: bool
 ) -> None:
     data = content(length)
     ends = sorted({min(cut, length) for cut in cuts} | {0, length})
     pieces = [data[a:b] for a, b in zip(ends, [*ends[1:], length], strict=True)]
     with tempfile.TemporaryDirectory() as folder, closing(Blocks()) as blocks:
         files = Seen(knows_a_way=knows_a_way)
-        assert written(Path(folder), files, blocks, pieces) == data
-        assert files.past + files.through == length
+        assert written(Path(folder), files, blocks, pieces, head) == head + data
+        assert files.past + files.through == len(head) + length
 
 
 @pytest.mark.parametrize("length", [1, ALIGNED, 100_000])
