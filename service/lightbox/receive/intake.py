@@ -24,6 +24,8 @@ from lightbox.storage.reserve import Reserve
 from lightbox.storage.stream import Blocks, Stream
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_ASK_EVERY = 8 * 2**20
+"""Bytes of an instance after which the reserve is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ class Intake:
             incoming.calling_ae,
         )
         self._stream = Stream(shelf.files, shelf.blocks, blank.descriptor, meta)
+        self._asked_at = 0
         self._open = True
         self._is_kept = False
 
@@ -165,10 +168,11 @@ class Intake:
             :meth:`close`.
         """
         try:
-            is_written = self._stream.add(piece)
+            self._stream.add(piece)
         except OSError as error:
             raise not_written(error) from error
-        if is_written:
+        if self._stream.size - self._asked_at >= _ASK_EVERY:
+            self._asked_at = self._stream.size
             self._shelf.check_reserve()
         if not self._head.is_done and self._head.add(piece):
             self._check_agreement()

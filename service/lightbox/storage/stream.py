@@ -132,24 +132,23 @@ class Stream:
         """The hash of what was added, in hexadecimal; known when it has ended."""
         return self._sha256.hexdigest()
 
-    def add(self, piece: Part) -> bool:
-        """Take the next bytes, copied; return whether a block of them is on its way to the disk.
+    def add(self, piece: Part) -> None:
+        """Take the next bytes, copied.
 
         Raises
         ------
         OSError
             If the disk is full or fails; it may be an earlier block that was not written.
         """
-        left, is_written = memoryview(piece), False
+        left = memoryview(piece)
         self.size += len(left)
         while len(left) > (room := BLOCK - self._filled):
             self._fill(left[:room])
             self._hand_over()
-            left, is_written = left[room:], True
+            left = left[room:]
         self._fill(left)
         if self._filled - self._hashed >= _HASH_FROM:
             self._hash()
-        return is_written
 
     def end(self) -> None:
         """Write what is left: the file is complete then, and not synced.

@@ -14,7 +14,7 @@ from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
 from lightbox.domain.errors import RefusalReason, RefusedError
 from lightbox.domain.events import Event, FilesRemoved, InstanceStored, Recorded, RemovedFile
-from lightbox.receive.intake import Incoming, SyncOrder
+from lightbox.receive.intake import _ASK_EVERY, Incoming, SyncOrder
 from lightbox.receive.store import Store
 from lightbox.receive.sweep import Swept
 from lightbox.storage.faults import FaultAt, fail
@@ -300,9 +300,9 @@ def test_the_reserve_is_asked_again_while_a_large_instance_arrives(it: Fixture) 
     intake = it.store.accept(incoming())
     intake.add(memoryview(raw.data_set(tail=raw.implicit(0x7FE00010, b"")[:4] + b"\0\0\0\x10")))
     for _ in range(2):
-        intake.add(memoryview(bytes(BLOCK)))
+        intake.add(memoryview(bytes(_ASK_EVERY)))
     with pytest.raises(RefusedError, match="reserve"):
-        intake.add(memoryview(bytes(BLOCK)))
+        intake.add(memoryview(bytes(_ASK_EVERY)))
     intake.close()
     assert it.files() == []
 
