@@ -268,7 +268,7 @@ class DestinationSettings(Section):
     connect_within: Seconds = Field(default=5.0, gt=0)
     """Longest wait for a connection."""
     answer_within: Seconds = Field(default=30.0, gt=0)
-    """Longest wait for each answer."""
+    """Longest wait for each answer, from the last piece that went out; a slow line has its time."""
     idle: Seconds = Field(default=30.0, gt=0)
     """An unused association or connection is released after so long."""
     commitment: bool = False

@@ -25,7 +25,8 @@ from builders import a_job, a_result_file, a_stored, a_uid
 from dicom_images import a_file, a_picture, an_image
 from lightbox.app.clock import SystemClock
 from lightbox.app.commitments import Commitments, judge_here
-from lightbox.deliver.connection import RequestingEntity, take_turns
+from lightbox.deliver.access.answers import take_turns
+from lightbox.deliver.connection import RequestingEntity
 from lightbox.deliver.cstore import CStore
 from lightbox.deliver.outbox import still_to_send
 from lightbox.deliver.send import Send

@@ -25,9 +25,8 @@ from lightbox.deliver.access.tls import client_context
 from lightbox.deliver.connection import (
     RequestingEntity,
     Tls,
-    bound_reading,
+    bound_length,
     even_length,
-    set_option,
     why_hung_up,
     why_none,
 )
@@ -52,6 +51,7 @@ MOST_CONTEXTS = 128
 """Presentation contexts in one association, PS3.8 9.3.2.2: odd identifiers from 1 to 255."""
 
 _END_SECONDS = 2.0
+_LAST_WORD_SECONDS = 0.2
 _PLAIN = DestinationTls()
 
 
@@ -157,8 +157,8 @@ class Association:
             tls_args=(tls.context, tls.name) if tls else None,
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, self._on_open),
+                (evt.EVT_ACCEPTED, bound_length),
                 (evt.EVT_PDU_RECV, self._on_pdu),
-                (evt.EVT_DATA_SENT, self._on_sent),
                 *([(evt.EVT_N_EVENT_REPORT, self._on_report)] if reported else []),
             ],
         )
@@ -193,6 +193,8 @@ class Association:
         ------
         DestinationError
             If no answer came.
+        OSError
+            If the file cannot be read.
         """
         began = time.monotonic()
         even = even_length(instance) if isinstance(instance, Path) else nullcontext(instance)
@@ -201,6 +203,9 @@ class Association:
                 answer = self._wire.send_c_store(data_set, msg_id=next(self._messages))
         except RuntimeError as error:
             raise self._error(NETWORK[Network.LOST]) from error
+        except OSError:
+            self.cut()  # the file: part of it may be on its way, and nothing can follow that
+            raise
         return self._response(answer, time.monotonic() - began)
 
     def action(self, data_set: Dataset, sop_class: str, sop_instance: str) -> Response:
@@ -263,7 +268,10 @@ class Association:
     def close(self) -> None:
         """Release the association; where the peer has ended it, only let go of the socket."""
         if self._wire.is_established:
+            self._wire.acse_timeout = _END_SECONDS  # there is nothing left to lose
             self._wire.release()
+        self._wire.join(_LAST_WORD_SECONDS)
+        self._entity.cut()  # a thread may still wait for the rest of something
         self._wire.join(_END_SECONDS)
         self._entity.hang_up()
 
@@ -271,19 +279,8 @@ class Association:
         """End it without waiting, from any thread: an answer that is waited for is lost."""
         self._entity.cut()
 
-    def _on_open(self, event: evt.Event) -> None:
+    def _on_open(self, _: evt.Event) -> None:
         self._connected = True
-        # A command and its data set are two small writes: Nagle's algorithm would hold back the
-        # second one for the 40 ms of a delayed acknowledgement.
-        set_option(event, socket.TCP_NODELAY)
-        if self._peer.tls.ca:
-            # What TLS itself sends makes the socket readable, and pynetdicom then waits for more.
-            bound_reading(event, self._peer.answer_seconds)
-
-    def _on_sent(self, event: evt.Event) -> None:
-        # The peer's answer is two small writes as well (DCMTK, Orthanc): acknowledge the first
-        # at once. The kernel forgets this option with each exchange.
-        set_option(event, getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY))
 
     def _on_report(self, event: evt.Event) -> tuple[int, None]:
         assert self._reported is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from typing import cast
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dsutils import split_dataset
-from pynetdicom.transport import AddressInformation, AssociationSocket
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
+from lightbox.deliver.access.answers import look_for_answers, take_turns
 from lightbox.deliver.access.tls import handshake, speaks_tls
 from lightbox.deliver.status import Network
 
@@ -28,73 +28,16 @@ logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 _log = logging.getLogger(__name__)
 
 
-_LOOK_AGAIN = 0.05
-"""Seconds after which whoever waits for a reactor looks whether it has ended."""
-
-
-class Turns:
-    """Whose turn it is to take what a peer says: the reactor's, or that of who sends and waits.
-
-    pynetdicom has a reactor for each association, which takes what the peer says, and ``send_*``
-    methods, which take their answer themselves and so have to stop the reactor. They clear an
-    event and then look at a mark; but the reactor sets that mark *before* it waits for the event
-    and takes it back when it goes on. Whoever looks in that moment sends, the reactor takes the
-    answer away, and it is waited for until the time for answers is over: 5 of 2,000 C-ECHO to a
-    quick peer, each 30 s late. This stands where pynetdicom has the event: the reactor calls
-    :meth:`wait` in each of its rounds, a sender :meth:`clear` before and :meth:`set` after.
-
-    Parameters
-    ----------
-    reactor : threading.Thread
-        The association.
-    """
-
-    def __init__(self, reactor: threading.Thread) -> None:
-        self._reactor = reactor
-        self._changed = threading.Condition()
-        self._is_free = True
-        self._is_held = False
-
-    def is_set(self) -> bool:
-        """Say whether the reactor may go on."""
-        return self._is_free
-
-    def set(self) -> None:
-        """Let the reactor go on."""
-        with self._changed:
-            self._is_free = True
-            self._changed.notify_all()
-
-    def clear(self) -> None:
-        """Hold the reactor; it is held, or has ended, when this returns."""
-        if threading.current_thread() is self._reactor:
-            return  # what it calls itself cannot wait for it
-        with self._changed:
-            self._is_free = False
-            while not (self._is_held or self._is_free) and self._reactor.is_alive():
-                self._changed.wait(_LOOK_AGAIN)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Be held here while it is another's turn."""
-        with self._changed:
-            self._is_held = not self._is_free
-            if self._is_held:
-                self._changed.notify_all()
-                self._changed.wait_for(self.is_set, timeout)
-                self._is_held = False
-            return self._is_free
-
-
-def take_turns(association: Association) -> None:
-    """Let the reactor and the senders of an association that has not begun yet take turns."""
-    association._reactor_checkpoint = cast("threading.Event", Turns(association))  # noqa: SLF001  # there is no public way
+_LONGEST_PDU = 2**18
+_USUAL_PDU = 2**14
+"""Bytes: what we send at most in one PDU; and where the peer does not say what it takes."""
 
 
 class RequestingEntity(AE):
     """An application entity that keeps hold of the socket of its one association.
 
-    pynetdicom 3.0.4 does not close the socket of a connection that was refused or lost, and
-    loses answers (:class:`Turns`).
+    pynetdicom 3.0.4 does not close the socket of a connection that was refused or lost. It loses
+    answers and waits where none can come: see ``access/answers.py``.
     """
 
     _raw: socket.socket | None = None
@@ -112,7 +55,10 @@ class RequestingEntity(AE):
             wrapping = _Wrapping(tls_args[0], self._keep)
             tls_args = cast("ssl.SSLContext", wrapping), tls_args[1]
         take_turns(assoc)
-        made = super()._create_socket(assoc, address, tls_args)
+        look_for_answers(assoc)
+        assoc.dul.daemon = True  # an open association must not keep a process from ending
+        made = _Wire(assoc, address=address)
+        made.tls_args = tls_args
         self._raw = made.socket
         return made
 
@@ -126,6 +72,38 @@ class RequestingEntity(AE):
         """Close the socket."""
         if self._raw is not None:
             self._raw.close()
+
+
+class _Wire(AssociationSocket):
+    """A connection in which nothing stands still for ever, and nothing waits in the kernel."""
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """Connect, and bound each wait of what comes.
+
+        pynetdicom's thread would stay in reading or writing where a peer is frozen or goes away
+        inside of a PDU, and an abort waits for this thread. With TLS what TLS itself sends is
+        enough: it makes the socket readable.
+        """
+        super().connect(primitive)
+        if self.socket is not None:
+            self.socket.settimeout(self.assoc.dimse_timeout)
+            # A command and its data set are two small writes: Nagle's algorithm would hold back
+            # the second one for the 40 ms of a delayed acknowledgement.
+            self._set(socket.TCP_NODELAY)
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read so many bytes, and acknowledge at once what has come.
+
+        The peer's answer is two small writes as well (DCMTK, Orthanc), and the second one waits
+        for this. The kernel forgets the option with each exchange.
+        """
+        self._set(getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY))
+        return super().recv(nr_bytes)
+
+    def _set(self, option: int) -> None:
+        if self.socket is not None:
+            with suppress(OSError):  # it was closed meanwhile: whoever reads from it finds out
+                self.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
 class _Wrapping:
@@ -145,19 +123,19 @@ class _Wrapping:
         return wrapped
 
 
-def bound_reading(event: evt.Event, seconds: float) -> None:
-    """Let no reading from the connection of an event take longer."""
-    wire = event.assoc.dul.socket
-    if wire is not None and wire.socket is not None:
-        wire.socket.settimeout(seconds)
+def bound_length(event: evt.Event) -> None:
+    """Let no PDU to a peer be longer than ``_LONGEST_PDU``, whatever it takes.
 
-
-def set_option(event: evt.Event, option: int) -> None:
-    """Switch an option of TCP on for the connection of an event."""
-    wire = event.assoc.dul.socket
-    if wire is not None and wire.socket is not None:
-        with suppress(OSError):  # it was closed meanwhile: whoever reads from it finds out
-            wire.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
+    Without a limit (0, PS3.8 D.1) a whole file would be one PDU, of whose way nothing is seen;
+    pynetdicom cannot send at all to a peer that says nothing about it.
+    """
+    accepted = event.assoc.acceptor.primitive
+    if accepted is not None:
+        longest = accepted.maximum_length_received
+        if longest is None:
+            accepted.maximum_length_received = _USUAL_PDU
+        elif not 0 < longest <= _LONGEST_PDU:
+            accepted.maximum_length_received = _LONGEST_PDU
 
 
 @contextmanager

@@ -86,12 +86,13 @@ class CStore:
             With the cause and the mend.
         """
         with self._one_at_a_time:
+            self._cut.clear()
             reused = self._is_kept()
             try:
                 self._association().echo()
             except DestinationError:
                 self._drop()
-                if not reused:
+                if not reused or self._cut.is_set():
                     raise
                 self._association().echo()
 
@@ -145,6 +146,10 @@ class CStore:
             self._drop()
         if self._kept is None:
             self._kept = Association(self._peer, self.contexts)
+            if self._cut.is_set():  # closed meanwhile, when there was nothing to cut yet
+                self._drop()
+                row = NETWORK[Network.LOST]
+                raise DestinationError(row.action, self._peer.address, row.meaning, row.mend)
         return self._kept
 
     def _drop(self) -> None:

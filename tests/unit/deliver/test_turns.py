@@ -10,7 +10,7 @@ from pynetdicom import AE
 from pynetdicom._globals import MODE_REQUESTOR
 from pynetdicom.association import Association
 
-from lightbox.deliver.connection import Turns, take_turns
+from lightbox.deliver.access.answers import Turns, take_turns
 
 
 class Reactor(threading.Thread):

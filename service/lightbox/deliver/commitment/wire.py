@@ -28,6 +28,9 @@ from lightbox.domain.errors import LedgerError
 _SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 _CONTEXTS = (VERIFICATION, *((PUSH_MODEL, syntax) for syntax in _SYNTAXES))
 
+_PATIENCE = 1.0
+"""Seconds that :meth:`CommitmentAsker.close` waits for a question in hand."""
+
 _ALL_KEPT = 1
 _SOME_FAILED = 2
 _MEND = "let the PACS offer storage commitment to our AE title, or set `commitment = false`"
@@ -73,9 +76,16 @@ class CommitmentAsker:
         raise DestinationError(answer.action, self._peer.address, said, answer.mend)
 
     def close(self) -> None:
-        """Release the association."""
-        with self._lock:
+        """Release the association; a question in hand gets a moment, then it is cut."""
+        if not self._lock.acquire(timeout=_PATIENCE):
+            kept = self._kept
+            if kept is not None:
+                kept.cut()
+            self._lock.acquire()
+        try:
             self._drop()
+        finally:
+            self._lock.release()
 
     def _association(self) -> Association:
         if self._kept is None or not self._kept.is_open:
