@@ -29,6 +29,7 @@ each study goes on from its last event, by the same table.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -62,7 +63,7 @@ from lightbox.domain.jobs import Job, JobPath
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.rejection import ImagesRejected
 from lightbox.domain.result import CHOSEN, ListedReason, Result
-from lightbox.domain.standing import JobState
+from lightbox.domain.standing import JobStanding, JobState
 from lightbox.domain.study import Attributes, Described, Instance
 from lightbox.domain.study_account import Expectations, StudyAccount
 from lightbox.domain.urgency import Urged, Urgency
@@ -78,6 +79,8 @@ Unfinished = Callable[[str], Iterable[Job]]
 
 Describe = Callable[[str], Attributes]
 """Path of a stored file, relative to the data directory → its header attributes."""
+
+_NOT_MEANT = "the configuration does not send this here"
 
 
 class Road:
@@ -120,6 +123,7 @@ class Road:
 
     def follow(self, recorded: Recorded, job: Job | None) -> None:
         """Lead one event to its next door; ``job`` is the one that the event belongs to."""
+        self._complete(recorded.event.study)
         self._commitments.follow(recorded)
         self._changes.follow(recorded)
         match recorded.event:
@@ -155,7 +159,7 @@ class Road:
         if job is None or self.is_meant(job, parcel.result, destination):
             self._sends[destination].resume(parcel)
         else:
-            self._record((_not_meant(job, parcel.result, destination),))
+            self._record((_not_taken(job, parcel.result, destination, _NOT_MEANT),))
 
     def tick(self) -> float | None:
         """Close the series that are due; return when the next one will be (or None)."""
@@ -177,11 +181,26 @@ class Road:
         for unit in account.unplaced_units():
             self._place.place(unit)
         for recorded in history:
-            if isinstance(recorded.event, Predicted):
-                standing = account.job(recorded.event.job_id)
+            self._go_on(recorded, account)
+        self._place.again(account.unplaced_jobs())
+        for job in account.unplaced_jobs():
+            self._urge_late(job)
+
+    def _go_on(self, recorded: Recorded, account: Account) -> None:
+        """After a start: do what nobody may have done after this row."""
+        match recorded.event:
+            case Predicted() as event:
+                standing = account.job(event.job_id)
                 if standing is not None and not standing.is_superseded:
                     self.follow(recorded, standing.job)
-        self._place.again(account.unplaced_jobs())
+            case ResultsWritten() as event:
+                standing = account.job(event.job_id)
+                if standing is not None:
+                    self._settle(recorded, event, standing)
+            case InstanceStored() as event if event.again:
+                self._try_again(event, recorded.at)
+            case _:
+                pass
 
     def _take(self, event: InstanceStored) -> tuple[Event, ...]:
         instance = event.instance
@@ -198,29 +217,53 @@ class Road:
             why = f"its header cannot be dealt with ({type(error).__name__})"
         return (_listed(instance, ListedReason.UNREADABLE, why),)
 
-    def _try_again(self, event: InstanceStored) -> None:
-        """Try the jobs again that failed while this instance's file was torn."""
+    def _try_again(self, event: InstanceStored, before: float = math.inf) -> None:
+        """Try the jobs again that failed, before this time, while this instance's file was torn."""
         account = StudyAccount(event.study, Expectations())
         for row in self._ledger.timeline(event.study):
             account.apply(row)
         for standing in tuple(account.jobs_of(event.instance.sop_instance_uid)):
-            if standing.state is JobState.FAILED and standing.reason not in CHOSEN:
+            has_failed = standing.state is JobState.FAILED and standing.ended_at < before
+            if has_failed and standing.reason not in CHOSEN:
                 job = replace(standing.job, attempt=standing.job.attempt + 1)
                 by = f"{event.arrival.calling_ae}, which sent an instance again"
                 self._record((JobRetried(event.study, job.job_id, job.attempt, by),))
                 self._place.again([job])
 
     def _send(self, recorded: Recorded, event: ResultsWritten, job: Job) -> None:
-        self._settle_without(event)
-        if self._came_too_late(recorded, event):
-            self._withdraw(event)
-            return
-        for name, send in self._sends.items():
+        is_late, settled = self._came_too_late(recorded, event), list[Event]()
+        gone = [name for name in event.destinations if name not in self._sends]
+        for name in (*gone, *self._sends):
             for result in event.results:
-                if self.is_meant(job, result, name):
-                    send.take(event.job_id, event.study, result, job.urgency)
+                if why := self._why_not(job, result, name, is_late=is_late):
+                    settled.append(_not_taken(job, result, name, why))
                 else:
-                    self._record((_not_meant(job, result, name),))
+                    self._sends[name].take(event.job_id, event.study, result, job.urgency)
+        self._record(settled)
+
+    def _settle(self, recorded: Recorded, event: ResultsWritten, standing: JobStanding) -> None:
+        """After a start: settle what goes nowhere; the rest is in its outbox, which asks for this.
+
+        It was written while nobody followed, or before the configuration changed.
+        """
+        is_late, job = self._came_too_late(recorded, event), standing.job
+        left = [way for way in standing.deliveries if not way.state.is_end]
+        reasons = (self._why_not(job, way.result, way.destination, is_late=is_late) for way in left)
+        self._record(
+            tuple(
+                _not_taken(job, way.result, way.destination, why)
+                for way, why in zip(left, reasons, strict=True)
+                if why
+            )
+        )
+
+    def _why_not(self, job: Job, result: Result, destination: str, *, is_late: bool) -> str:
+        """Say why a destination does not get a result, "" where it does."""
+        if destination not in self._sends:
+            return "the configuration has no destination of this name any more"
+        if is_late:  # the newer result does not say that it replaces this one
+            return "a newer result of the same images was there before it"
+        return "" if self.is_meant(job, result, destination) else _NOT_MEANT
 
     def recall(self, history: Sequence[Recorded]) -> None:
         """Remember what the doors knew in the last run."""
@@ -234,6 +277,11 @@ class Road:
                 self._assemble.reject(recorded.event)
             elif isinstance(recorded.event, JobPlaced):
                 self._know(recorded.event.job)
+
+    def _complete(self, study: str) -> None:
+        """Remember again what was dropped for its age of a study that is open all the same."""
+        if self._assemble.lacks(study):
+            self.recall(self._ledger.timeline(study))
 
     def forget(self, studies: Collection[str]) -> None:
         """Let the doors forget what is settled; :meth:`recall` brings it back."""
@@ -249,17 +297,6 @@ class Road:
         successor = self._successors.get(event.job_id)
         explained = self._ledger.find(f"attributed:{successor}") if successor else None
         return explained is not None and is_before(explained, written)
-
-    def _withdraw(self, event: ResultsWritten) -> None:
-        """Send nothing: the newer result does not say that it replaces this one."""
-        why = "a newer result of the same images was there before it"
-        self._record(
-            tuple(
-                NotTaken(event.study, event.job_id, result.sop_instance_uid, name, why)
-                for result in event.results
-                for name in self._sends
-            )
-        )
 
     def _urge(self, event: StudyUrged) -> None:
         self._assemble.urge(event)
@@ -283,18 +320,6 @@ class Road:
             urged = Urged(Urgency.HIGH, rule, recorded.at, is_floor=True)
             self._record((StudyUrged(event.study, urged),))
 
-    def _settle_without(self, event: ResultsWritten) -> None:
-        """Settle what was written for a destination that the configuration has no more."""
-        why = "the configuration has no destination of this name any more"
-        gone = [name for name in event.destinations if name not in self._sends]
-        self._record(
-            tuple(
-                NotTaken(event.study, event.job_id, result.sop_instance_uid, name, why)
-                for result in event.results
-                for name in gone
-            )
-        )
-
     def _audit_where_due(self, event: Predicted, job: Job) -> None:
         package = self._packages.get(job.model)
         if package is None:
@@ -314,6 +339,5 @@ def _listed(instance: Instance, reason: ListedReason, why: str) -> InstanceListe
     return InstanceListed(*uids, instance.sha256, reason, why)
 
 
-def _not_meant(job: Job, result: Result, destination: str) -> NotTaken:
-    why = "the configuration does not send this here"
+def _not_taken(job: Job, result: Result, destination: str, why: str) -> NotTaken:
     return NotTaken(job.study_instance_uid, job.job_id, result.sop_instance_uid, destination, why)

@@ -159,11 +159,15 @@ class Outbox:
 def still_to_send(rows: Iterable[Recorded], destination: DestinationSettings) -> tuple[Parcel, ...]:
     """Return what a destination has not got yet, from the rows of all chains, in their order.
 
-    What it did not commit to keeping counts as not got. Dead letters are left out until
-    a person revives them.
+    What it did not commit to keeping counts as not got. Dead letters are left out until a person
+    revives them, but for those that were given up only because nobody answered.
     """
     read = _read(rows, destination)
-    return tuple(parcel for parcel in read.not_arrived() if not read.is_dead(parcel))
+    return tuple(
+        parcel
+        for parcel in read.not_arrived()
+        if read.is_unanswered(parcel) or not read.is_dead(parcel)
+    )
 
 
 def dead_letters(rows: Iterable[Recorded], destination: DestinationSettings) -> tuple[Parcel, ...]:
@@ -188,6 +192,7 @@ class _Read:
         self._written: dict[str, Parcel] = {}
         self._delayed: dict[str, DeliveryDelayed] = {}
         self._given_up: dict[str, int] = {}
+        self._unanswered: dict[str, int] = {}
         self._revived: dict[str, int] = {}
         self._arrived: set[str] = set()
         self._stored: dict[str, Delivered] = {}
@@ -224,6 +229,8 @@ class _Read:
             self._revived[event.sop_instance_uid] = event.attempt
             return
         self._given_up[event.sop_instance_uid] = event.attempt
+        if event.unanswered:
+            self._unanswered[event.sop_instance_uid] = event.attempt
         if event.again:  # stored, but not committed
             self._arrived.discard(event.sop_instance_uid)
 
@@ -235,6 +242,9 @@ class _Read:
     def is_dead(self, parcel: Parcel) -> bool:
         name = parcel.result.sop_instance_uid
         return self._revived.get(name, 0) < parcel.attempt == self._given_up.get(name, 0)
+
+    def is_unanswered(self, parcel: Parcel) -> bool:
+        return self._unanswered.get(parcel.result.sop_instance_uid) == parcel.attempt
 
     def _with_history(self, name: str, parcel: Parcel) -> Parcel:
         begun, attempt, retry_at, again = self._given_up.get(name, 0), 0, 0.0, 0

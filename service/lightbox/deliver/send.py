@@ -331,12 +331,17 @@ class Send:
 
     def _give_up(self, parcel: Parcel, error: DeliveryError) -> None:
         attempt = parcel.attempt + 1
+        unanswered = isinstance(error, DestinationError) and error.action is Action.UNREACHABLE
         dead = DeadLettered(
-            *self._of(parcel), attempt=attempt, reason=str(error), again=parcel.again
+            *self._of(parcel),
+            attempt=attempt,
+            reason=str(error),
+            again=parcel.again,
+            unanswered=unanswered,
         )
         self._end(parcel, dead)
         _log.warning("gave up %s: %s", parcel.result.sop_instance_uid, error)
-        if isinstance(error, DestinationError) and error.action is Action.UNREACHABLE:
+        if unanswered:
             self._unreached.append(replace(parcel, attempt=attempt, given_up_at=attempt))
 
     def _reached(self) -> None:

@@ -102,8 +102,9 @@ class Account:
     def waiting_instances(self, arrived_since: float = math.inf) -> tuple[InstanceStored, ...]:
         """Return instances that belong to no unit, job or list yet: to be assembled again.
 
-        Instances that arrived at or after ``arrived_since`` come too, unless they are listed: a
-        unit of one model may be ready while that of another still waits for its quiet period.
+        Of a study of which one arrived at or after ``arrived_since`` all come, unless they are
+        listed: a unit of one model may be ready while that of another still waits for its quiet
+        period.
         """
         return tuple(i for each in self._of.values() for i in each.waiting_instances(arrived_since))
 

@@ -430,7 +430,8 @@ class DeadLettered(_OfJob):
     """deliver.send: given up, with the reason; ``lightbox retry`` revives it.
 
     ``again`` is how often the destination answered success and then did not commit; more than 0:
-    it is stored, as far as we were told, but not proven to be kept.
+    it is stored, as far as we were told, but not proven to be kept. ``unanswered``: given up for
+    want of an answer, so it goes out by itself when the destination answers again.
     """
 
     sop_instance_uid: str
@@ -438,6 +439,7 @@ class DeadLettered(_OfJob):
     attempt: int
     reason: str
     again: int = 0
+    unanswered: bool = False
     kind: Literal["dead_lettered"] = "dead_lettered"
 
     @property

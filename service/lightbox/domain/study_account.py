@@ -225,18 +225,17 @@ class StudyAccount:
     def waiting_instances(self, arrived_since: float = math.inf) -> Iterator[InstanceStored]:
         """Yield instances that belong to no unit, job or list yet: to be assembled again.
 
-        Instances that arrived at or after ``arrived_since`` come too, unless they are listed: a
-        unit of one model may be ready while that of another still waits for its quiet period.
+        Where one arrived at or after ``arrived_since``, all come, unless they are listed: a unit
+        of one model may be ready while that of another still waits for its quiet period.
         """
+        is_young = self.newest_arrival >= arrived_since
         return (
             facts.stored
             for facts in self._instances.values()
             if facts.stored is not None
             and not facts.listed
             and not facts.is_torn
-            and (
-                not (facts.ready or facts.jobs) or facts.stored.arrival.received_at >= arrived_since
-            )
+            and (is_young or not (facts.ready or facts.jobs))
         )
 
     def unplaced_units(self) -> Iterator[StudyReady]:

@@ -31,7 +31,8 @@ from lightbox.studies.match import Match, match
 from lightbox.studies.units import Member, Unit, UnitKey
 
 _REMEMBERED = 7 * 86400.0
-"""Seconds that a unit is remembered for late instances; it bounds memory."""
+"""Seconds that a unit is remembered for late instances; it bounds memory. After them the name of its
+study tells that the ledger remembers it."""
 _TIDY_EVERY = 3600.0
 
 
@@ -70,6 +71,7 @@ class Assemble:
         self._closed: dict[str, float] = {}
         self._urged: dict[str, Urged] = {}
         self._rejected: dict[str, dict[str, ImagesRejected]] = {}
+        self._put_away: set[str] = set()
         self._tidied_at = clock.now()
 
     def take(self, described: Described) -> tuple[Event, ...]:
@@ -124,7 +126,7 @@ class Assemble:
         held.update((uid, event) for uid in event.sop_instance_uids)
         for key in [key for key in self._units if key.study_instance_uid == event.study]:
             unit = self._units[key]
-            if unit.take_out(event.sop_instance_uids):
+            if unit.take_out(event):
                 self._note(unit)
                 if unit.is_empty:
                     del self._units[key]
@@ -132,6 +134,10 @@ class Assemble:
     def urged(self, study: str) -> Urged | None:
         """Return the urgency that a study was given after it arrived, if it was given one."""
         return self._urged.get(study)
+
+    def rejections(self, study: str) -> tuple[ImagesRejected, ...]:
+        """Return the notes that reject images of a study."""
+        return tuple(dict.fromkeys(self._rejected.get(study, {}).values()))
 
     def restarted(self, event: ServiceMarked) -> None:
         """Note that the listener started: whatever came before came over dead associations."""
@@ -147,11 +153,27 @@ class Assemble:
             unit.recall(event)
             self._note(unit)
 
+    def lacks(self, study: str) -> bool:
+        """Say, once, whether something of a study was dropped for its age.
+
+        What was ready, urged and rejected of it must be given again before more of it is taken.
+        """
+        lacking = study in self._put_away
+        self._put_away.discard(study)
+        return lacking
+
     def forget(self, studies: Collection[str]) -> None:
-        """Drop what is collected of settled studies; :meth:`recall` brings it back."""
+        """Drop what is known of settled studies, but for what is still to become ready.
+
+        The same must be given again before more of them is taken.
+        """
         for key in [key for key in self._units if key.study_instance_uid in studies]:
             if key not in self._open:
                 del self._units[key]
+        for study in set(studies) - {key.study_instance_uid for key in self._open}:
+            self._urged.pop(study, None)
+            self._rejected.pop(study, None)
+            self._put_away.discard(study)
 
     def due(self) -> tuple[Event, ...]:
         """Return the series that are ready by now, the longest overdue first."""
@@ -224,11 +246,14 @@ class Assemble:
         before = now - _REMEMBERED
         for key in [k for k, u in self._units.items() if u.touched_at < before and not u.is_open]:
             del self._units[key]
+            self._put_away.add(key.study_instance_uid)
         for study in [uid for uid, urged in self._urged.items() if urged.at < before]:
             del self._urged[study]
+            self._put_away.add(study)
         for study, held in tuple(self._rejected.items()):
             if all(event.at < before for event in held.values()):
                 del self._rejected[study]
+                self._put_away.add(study)
         for association in [a for a, at in self._closed.items() if at < before]:
             del self._closed[association]
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from lightbox.domain.events import StudyReady
 from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.readiness import quiet_period, ready_at
+from lightbox.domain.rejection import ImagesRejected
 from lightbox.domain.study import Instance
 from lightbox.domain.urgency import Decision, Urged, Urgency
 from lightbox.settings import StudySettings
 
 _UNNUMBERED = 2**31
 """Instances without an Instance Number come last, by UID."""
+_AND = "; "
+"""Between caveats, as ``match.py`` joins those of one image."""
 
 
 class UnitKey(NamedTuple):
@@ -44,6 +47,10 @@ class Member:
         number = _UNNUMBERED if self.number is None else self.number
         return number, self.instance.sop_instance_uid
 
+    def is_replaced_by(self, instance: Instance) -> bool:
+        """Say whether a later revision has other bytes of it, where only the ledger told of it."""
+        return not self.association and self.instance.sha256 != instance.sha256
+
 
 @dataclass(slots=True)
 class Unit:
@@ -61,6 +68,7 @@ class Unit:
     _last_received: float = 0.0
     _urgency: Urgency = Urgency.AUDIT
     _has_lost: bool = False
+    _made: int = 0  # the newest revision that this process made
 
     @property
     def is_open(self) -> bool:
@@ -92,12 +100,13 @@ class Unit:
             self._members[uid] = member
         return None
 
-    def take_out(self, uids: Collection[str]) -> bool:
+    def take_out(self, rejected: ImagesRejected) -> bool:
         """Let go of rejected instances; return whether it held one.
 
         Where a revision held one of them, another without it is due.
         """
-        gone = [uid for uid in uids if uid in self._members]
+        held = ((uid, self._members.get(uid)) for uid in rejected.sop_instance_uids)
+        gone = [uid for uid, each in held if each and rejected.holds_for(each.received_at)]
         for uid in gone:
             del self._members[uid]
             self._unseen.pop(uid, None)
@@ -123,9 +132,12 @@ class Unit:
         return {m.association for m in self._unseen.values()} - after
 
     def recall(self, ready: StudyReady) -> None:
-        """Remember a revision that was ready before this process started."""
+        """Remember a revision that was ready earlier, where this has not come further already."""
+        if ready.revision <= self._made:
+            return
         decision = Decision(Urgency(ready.urgency), ready.rule, audit=ready.audit)
         self._urgency = min(self._urgency, decision.urgency, key=lambda u: u.rank)
+        is_newest = ready.revision >= self.revision
         self.revision = max(self.revision, ready.revision)
         self.touched_at = max(self.touched_at, ready.received_at)
         self._has_lost = False
@@ -133,7 +145,8 @@ class Unit:
         for number, instance in zip(numbers, ready.instances, strict=True):
             self._seen[instance.sop_instance_uid] = instance.sha256
             self._unseen.pop(instance.sop_instance_uid, None)
-            if instance.sop_instance_uid not in self._members:
+            held = self._members.get(instance.sop_instance_uid)
+            if held is None or (is_newest and held.is_replaced_by(instance)):
                 self._members[instance.sop_instance_uid] = Member(
                     instance,
                     ready.received_at,
@@ -162,7 +175,7 @@ class Unit:
         """Return the next revision: all instances, in order."""
         members = sorted(self._members.values(), key=lambda member: member.position)
         leading = self._leading()
-        self.revision += 1
+        self._made = self.revision = self.revision + 1
         self._seen = {uid: member.instance.sha256 for uid, member in self._members.items()}
         self._unseen = {}
         self._has_lost = False
@@ -177,7 +190,7 @@ class Unit:
             received_at=max(member.received_at for member in members),
             revision=self.revision,
             audit=any(member.decision.audit for member in members),
-            caveat="; ".join(dict.fromkeys(m.caveat for m in members if m.caveat)),
+            caveat=_together(member.caveat for member in members),
             modality=members[0].modality,
             numbers=tuple(member.number for member in members),
         )
@@ -195,3 +208,9 @@ class Unit:
     def _leading(self) -> Member:
         """Return the most urgent member; of equals, the first in order."""
         return min(self._members.values(), key=lambda m: (m.decision.urgency.rank, *m.position))
+
+
+def _together(caveats: Iterable[str]) -> str:
+    """Return each caveat once; an image may have several, and one that is recalled has all."""
+    each = (caveat for several in caveats for caveat in several.split(_AND))
+    return _AND.join(dict.fromkeys(caveat for caveat in each if caveat))

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from builders import a_digest, a_uid
+from builders import a_digest, a_job, a_uid, a_written
 from fakes.clock import FakeClock
 from fakes.destination import FakeDestination
 from fakes.ledger import FakeLedger
 from lightbox.deliver.breaker import LONGEST_SILENCE
-from lightbox.deliver.outbox import Parcel
+from lightbox.deliver.outbox import Parcel, still_to_send
 from lightbox.deliver.retry import wait
 from lightbox.deliver.send import Send
 from lightbox.deliver.status import Action, DestinationError
@@ -20,6 +20,7 @@ from lightbox.domain.events import (
     Delivered,
     DeliveryDelayed,
     Event,
+    JobPlaced,
     NotTaken,
     Recorded,
 )
@@ -240,6 +241,25 @@ def test_two_days_of_outage_lose_nothing_and_need_no_hand(bench: Bench) -> None:
         of_study = uids(*map(str, range(first, 20, 3)))
         assert [uid for uid in bench.stored() if uid in of_study] == of_study
     assert len(bench.of(Delivered)) == 20
+
+
+def test_an_outage_needs_no_hand_though_the_service_is_started_again_in_it() -> None:
+    """What was given up for want of an answer goes out by itself, whoever gave it up."""
+    job = a_job()
+    bench, written = Bench(), a_written(job, *ResultKind)
+    wanted = [r.sop_instance_uid for r in written.results if r.kind.value in PACS.kinds]
+    bench.ledger.record(JobPlaced(job), written)
+    bench.pacs.down = True
+    for parcel in still_to_send(bench.ledger.rows, PACS):
+        bench.send.resume(parcel)
+    bench.run_for(48 * 3600.0)
+    assert bench.of(DeadLettered)
+    bench.send = bench.restarted()
+    for parcel in still_to_send(bench.ledger.rows, PACS):
+        bench.send.resume(parcel)
+    bench.pacs.down = False
+    bench.run_for(LONGEST_SILENCE)
+    assert bench.stored() == wanted
 
 
 def test_an_outage_is_two_lines_in_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

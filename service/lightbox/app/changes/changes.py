@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from lightbox.app.changes.patients import Describe, Patients
 from lightbox.app.changes.rejections import Rejections
-from lightbox.domain.events import Event, InstanceListed, Recorded
+from lightbox.domain.events import Event, InstanceListed, JobPlaced, Recorded, ResultsWritten
 from lightbox.domain.rejection import ImagesRejected
 from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Described
@@ -45,11 +45,18 @@ class Changes:
         return (*changed, *(self._rejections.of_note(described) or taken))
 
     def follow(self, recorded: Recorded) -> None:
-        """End what is open of rejected images, and let the rest of their series go on."""
+        """End what is open of rejected images, and let the rest of their series go on.
+
+        A job that was being placed when its image was rejected, and results that were being
+        written, are known only now.
+        """
         event = recorded.event
         if isinstance(event, ImagesRejected):
             self._assemble.reject(event)
             self._rejections.follow(event)
+        elif isinstance(event, JobPlaced | ResultsWritten):
+            for rejected in self._assemble.rejections(event.study):
+                self._rejections.follow(rejected)
 
     def recall(self, history: Sequence[Recorded]) -> None:
         """Remember which images came in a former run."""

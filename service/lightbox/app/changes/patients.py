@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from lightbox.domain.errors import UnreadableError
-from lightbox.domain.events import InstanceStored, Recorded
-from lightbox.domain.patient import PatientChanged, differing
+from lightbox.domain.events import InstanceListed, InstanceStored, Recorded
+from lightbox.domain.patient import PATIENT, PatientChanged, differing
+from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Attributes, Described, Instance
 from lightbox.ports import Ledger
 from lightbox.receive.header import patient_digests
@@ -90,27 +91,49 @@ class Patients:
             self._recalled.add(quietest)
 
     def _from_earlier(self, described: Described, describe: Describe) -> _Known | None:
-        """Read the newest image of a former run that came before this one."""
+        """Read the newest images of a former run that came before this one, of each series one.
+
+        The first of them that states an attribute says it: a report may leave out what images
+        state. What is gone or damaged is found by others; an older one speaks for it here.
+        """
         instance, arrived = described.instance, described.arrival.received_at
         study = instance.study_instance_uid
         if study not in self._recalled:
             return None
         self._recalled.discard(study)
-        before = [
-            row.event
-            for row in self._ledger.timeline(study)
-            if isinstance(row.event, InstanceStored)
-            and row.event.arrival.received_at <= arrived
-            and _name(row.event.instance) != _name(instance)
-        ]
-        if not before:
+        digests, read = dict[str, str](), dict[str, InstanceStored]()
+        for stored in self._others(instance, arrived):
+            if stored.instance.series_instance_uid in read:
+                continue
+            try:
+                stated = patient_digests(describe(stored.instance.path))
+            except (UnreadableError, OSError):
+                continue
+            digests = {**stated, **digests}
+            read[stored.instance.series_instance_uid] = stored
+            if digests.keys() >= set(PATIENT):
+                break
+        if not read:
             return None
-        newest = max(before, key=lambda stored: stored.arrival.received_at)
-        try:
-            digests = patient_digests(describe(newest.instance.path))
-        except (UnreadableError, OSError):
-            return None  # gone or damaged: it is found by others
+        newest = next(iter(read.values()))
         return _Known(digests, newest.instance.sop_instance_uid, newest.arrival.received_at)
+
+    def _others(self, instance: Instance, until: float) -> list[InstanceStored]:
+        """Return the other instances of a study that came until then, the newest first; not ours."""
+        events = [row.event for row in self._ledger.timeline(instance.study_instance_uid)]
+        known = {_name(instance)} | {
+            (event.sop_instance_uid, event.sha256)
+            for event in events
+            if isinstance(event, InstanceListed) and event.reason is ListedReason.OWN_RESULT
+        }
+        found = [
+            event
+            for event in events
+            if isinstance(event, InstanceStored)
+            and event.arrival.received_at <= until
+            and _name(event.instance) not in known
+        ]
+        return sorted(found, key=lambda stored: stored.arrival.received_at, reverse=True)
 
     def _event(
         self, instance: Instance, before: str, changed: tuple[str, ...]

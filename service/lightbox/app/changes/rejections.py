@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from lightbox.domain.events import Event, InstanceListed, JobFailed, NotTaken
+from lightbox.domain.instance_facts import key_of
 from lightbox.domain.rejection import (
     KEY_OBJECT_SELECTION,
     TITLES,
@@ -98,21 +99,21 @@ class Rejections:
         """End what is open of the rejected images; done twice, nothing more happens."""
         uids = frozenset(event.sop_instance_uids)
         account = self._account(event.study)
+        rejected = {
+            key_of(each.instance): each.instance
+            for each in account.instances()
+            if each.instance.sop_instance_uid in uids and event.holds_for(each.arrival.received_at)
+        }
         jobs = [
             job
             for job in (account.job(name) for name in account.job_ids())
-            if job is not None and any(i.sop_instance_uid in uids for i in job.job.instances)
+            if job is not None and any(key_of(i) in rejected for i in job.job.instances)
         ]
         listed = (
             InstanceListed(
-                event.study,
-                each.instance.sop_instance_uid,
-                each.instance.sha256,
-                ListedReason.REJECTED,
-                event.words,
+                event.study, each.sop_instance_uid, each.sha256, ListedReason.REJECTED, event.words
             )
-            for each in account.instances()
-            if each.instance.sop_instance_uid in uids and event.holds_for(each.arrival.received_at)
+            for each in rejected.values()
         )
         ended = (ending for job in jobs for ending in _ended(job, event.words))
         events = (*listed, *ended)

@@ -94,7 +94,7 @@ class Control:
         for given in self._settings.destinations:
             for parcel in still_to_send(history, given):
                 self._road.send_on(parcel, given.name, self.account.placed_job(parcel.job_id))
-        self._road.resume(self.account, history, self._live.arrived_since)
+        self._road.resume(self.account, history, self._live.waited_since)
         return history
 
     def run(self, stopping: threading.Event, *errands: Callable[[], None]) -> None:
@@ -107,8 +107,8 @@ class Control:
             self._hear(self._bell.wait(patience))
             while rows := self._ledger.since(self.account.positions):
                 self._follow(rows)
-            due = self._road.tick()
             self._road.forget(self._live.look())
+            due = self._road.tick()  # last: what becomes ready is followed before it is forgotten
             for errand in errands:
                 errand()
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from lightbox.domain.account import Account
 from lightbox.domain.commitment import CommitmentAsked
 from lightbox.domain.errors import LedgerError
-from lightbox.domain.events import Recorded
+from lightbox.domain.events import Recorded, ServiceMarked
 from lightbox.ledger.read_model.entry import Horizon, entry_of
 from lightbox.ledger.read_model.project import Projection
 from lightbox.ledger.sqlite_ledger import SqliteLedger
@@ -65,21 +65,27 @@ class Live:
         self._young: dict[str, float] = {}
         self._next = 0.0
         self._is_behind = False
-        self._projection = Projection(ledger.folder, account.expected, self._horizon())
+        self._left_at = _left_at(ledger, clock.now())
+        self._projection = Projection(
+            ledger.folder, account.expected, self._horizon(self.waited_since)
+        )
 
     @property
-    def arrived_since(self) -> float:
-        """Since when an arrival is recent, seconds since 1970."""
-        return self._clock.now() - self._arrived_within
+    def waited_since(self) -> float:
+        """Since when an arrival may wait that an earlier run took in, seconds since 1970."""
+        return self._left_at - self._arrived_within
 
     def resume(self) -> tuple[Recorded, ...]:
-        """Fill the account with what is live; return its rows, and the recent ones of no study."""
+        """Fill the account with what is live; return its rows, and the recent ones of no study.
+
+        What was written since the last run is live until it was looked at, though it be settled.
+        """
         positions = self._projection.positions()
-        live = self._projection.live()
+        live = self._projection.live() | self._projection.caught_up
         rows = self._rows_of(live, positions)
         asked = {row.event.transaction for row in rows if isinstance(row.event, CommitmentAsked)}
         rows = (*rows, *self._rows_of(asked - live, positions))
-        recent = _up_to(positions, self._ledger.without_study(self.arrived_since))
+        recent = _up_to(positions, self._ledger.without_study(self.waited_since))
         with self._lock:
             self._account.positions.update(positions)
             for row in rows:
@@ -121,7 +127,7 @@ class Live:
         due = {study for study in due if self._account.holds(study)}
         if not due:
             return frozenset()
-        horizon = self._horizon()
+        horizon = self._horizon(now - self._arrived_within)
         with self._lock:
             entries = [entry_of(self._account.of(study), horizon) for study in sorted(due)]
         try:
@@ -154,8 +160,20 @@ class Live:
     ) -> tuple[Recorded, ...]:
         return tuple(_up_to(upto, self._ledger.timelines(studies))) if studies else ()
 
-    def _horizon(self) -> Horizon:
-        return Horizon(self.arrived_since, self._clock.now() - ASKED_WITHIN)
+    def _horizon(self, arrived_since: float) -> Horizon:
+        return Horizon(arrived_since, self._clock.now() - ASKED_WITHIN)
+
+
+def _left_at(ledger: SqliteLedger, now: float) -> float:
+    """Return when an earlier run last did something, or ended; now where there was none.
+
+    What it collected is lost with its memory, however long nobody starts another. A start that came
+    to nothing does not count.
+    """
+    for row in ledger.newest_first():
+        if not (isinstance(row.event, ServiceMarked) and row.event.what == "started"):
+            return min(now, row.at)
+    return now
 
 
 def _up_to(positions: Mapping[str, int], rows: Sequence[Recorded]) -> list[Recorded]:

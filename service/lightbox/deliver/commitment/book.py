@@ -26,6 +26,7 @@ from lightbox.domain.events import (
     Delivered,
     Event,
     JobFailed,
+    JobMoved,
     JobPlaced,
     NotTaken,
     Recorded,
@@ -87,6 +88,8 @@ class Book:
         match row.event:
             case JobPlaced(job=job):
                 self._urgencies[job.job_id] = job.urgency
+            case JobMoved(job_id=job_id) as event if job_id in self._urgencies:
+                self._urgencies[job_id] = event.urgency
             case JobFailed(job_id=job_id):
                 self._urgencies.pop(job_id, None)
             case ResultsWritten() as event:

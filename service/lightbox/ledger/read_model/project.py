@@ -62,6 +62,11 @@ def fits(engine: Engine, reader: LedgerReader, expected: Expectations) -> bool:
 class Projection:
     """The writer of the read model.
 
+    Attributes
+    ----------
+    caught_up : frozenset of str
+        Studies with rows that were not laid out yet: nobody may have followed them.
+
     Parameters
     ----------
     folder : Path
@@ -77,7 +82,7 @@ class Projection:
         self._expected = expected
         self._reader = LedgerReader(folder)
         self._engine = self._opened(horizon)
-        self._catch_up(horizon)
+        self.caught_up = self._catch_up(horizon)
 
     def live(self) -> frozenset[str]:
         """Return the studies of which something is open, or that came lately."""
@@ -138,12 +143,12 @@ class Projection:
             raise
         return engine
 
-    def _catch_up(self, horizon: Horizon) -> None:
+    def _catch_up(self, horizon: Horizon) -> frozenset[str]:
         positions = self.positions()
         newest = self._reader.newest()
         bounds = {chain: row.sequence for chain, row in newest.items()}
         if bounds == positions:
-            return
+            return frozenset()
         touched = sorted(self._reader.studies_after(positions))
         for start in range(0, len(touched), _AT_ONCE):
             account = Account.expecting(self._expected)
@@ -155,6 +160,7 @@ class Projection:
                 _replace(connection, [entry_of(account.of(name), horizon) for name in names])
         with self._engine.begin() as connection:
             _move(connection, {chain: (row.sequence, row.digest) for chain, row in newest.items()})
+        return frozenset(touched)
 
 
 class Base:

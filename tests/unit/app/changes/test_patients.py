@@ -14,9 +14,10 @@ from fakes.ledger import FakeLedger
 from lightbox.app.changes.newest_patient import newest_patient
 from lightbox.app.changes.patients import Patients
 from lightbox.domain.errors import UnreadableError
-from lightbox.domain.events import Attributed, from_json, to_json
+from lightbox.domain.events import Attributed, InstanceListed, from_json, to_json
 from lightbox.domain.patient import PatientChanged
 from lightbox.domain.rejection import ImagesRejected
+from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Attributes, Described
 from lightbox.receive.header import describe, patient_digests
 
@@ -39,12 +40,13 @@ class Reception:
         self.minutes = 0
 
     def takes(
-        self, name: str, patient: Mapping[str, str], association: str = "a1"
+        self, name: str, patient: Mapping[str, str], association: str = "a1", series: str = ""
     ) -> tuple[str, ...]:
         """Return the keywords of what changes with this image."""
         self.minutes += 1
         arrival = an_arrival(NOON + 60 * self.minutes, association=association)
-        described = Described(an_instance(name), arrival, read(self.folder, patient))
+        image = an_instance(name, series=series)
+        described = Described(image, arrival, read(self.folder, patient))
         self.files[described.instance.path] = described.attributes
         self.ledger.record(a_stored(described.instance, arrival))
         events = self.patients.look(described, self.describe)
@@ -129,6 +131,35 @@ def test_an_image_whose_predecessor_is_gone_is_not_held_up(desk: Reception) -> N
     desk.files.clear()
     desk.restarts()
     assert desk.takes("2", BERTA) == ()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_object_that_names_nobody_hides_no_change(desk: Reception, restarts: bool) -> None:
+    desk.takes("1", ANNA)
+    desk.takes("report", {"PatientID": "17"}, series="1.2.9")
+    if restarts:
+        desk.restarts()
+    assert desk.takes("2", BERTA) == ("PatientName",)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_image_whose_file_is_gone_hides_no_change(desk: Reception, restarts: bool) -> None:
+    desk.takes("1", ANNA)
+    desk.takes("2", ANNA)
+    del desk.files[an_instance("2").path]
+    if restarts:
+        desk.restarts()
+    assert desk.takes("3", BERTA) == ("PatientName",)
+
+
+def test_a_result_of_ours_that_came_back_does_not_say_who_the_patient_was(desk: Reception) -> None:
+    desk.takes("1", ANNA)
+    desk.takes("ours", BERTA, series="1.2.9")
+    ours, listed = an_instance("ours", series="1.2.9"), ListedReason.OWN_RESULT
+    uids = ours.study_instance_uid, ours.sop_instance_uid
+    desk.ledger.record(InstanceListed(*uids, ours.sha256, listed, "the ledger knows its UID"))
+    desk.restarts()
+    assert desk.takes("2", BERTA) == ("PatientName",)
 
 
 def test_an_image_that_is_taken_again_after_a_crash_is_recorded_once(desk: Reception) -> None:

@@ -24,7 +24,7 @@ from lightbox.domain.commitment import (
     Failure,
     Reference,
 )
-from lightbox.domain.events import DeadLettered, Delivered, Event, JobPlaced
+from lightbox.domain.events import DeadLettered, Delivered, Event, JobMoved, JobPlaced
 from lightbox.domain.result import ResultKind
 from lightbox.domain.urgency import Urgency
 from lightbox.settings import DestinationSettings
@@ -137,6 +137,20 @@ def bench() -> Bench:
     made = Bench()
     made.record(JobPlaced(JOB), WRITTEN)
     return made
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_is_sent_again_has_the_urgency_that_its_study_was_given(restarts: bool) -> None:
+    bench = Bench()
+    moved = JobMoved(JOB.study_instance_uid, JOB.job_id, Urgency.STAT, 0.0, "STAT by anna", 1)
+    bench.record(JobPlaced(JOB), moved, WRITTEN)
+    bench.store()
+    bench.after(GATHER)
+    if restarts:
+        bench.restart()
+    bench.report((), BOTH)
+    assert {parcel.urgency for parcel in bench.resent} == {Urgency.STAT}
+    assert {p.urgency for p in still_to_send(bench.ledger.rows, PACS)} == {Urgency.STAT}
 
 
 @pytest.fixture
