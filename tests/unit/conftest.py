@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from open_files import closes_what_it_opens
+from for_every_test import closes_what_it_opens
 
 __all__ = ["closes_what_it_opens"]

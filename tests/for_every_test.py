@@ -1,4 +1,4 @@
-"""No module of tests leaves many files open: the next one of its process would meet that."""
+"""What holds for every test of a folder; its ``conftest.py`` takes it from here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's business, and what else it does at that moment.
+settings.register_profile("without a clock", deadline=None)
+settings.load_profile("without a clock")
 
 _MOST_LEFT = 40
 """Files that a module may leave open; what libraries keep for good is among them."""
