@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pydicom
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 
 from lightbox.domain.errors import UnreadableError
 from lightbox.domain.study import Instance
+from lightbox.receive.header import deflated_header
+from lightbox.receive.inflate import DEFLATED
 from lightbox.receive.stored_file import data_set_sha256
+
+_NESTING = 64
 
 
 def instance_of(path: Path) -> Instance:
@@ -23,8 +28,14 @@ def instance_of(path: Path) -> Instance:
     """
     path = path.absolute()  # not resolved: it may be an open file without a name
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-        meta = header.file_meta
+        meta = read_file_meta_info(path)
+        # pydicom inflates a deflated file as a whole, and a stranger's may become gigabytes.
+        is_deflated = meta.get("TransferSyntaxUID") == DEFLATED
+        header = (
+            deflated_header(path, _NESTING)
+            if is_deflated
+            else pydicom.dcmread(path, stop_before_pixels=True)
+        )
         return Instance(
             sop_instance_uid=str(header.SOPInstanceUID),
             sop_class_uid=str(header.SOPClassUID),

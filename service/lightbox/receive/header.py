@@ -10,7 +10,7 @@ import io
 import mmap
 import secrets
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydicom import Dataset
@@ -123,6 +123,18 @@ def describe(path: Path, keywords: Iterable[str], nesting: int) -> Attributes:
     return found
 
 
+def deflated_header(path: Path, nesting: int) -> Dataset:
+    """Return the header of a deflated file; no more than that is inflated.
+
+    Raises
+    ------
+    BrokenError, CutOffError
+        If it cannot be read, or is too long.
+    """
+    _, inflated = _walk(path, nesting)
+    return _of_bytes(inflated)
+
+
 def patient_digests(attributes: Attributes) -> Mapping[str, str]:
     """Return what an image calls its patient, unreadable: keyword → digest.
 
@@ -198,7 +210,7 @@ def _inflated(data: mmap.mmap, start: int, nesting: int) -> tuple[bool, bytes]:
                     try_at = 2 * len(head)
         inflating.end()
     except RefusedError as error:
-        raise BrokenError(f"it is {error.reason}") from error
+        raise BrokenError(error.reason) from error
     return _first_pixel_data(head, nesting, ended=True) in _PIXEL_DATA, bytes(head)
 
 
@@ -220,16 +232,21 @@ def _read(path: Path, inflated: bytes, tags: list[BaseTag]) -> Dataset:
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if inflated:
-            return read_dataset(
-                io.BytesIO(inflated),
-                is_implicit_VR=False,
-                is_little_endian=True,
-                stop_when=_at_pixel_data,
-                specific_tags=[*tags],
-            )
+            return _of_bytes(inflated, tags)
         return read_partial(
             file, stop_when=_at_pixel_data, specific_tags=[int(tag) for tag in tags]
         )
+
+
+def _of_bytes(header: bytes, tags: Sequence[BaseTag] = ()) -> Dataset:
+    """Read elements of a header in Explicit VR Little Endian; without tags all of them."""
+    return read_dataset(
+        io.BytesIO(header),
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=_at_pixel_data,
+        specific_tags=[*tags] or None,
+    )
 
 
 def _at_pixel_data(tag: BaseTag, _vr: str | None, _length: int) -> bool:
