@@ -23,8 +23,8 @@ BLOCK = 576 * 1024
 
 _PAST_THE_CACHE_FROM = 256 * 1024
 _HASH_FROM = 96 * 1024
-"""Bytes that are hashed at a time: to let go of the interpreter for each piece of a peer's costs as
-much as to hash it."""
+"""Bytes that are hashed at a time: for each time the interpreter is let go of and fought for again,
+and a peer's pieces may be short."""
 
 _KEPT = 8
 _WRITERS = 2

@@ -31,8 +31,8 @@ class Turns:
     methods, which take their answer themselves and so have to stop the reactor. They clear an
     event and then look at a mark; but the reactor sets that mark *before* it waits for the event
     and takes it back when it goes on. Whoever looks in that moment sends, the reactor takes the
-    answer away, and it is waited for until the time for answers is over: 5 of 2,000 C-ECHO to a
-    quick peer, each 30 s late. This stands where pynetdicom has the event: the reactor calls
+    answer away, and it is waited for until the time for answers is over (``answer_within``): so it
+    went with 5 of 2,000 C-ECHO to a quick peer. This stands where pynetdicom has the event: the reactor calls
     :meth:`wait` in each of its rounds, a sender :meth:`clear` before and :meth:`set` after.
 
     Parameters

@@ -226,8 +226,10 @@ def accept(
 ) -> tuple[Agreement, bytes]:
     """Return what was agreed, and the A-ASSOCIATE-AC that says so.
 
-    Of ``private`` SOP classes too, and of ``deflated`` data sets, where these are taken. Contexts are accepted or refused one by one. Asynchronous operations, extended negotiation and
-    user identity are not answered, which means: not supported (PS3.7 D.3.3.3, D.3.3.5, D.3.3.7).
+    Of ``private`` SOP classes too, and of ``deflated`` data sets, where these are taken.
+    Contexts are accepted or refused one by one. Asynchronous operations, extended negotiation
+    and user identity are not answered, which means: not supported (PS3.7 D.3.3.3, D.3.3.5,
+    D.3.3.7).
     """
     proposed = list(request.presentation_context_definition_list)
     wanted = {str(c.abstract_syntax) for c in proposed}
