@@ -16,6 +16,7 @@ from lightbox.domain.attribution import AttributionRecord
 from lightbox.domain.events import InstanceStored, JobPlaced, Predicted, ResultsWritten, StudyReady
 from lightbox.domain.identity import JobId, derived_uid
 from lightbox.domain.jobs import Job, JobPath, job_identity
+from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
 from lightbox.domain.prediction import FrameRef, Prediction
 from lightbox.domain.result import Result, ResultKind
 from lightbox.domain.study import Arrival, Described, Instance
@@ -281,3 +282,21 @@ def a_key_object(
         evidence.ReferencedSeriesSequence = [series]
         note.CurrentRequestedProcedureEvidenceSequence.append(evidence)
     return note
+
+
+def a_model(
+    name: str, unit: str = "instance", modality: str = "DX", **accepts: tuple[str | int, ...]
+) -> ModelPackage:
+    """Return a model of one finding, for images or, ``unit="series"``, for series."""
+    return ModelPackage(
+        name=name,
+        version="1.0.0",
+        sha256=a_digest("weights", name),
+        unit="series" if unit == "series" else "instance",
+        intended_use="tests",
+        licence="CC0",
+        citation="none",
+        accepts=Accepts.model_validate({"modality": (modality,), **accepts}),
+        preprocessing=Preprocessing(size=(64, 64)),
+        findings=(Finding(name="x", label="X", code=Code(scheme="99", value="1", meaning="X")),),
+    )

@@ -15,6 +15,7 @@ from builders import (
     NOON,
     a_digest,
     a_job,
+    a_model,
     a_predicted,
     a_stored,
     a_written,
@@ -47,7 +48,7 @@ from lightbox.domain.events import (
     StudyUrged,
 )
 from lightbox.domain.jobs import Job
-from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
+from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.rejection import KEY_OBJECT_SELECTION, ImagesRejected, RejectionNote
 from lightbox.domain.result import ListedReason, Result, ResultKind
 from lightbox.domain.study import Instance
@@ -63,23 +64,8 @@ STUDY = FIRST.study_instance_uid
 LATELY = 70.0
 
 
-def a_package(name: str, unit: str = "instance") -> ModelPackage:
-    return ModelPackage(
-        name=name,
-        version="1.0.0",
-        sha256=a_digest("weights", name),
-        unit="series" if unit == "series" else "instance",
-        intended_use="tests",
-        licence="CC0",
-        citation="none",
-        accepts=Accepts(modality=("DX",)),
-        preprocessing=Preprocessing(size=(64, 64)),
-        findings=(Finding(name="x", label="X", code=Code(scheme="99", value="1", meaning="X")),),
-    )
-
-
-SLICES = a_package("chest_xray")
-VOLUME = a_package("volume", "series")
+SLICES = a_model("chest_xray")
+VOLUME = a_model("volume", "series")
 PACS = DestinationSettings(name="pacs", kinds=("sc",))
 
 
@@ -172,6 +158,12 @@ class Running:
         ring(self.root, "control")
         stopping = threading.Event()
         self.control.run(stopping, stopping.set)
+
+    def goes_on_for_minutes(self, rounds: int = 3) -> None:
+        """Look so often, 100 s apart: whatever waits for silence becomes ready."""
+        for _ in range(rounds):
+            self.goes_on()
+            self.clock.advance(100.0)
 
     def close(self) -> None:
         self.control.close()
@@ -393,9 +385,7 @@ def leads_two_images(site: Site, running: Running, second: Instance) -> None:
         site.clock.advance(100.0)
         running.goes_on()
     site.stores(second)
-    for _ in range(3):
-        running.goes_on()
-        site.clock.advance(100.0)
+    running.goes_on_for_minutes()
 
 
 def test_an_image_of_a_settled_series_is_rejected_and_its_series_revised_once(
@@ -411,9 +401,7 @@ def test_an_image_of_a_settled_series_is_rejected_and_its_series_revised_once(
             running.goes_on()
         newest = site.of(JobPlaced)[-1].job
         site.writes(a_written(newest, withheld="nothing to say"))
-        for _ in range(2):
-            running.goes_on()
-            site.clock.advance(100.0)
+        running.goes_on_for_minutes(2)
 
     with site.running() as running:
         site.stores(FIRST)
@@ -442,9 +430,7 @@ def test_an_image_that_comes_a_week_late_joins_its_series_while_its_result_still
     def leads(running: Running, *arriving: Instance) -> None:
         for instance in arriving:
             site.stores(instance)
-        for _ in range(3):
-            running.goes_on()
-            site.clock.advance(100.0)
+        running.goes_on_for_minutes()
 
     with site.running() as running:
         leads(running, FIRST, NOTE)
@@ -471,24 +457,19 @@ def test_what_was_written_of_a_settled_study_while_nobody_followed_is_followed(
         STUDY, (second.sop_instance_uid,), "1.2.9", "ab", "113001", "PACS", NOON + 900.0
     )
 
-    def waits(running: Running) -> None:
-        for _ in range(3):
-            running.goes_on()
-            site.clock.advance(100.0)
-
     with site.running() as running:
         site.stores(FIRST)
         site.stores(second)
-        waits(running)
+        running.goes_on_for_minutes()
         (placed,) = site.of(JobPlaced)
         site.writes(a_written(placed.job, withheld="nothing to say"))
-        waits(running)
+        running.goes_on_for_minutes()
         assert running.account.held() == ()
         if not again:
             site.writes(rejected)
-            waits(running)
+            running.goes_on_for_minutes()
     if again:
         site.writes(rejected)
         with site.running() as running:
-            waits(running)
+            running.goes_on_for_minutes()
     assert [ready.instances for ready in site.of(StudyReady)] == [(FIRST, second), (FIRST,)]

@@ -5,31 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from builders import NOON, a_digest, a_job, a_ready_study, an_instance
+from builders import NOON, a_job, a_model, a_ready_study, an_instance
 from fakes.clock import FakeClock
 from fakes.ledger import FakeLedger
 from lightbox.domain.errors import LedgerError
 from lightbox.domain.events import InstanceListed, JobMoved, JobPlaced, StudyReady
 from lightbox.domain.jobs import Job, JobPath
-from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
 from lightbox.domain.urgency import Deadlines, Urged, Urgency
 from lightbox.schedule.place import Place
 from lightbox.schedule.queues.memory import MemoryQueue
-
-
-def a_package(name: str, unit: str) -> ModelPackage:
-    return ModelPackage(
-        name=name,
-        version="1.0.0",
-        sha256=a_digest("weights", name),
-        unit="series" if unit == "series" else "instance",
-        intended_use="tests",
-        licence="CC0",
-        citation="none",
-        accepts=Accepts(modality=("DX",)),
-        preprocessing=Preprocessing(size=(64, 64)),
-        findings=(Finding(name="x", label="X", code=Code(scheme="99", value="1", meaning="X")),),
-    )
 
 
 class Bench:
@@ -39,9 +23,7 @@ class Bench:
         self.clock = FakeClock(NOON + 3.0)
         self.ledger = FakeLedger(self.clock)
         self.queue = MemoryQueue(workers=1)
-        packages = {
-            p.name: p for p in (a_package("single", "instance"), a_package("vol", "series"))
-        }
+        packages = {p.name: p for p in (a_model("single", "instance"), a_model("vol", "series"))}
         self.place = Place(self.ledger, self.queue, Deadlines(), packages, self.clock)
 
     def placed(self, unit: StudyReady) -> JobPlaced:

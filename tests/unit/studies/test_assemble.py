@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import MR_IMAGE, NOON, a_described, a_digest, an_arrival, an_instance
+from builders import MR_IMAGE, NOON, a_described, a_model, an_arrival, an_instance
 from fakes.clock import FakeClock
 from lightbox.domain.events import (
     AssociationReleased,
@@ -19,7 +19,7 @@ from lightbox.domain.events import (
     from_json,
     to_json,
 )
-from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
+from lightbox.domain.model_package import ModelPackage
 from lightbox.domain.rejection import ImagesRejected
 from lightbox.domain.result import ListedReason
 from lightbox.domain.study import Described
@@ -31,25 +31,8 @@ OURS = "2.25.4711"
 SETTINGS = StudySettings()
 
 
-def a_package(
-    name: str, unit: str, modality: str = "MR", body_part: tuple[str, ...] = ()
-) -> ModelPackage:
-    return ModelPackage(
-        name=name,
-        version="1.0.0",
-        sha256=a_digest("weights", name),
-        unit="series" if unit == "series" else "instance",
-        intended_use="tests",
-        licence="CC0",
-        citation="none",
-        accepts=Accepts(modality=(modality,), body_part=body_part),
-        preprocessing=Preprocessing(size=(64, 64)),
-        findings=(Finding(name="x", label="X", code=Code(scheme="99", value="1", meaning="X")),),
-    )
-
-
-SLICES = a_package("slices", "instance")
-VOLUME = a_package("volume", "series")
+SLICES = a_model("slices", "instance", "MR")
+VOLUME = a_model("volume", "series", "MR")
 
 
 class Bench:
@@ -281,7 +264,7 @@ def test_older_bytes_that_are_heard_of_later_do_not_win() -> None:
 
 
 def test_a_conflict_is_listed_once_though_two_models_look_at_the_instance() -> None:
-    bench = Bench(SLICES, a_package("other", "instance"), VOLUME)
+    bench = Bench(SLICES, a_model("other", "instance", "MR"), VOLUME)
     bench.take(1, content="old")
     events = bench.take(1, content="new")
     assert [type(event) for event in events].count(InstanceListed) == 1
@@ -298,7 +281,7 @@ def test_another_device_that_contributed_is_no_reason_to_refuse() -> None:
 
 
 def test_an_instance_that_no_model_is_for_is_listed_with_what_each_says() -> None:
-    bench = Bench(a_package("chest", "instance", "DX"), a_package("breast", "instance", "MG"))
+    bench = Bench(a_model("chest", "instance", "DX"), a_model("breast", "instance", "MG"))
     (event,) = bench.take(1)
     assert isinstance(event, InstanceListed)
     assert event.reason is ListedReason.NO_MODEL
@@ -309,7 +292,7 @@ def test_an_instance_that_no_model_is_for_is_listed_with_what_each_says() -> Non
 
 def test_an_instance_that_almost_fits_is_listed_with_what_is_missing() -> None:
     bench = Bench(
-        a_package("chest", "instance", "DX"), a_package("brain", "instance", "MR", ("BRAIN",))
+        a_model("chest", "instance", "DX"), a_model("brain", "instance", "MR", body_part=("BRAIN",))
     )
     (event,) = bench.take(1, BodyPartExamined="KNEE")
     assert isinstance(event, InstanceListed)
@@ -318,7 +301,7 @@ def test_an_instance_that_almost_fits_is_listed_with_what_is_missing() -> None:
 
 
 def test_an_instance_of_a_private_sop_class_is_listed_as_not_applicable() -> None:
-    bench = Bench(a_package("chest", "instance", "DX"))
+    bench = Bench(a_model("chest", "instance", "DX"))
     private = replace(an_instance("1"), sop_class_uid="1.3.12.2.1107.5.9.1")
     (event,) = bench.assemble.take(a_described(private, Modality="MR"))
     assert isinstance(event, InstanceListed)
@@ -356,7 +339,7 @@ def test_what_a_rule_wants_audited_is_marked() -> None:
 
 
 def test_the_caveats_of_all_instances_stand_on_the_unit_once() -> None:
-    bench = Bench(a_package("brain", "series", "MR", ("BRAIN",)))
+    bench = Bench(a_model("brain", "series", "MR", body_part=("BRAIN",)))
     bench.take(1, BodyPartExamined="BRAIN")
     bench.take(2)
     bench.take(3)
@@ -365,7 +348,7 @@ def test_the_caveats_of_all_instances_stand_on_the_unit_once() -> None:
 
 
 def test_series_that_are_due_come_in_the_order_in_which_they_were() -> None:
-    bench = Bench(VOLUME, a_package("another", "series"))
+    bench = Bench(VOLUME, a_model("another", "series", "MR"))
     bench.take(1, called="LIGHTBOX")
     bench.released()
     ready = bench.pass_time(100.0)

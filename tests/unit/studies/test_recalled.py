@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import MR_IMAGE, NOON, an_arrival, an_instance
+from builders import MR_IMAGE, NOON, a_model, an_arrival, an_instance
 from fakes.clock import FakeClock
 from lightbox.domain.events import Event, InstanceListed, StudyReady, StudyUrged
-from lightbox.domain.model_package import Accepts, Code, Finding, ModelPackage, Preprocessing
 from lightbox.domain.rejection import ImagesRejected
 from lightbox.domain.study import Described
 from lightbox.domain.urgency import Rule, Urged, Urgency
@@ -22,22 +21,10 @@ STUDY = an_instance("1").study_instance_uid
 RULES = (Rule("audited", {"SeriesDescription": ("^audit",)}, audit=True),)
 
 
-def a_package(unit: str) -> ModelPackage:
-    return ModelPackage(
-        name=unit,
-        version="1.0.0",
-        sha256="ab" * 32,
-        unit="series" if unit == "series" else "instance",
-        intended_use="tests",
-        licence="CC0",
-        citation="none",
-        accepts=Accepts(modality=("MR",), body_part=("BRAIN",), age_years=(0, 99)),
-        preprocessing=Preprocessing(size=(64, 64)),
-        findings=(Finding(name="x", label="X", code=Code(scheme="99", value="1", meaning="X")),),
-    )
-
-
-PACKAGES = (a_package("instance"), a_package("series"))
+PACKAGES = tuple(
+    a_model(unit, unit, "MR", body_part=("BRAIN",), age_years=(0, 99))
+    for unit in ("instance", "series")
+)
 
 
 @dataclass
